@@ -1,0 +1,1 @@
+"""The words of the house: what the rooms hand to each other. numpy only."""

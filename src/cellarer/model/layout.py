@@ -1,0 +1,123 @@
+"""Which cell sits in which string, which string in which pack, and where each signal lies in a Sample.
+
+Everything measured is one flat array; a `Layout` says where. Cells, sensors and strings are sorted by their owner, so
+that one value per string is a `reduceat` over offsets: packs of different size cost nothing and no code loops over
+cells. Cells count from 0 here, from 1 wherever people or files see them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.model.quantities import SIGNALS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Offsets of a site. Axis names: cell, temp (sensor), string, pack, signal (all signals, flat)."""
+
+    string_of_cell: Ints  # (cell,) rising
+    string_of_temp: Ints  # (temp,) rising
+    pack_of_string: Ints  # (string,) rising
+    temp_of_cell: Ints  # (cell,) index of the sensor that speaks for this cell; −1 = none
+    first_cell: Ints = field(init=False)  # (string,)
+    first_string: Ints = field(init=False)  # (pack,)
+    first_temp: Ints = field(init=False)  # (strings with sensors,)
+    strings_with_temp: Ints = field(init=False)
+    pack_of_cell: Ints = field(init=False)  # (cell,)
+    size: Mapping[str, int] = field(init=False)  # axis → count
+    where: Mapping[str, slice] = field(init=False)  # signal name → its place in the flat array
+
+    def __post_init__(self) -> None:
+        for name in ("string_of_cell", "string_of_temp", "pack_of_string"):
+            owner = getattr(self, name)
+            if owner.size and (np.diff(owner) < 0).any():
+                raise ValueError(f"{name} must rise: sort cells, sensors and strings by their owner")
+        n_string = int(self.pack_of_string.size)
+        n_pack = int(self.pack_of_string[-1]) + 1 if n_string else 0
+        first_cell = np.searchsorted(self.string_of_cell, np.arange(n_string))
+        if (np.bincount(self.string_of_cell, minlength=n_string) == 0).any() or self.string_of_cell.max(initial=-1) >= n_string:
+            raise ValueError("every string needs at least one cell, and every cell a string")
+        if (np.bincount(self.pack_of_string, minlength=n_pack) == 0).any():
+            raise ValueError("every pack needs at least one string")
+        strings_with_temp = np.unique(self.string_of_temp)
+        put = object.__setattr__
+        put(self, "first_cell", first_cell)
+        put(self, "first_string", np.searchsorted(self.pack_of_string, np.arange(n_pack)))
+        put(self, "strings_with_temp", strings_with_temp)
+        put(self, "first_temp", np.searchsorted(self.string_of_temp, strings_with_temp))
+        put(self, "pack_of_cell", self.pack_of_string[self.string_of_cell])
+        size = {
+            "cell": int(self.string_of_cell.size),
+            "temp": int(self.string_of_temp.size),
+            "string": n_string,
+            "pack": n_pack,
+        }
+        where, at = {}, 0
+        for q in SIGNALS:
+            where[q.name] = slice(at, at + size[q.axis])
+            at += size[q.axis]
+        put(self, "size", size | {"signal": at})
+        put(self, "where", where)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Layout, (self.string_of_cell, self.string_of_temp, self.pack_of_string, self.temp_of_cell))
+
+    def highest(self, x: Floats) -> Floats:
+        """Return the highest of each string, (string,). x (cell,); NaN spreads: unknown stays unknown."""
+        return np.maximum.reduceat(x, self.first_cell)
+
+    def lowest(self, x: Floats) -> Floats:
+        """Return the lowest of each string, (string,). x (cell,); NaN spreads."""
+        return np.minimum.reduceat(x, self.first_cell)
+
+    def total(self, x: Floats) -> Floats:
+        """Return the sum over the cells of each string, (string,)."""
+        return np.add.reduceat(x, self.first_cell)
+
+    def every(self, ok: Bools) -> Bools:
+        """Return whether all cells of each string are ok, (string,)."""
+        return np.logical_and.reduceat(ok, self.first_cell)
+
+    def over_temps(self, ufunc: np.ufunc, x: NDArray[np.generic], empty: float) -> NDArray[np.generic]:
+        """Reduce (temp,) to (string,) by `ufunc`; strings without a sensor get `empty`."""
+        result = np.full(self.size["string"], empty, x.dtype)
+        if x.size:
+            result[self.strings_with_temp] = ufunc.reduceat(x, self.first_temp)
+        return result
+
+    def pack_total(self, x: Floats) -> Floats:
+        """Return the sum over the strings of each pack, (pack,). x (string,)."""
+        return np.add.reduceat(x, self.first_string)
+
+    def pack_any(self, x: Bools) -> Bools:
+        """Return whether any string of each pack is true, (pack,)."""
+        return np.logical_or.reduceat(x, self.first_string)
+
+    def pack_all(self, x: Bools) -> Bools:
+        """Return whether all strings of each pack are true, (pack,)."""
+        return np.logical_and.reduceat(x, self.first_string)
+
+
+def layout(cells_per_string: Sequence[int], temps_per_string: Sequence[int], strings_per_pack: Sequence[int]) -> Layout:
+    """Build a Layout in which sensors are spread evenly over the cells of their string."""
+    cells, temps = np.asarray(cells_per_string), np.asarray(temps_per_string)
+    first_temp = np.cumsum(temps) - temps
+    temp_of_cell = np.concatenate(
+        [
+            first + np.arange(n) * k // n if k else np.full(n, -1)
+            for n, k, first in zip(cells, temps, first_temp, strict=True)
+        ]
+    )
+    return Layout(
+        string_of_cell=np.repeat(np.arange(cells.size), cells),
+        string_of_temp=np.repeat(np.arange(temps.size), temps),
+        pack_of_string=np.repeat(np.arange(len(strings_per_pack)), strings_per_pack),
+        temp_of_cell=temp_of_cell.astype(np.int64),
+    )

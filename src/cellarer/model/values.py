@@ -1,0 +1,275 @@
+"""The values that go through the house: Sample → Seen → Estimate, Faults, Window → Command, and the State between cycles.
+
+All are frozen; arrays in them are never altered in place. Axis names: cell, temp, string, pack, signal (flat, see
+Layout), row (of the fault table). Unknown is NaN; a time never reached is NEVER. Time is integer monotonic ns.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bytes = NDArray[np.int8]
+Bools = NDArray[np.bool_]
+
+NEVER = -(2**62)
+FOREVER = 2**62
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What links delivered until now, flat over all signals. Order: Layout.where."""
+
+    value: Floats  # (signal,) NaN where nothing was ever delivered
+    time_ns: Ints  # (signal,) when it was measured; NEVER where nothing was
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A Sample after validation: stale, absurd and absent are NaN."""
+
+    value: Floats  # (signal,)
+    time_ns: Ints  # (signal,) of the last sample, good or bad
+    valid_ns: Ints  # (signal,) when it was last valid
+    absurd: Bools  # (signal,) the newest sample is out of its plausible range or not a number
+
+
+class Level(IntEnum):
+    """What a fault row does. Higher is more severe."""
+
+    INFORM = 0
+    WARN = 1
+    DERATE = 2  # limits are multiplied by the row's fraction
+    RAMP = 3  # limits go to zero, then the path opens
+    OPEN = 4  # the path opens now
+
+
+class Latch(IntEnum):
+    """What ends a fault."""
+
+    SELF = 0  # its own release value
+    RESET = 1  # cause gone and an authorised reset
+    SERVICE = 2  # permanent: survives restart, needs the service key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faults:
+    """Memory of the fault machine; every array is (row, string)."""
+
+    bad_since_ns: Ints  # FOREVER where not bad
+    good_since_ns: Ints  # FOREVER where not good
+    counted: Ints  # fresh bad samples in a row
+    counted_ns: Ints  # time of the newest sample counted
+    active: Bools  # condition confirmed
+    latched: Bools  # stays after the condition is gone
+
+
+class Phase(IntEnum):
+    """Phases of a string's switchgear."""
+
+    OPEN = 0
+    MINUS = 1  # minus closed, settling
+    PRECHARGE = 2
+    PLUS = 3  # plus closed, precharge still in, settling
+    CLOSED = 4
+    RAMP = 5  # limits are zero, waiting for the current to fall
+    OPENING = 6  # ordered open, waiting for proof
+    COOLING = 7  # a try failed: pause, resistor cools
+    CHARGE_ONLY = 8  # the discharge path is open, the charge path closed (FETs and separate ports)
+    DISCHARGE_ONLY = 9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Switches:
+    """Memory of the switchgear machine; every array is (string,)."""
+
+    phase: Bytes
+    since_ns: Ints
+    tries: Ints  # precharge attempts since the last success
+    resistor_J: Floats  # heat in the precharge resistor
+    closings: Ints  # lifetime wear counters; they never go back
+    openings_under_load: Ints
+    wear: Floats  # 1: share of contact life used, from switched current
+    opened_A: Floats  # A: current at the last opening; NaN if unknown
+
+
+class ChargePhase(IntEnum):
+    """Phases of charging, per string."""
+
+    IDLE = 0
+    BLOCKED = 1
+    PRECONDITION = 2
+    BULK = 3
+    ABSORPTION = 4
+    FLOAT = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Charging:
+    """Memory of the charge machine; every array is (string,)."""
+
+    phase: Bytes
+    since_ns: Ints
+    tail_since_ns: Ints  # since when voltage is up and current down; FOREVER = not now
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Limits of each string with the reason that binds; magnitudes ≥ 0, (string,). Unknown gives 0."""
+
+    charge_A: Floats
+    discharge_A: Floats
+    charge_V: Floats  # CVL: charge no further than this voltage
+    discharge_V: Floats  # discharge no further than this voltage
+    charge_W: Floats
+    discharge_W: Floats
+    charge_reason: Bytes  # index into model.reasons.REASONS
+    discharge_reason: Bytes
+    voltage_reason: Bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What the estimators say, with sigma. Advisory: it can narrow limits, never widen or clear anything."""
+
+    soc: Floats  # (cell,) fraction
+    soc_sigma: Floats  # (cell,)
+    resistance_scale: Floats  # (cell,) 1 = as the cell file says
+    capacity_Ah: Floats  # (cell,) of the series group
+    capacity_sigma_Ah: Floats  # (cell,)
+    voltage_model: Floats  # (cell,) V
+    core_degC: Floats  # (cell,)
+    string_soc: Floats  # (string,) usable SOC: Q_d/(Q_d + Q_c)
+    string_soc_sigma: Floats  # (string,)
+    usable_Ah: Floats  # (string,) Q_d + Q_c
+    energy_Wh: Floats  # (string,) to the first cell's lower limit
+    charge_10s_W: Floats  # (string,) SOP; NaN until first known
+    discharge_10s_W: Floats  # (string,)
+    time_to_empty_s: Floats  # (string,) at the present mean power; inf while not discharging
+    time_to_full_s: Floats  # (string,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Command:
+    """What the devices are told this cycle."""
+
+    minus: Bools  # (string,) coil or switch ordered closed
+    precharge: Bools  # (string,)
+    plus: Bools  # (string,)
+    charge_switch: Bools  # (string,)
+    discharge_switch: Bools  # (string,)
+    window: Window
+    bleed: Bools  # (cell,)
+    heater: Floats  # (pack,) 0…1
+    pump: Floats  # (pack,) 0…1
+    allow_charge: Bools  # (pack,) digital outputs
+    allow_discharge: Bools  # (pack,)
+    pre_alarm: Bools  # (pack,) raised before a load cut
+    start_generator: Bools  # (pack,)
+    buzzer: Bools  # (pack,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Requests:
+    """What people and machines ask for, per pack. It is asked, not ordered: decide/ may refuse. NaN, 0 or False = no request.
+
+    A request is in force in the cycle that carries it; wishes that last (closed, targets) live in State.wishes.
+    """
+
+    close: Bools
+    open: Bools
+    reset: Bools
+    service: Bools  # with reset: the service key was shown
+    set_soc: Floats  # fraction
+    zero_current: Bools
+    target_soc: Floats  # fraction to hold when idle
+    full_by_ns: Ints  # NEVER = no request, FOREVER = withdraw
+    confirm_unknown_soc: Bools  # a person accepts to close without durable state
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wishes:
+    """Requests that last, per pack."""
+
+    closed: Bools
+    target_soc: Floats
+    full_by_ns: Ints
+    confirmed: Bools  # durable state was there, or a person confirmed to go on without
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What slow planners propose; the rules follow it while it is valid and within their bounds."""
+
+    expires_ns: int  # NEVER = no plan
+    bleed_Ah: Floats  # (cell,) dose still to take out of each cell
+    preheat_degC: Floats  # (pack,) NaN = none
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counters:
+    """Lifetime counters that never go back, (string,)."""
+
+    charge_Ah: Floats
+    discharge_Ah: Floats
+    charge_Wh: Floats
+    discharge_Wh: Floats
+    hot_s: Floats  # beyond the operating temperature
+    cold_s: Floats
+    deep_discharges: Ints
+    overcharges: Ints
+
+
+class Event(NamedTuple):
+    """One change with its cause. Made only when something changed; texts are made from it by `model.events`."""
+
+    time_ns: int
+    kind: str  # fault, clear, switch, charge, request, refuse, system
+    name: str  # row of the fault table, transition, request
+    string: int  # −1 = none
+    cell: int  # from 0; −1 = none
+    value: float
+    limit: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watch:
+    """Memory of validation and of the signals that need a past."""
+
+    valid_ns: Ints  # (signal,) last time each signal was valid
+    cell_voltage: Floats  # (cell,) value at its last change
+    current_then: Floats  # (cell,) string current at that moment
+    temp_degC: Floats  # (temp,) at the begin of the present rate window
+    temp_ns: Ints  # (temp,)
+    temp_rate: Floats  # (temp,) K/s over the last window
+    current: Floats  # (string,) A in the last cycle
+    charge: Floats  # (string,) A·s since the last estimation
+    charge_s: Floats  # (string,) over how many known seconds
+    over_charge_A: Floats  # (string,) A beyond the published charge limit
+    over_discharge_A: Floats  # (string,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Everything that one cycle leaves to the next. `step` makes a new one; nothing is altered."""
+
+    time_ns: int  # NEVER before the first cycle
+    cycle: int
+    watch: Watch
+    estimator: object  # core.estimate's own state
+    estimate: Estimate
+    estimated_ns: int  # when the estimate was made
+    power_ns: int  # when SOP was made
+    faults: Faults
+    switches: Switches
+    charging: Charging
+    wishes: Wishes
+    counters: Counters
+    window: Window
+    command: Command
+    seen: Seen
