@@ -1,0 +1,171 @@
+"""The site file: what an installation has. pydantic checks it once; every error names key, value and allowed range.
+
+Keys carry their unit. A site may narrow the limits of its cells, never widen them. Nothing here is compiled: that is
+`compile.py`. Numbering as people count: packs, strings, cells and sensors start at 1.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SwitchgearFile(Strict):
+    """Contactors, FETs or separate ports of one string. Defaults: facts from foxBMS bms_cfg.h where not said otherwise."""
+
+    kind: Literal["none", "contactors", "fets", "separate"] = "none"
+    link_voltage: bool = True
+    feedback: bool = True
+    settle_ms: Annotated[float, Field(ge=1, le=5000)] = 50
+    precharge_ms: Annotated[float, Field(ge=10, le=60000)] = 2000
+    precharge_V: Positive = 1.0
+    precharge_A: Positive = 0.05
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
+    pause_ms: Annotated[float, Field(ge=0, le=600000)] = 3000
+    resistor_ohm: Positive | None = None
+    resistor_max_J: Positive = 500.0
+    resistor_W: Positive = 2.0
+    break_A: Positive = 5.0
+    open_delay_ms: Annotated[float, Field(ge=0, le=500)] = 500
+    life_A: Positive = 20000.0
+
+
+class BalancingFile(Strict):
+    bleed_mA: Annotated[float, Field(ge=0, le=10000)] = 0
+    start_mV: Annotated[float, Field(gt=0, le=500)] = 20
+    stop_mV: Annotated[float, Field(gt=0, le=500)] = 8
+    start_V: Positive | None = None
+    max_degC: float = 60.0
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> "BalancingFile":
+        if self.stop_mV >= self.start_mV:
+            raise ValueError(f"stop_mV = {self.stop_mV:g} must be below start_mV = {self.start_mV:g}")
+        return self
+
+
+class NarrowFile(Strict):
+    """Narrower than the cell: whole string currents, per-cell voltages. Absent = as the cell file says."""
+
+    charge_A: Positive | None = None
+    discharge_A: Positive | None = None
+    end_of_charge_V: Positive | None = None
+    end_of_discharge_V: Positive | None = None
+    charge_degC: tuple[float, float] | None = None
+    discharge_degC: tuple[float, float] | None = None
+    rise_pct_per_s: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    pre_alarm_soc_pct: Percent = 10.0
+
+
+class PackFile(Strict):
+    name: Name
+    cell: str
+    series: Annotated[int, Field(ge=1, le=1000)]
+    parallel: Annotated[int, Field(ge=1, le=1000)] = 1
+    strings: Annotated[int, Field(ge=1, le=100)] = 1
+    capacity_Ah: Positive | None = None
+    temperature_sensors: Annotated[int, Field(ge=0, le=1000)] = 2
+    switchgear: SwitchgearFile = SwitchgearFile()
+    balancing: BalancingFile = BalancingFile()
+    limits: NarrowFile = NarrowFile()
+    heater: bool = False
+    cooler: bool = False
+
+
+class LinkFile(Strict):
+    """A bus. `url`: bench:NAME (simulated, loopback), socketcan:can0, udp_multicast:239.74.163.2:43113,
+    serial:/dev/ttyUSB0?baud=9600, tcp:HOST:PORT, pty:PATH."""
+
+    name: Name
+    url: str
+
+
+class DeviceFile(Strict):
+    """Something we read or drive. `protocol` is a file of wire/protocols; numbers say which part of the pack it is."""
+
+    name: Name
+    protocol: str
+    link: str
+    pack: Annotated[int, Field(ge=1)] = 1
+    string: Annotated[int, Field(ge=1)] = 1
+    first_cell: Annotated[int, Field(ge=1)] = 1
+    cells: Annotated[int, Field(ge=0, le=1000)] = 0
+    first_temperature: Annotated[int, Field(ge=1)] = 1
+    temperatures: Annotated[int, Field(ge=0, le=1000)] = 0
+    address: Annotated[int, Field(ge=0)] = 1
+    signals: list[str] | None = None
+    max_age_ms: Annotated[float, Field(ge=10, le=3600000)] | None = None
+    period_ms: Annotated[float, Field(ge=1, le=600000)] | None = None
+    authority: Literal["observe", "limit", "switch"] = "observe"
+    drops_after_ms: Annotated[float, Field(ge=10, le=300)] | None = None
+    options: dict[str, float | int | str | bool] = {}
+
+
+class FaceFile(Strict):
+    """What machines see of us. `protocol` is a file of wire/protocols, for example pylontech_lv, vcu, mqtt."""
+
+    name: Name
+    protocol: str
+    link: str
+    pack: Annotated[int, Field(ge=0)] = 0
+    carries_limits: bool = True
+    period_ms: Annotated[float, Field(ge=1, le=600000)] | None = None
+    options: dict[str, float | int | str | bool] = {}
+
+
+class LoadFile(Strict):
+    """What acts on the simulated pack: household with solar, drive cycle, constant, charger."""
+
+    kind: Literal["home", "drive", "ebike", "laptop", "constant", "rest"] = "home"
+    inverter_A: Positive | None = None
+    solar_kWp: Annotated[float, Field(ge=0)] = 0.0
+    demand_kWh_per_day: Annotated[float, Field(ge=0)] = 0.0
+    current_A: float = 0.0
+    obeys_limits: bool = True
+    delay_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+
+
+class SimulationFile(Strict):
+    seed: int = 1
+    start_soc_pct: Percent = 55.0
+    soc_spread_pct: Annotated[float, Field(ge=0, le=20)] = 1.0
+    capacity_spread_pct: Annotated[float, Field(ge=0, le=20)] = 0.6
+    resistance_spread_pct: Annotated[float, Field(ge=0, le=50)] = 4.0
+    ambient_degC: float = 22.0
+    start_hour: Annotated[float, Field(ge=0, lt=24)] = 10.0
+    load: LoadFile = LoadFile()
+
+
+class GuardFile(Strict):
+    """The guard's own limits, between control's maximum and the data-sheet cap. Absent = the middle of both."""
+
+    cell_voltage_max_V: Positive | None = None
+    cell_voltage_min_V: Positive | None = None
+    temperature_max_degC: float | None = None
+    charge_A: Positive | None = None
+    discharge_A: Positive | None = None
+    consent_cycles: Annotated[int, Field(ge=1, le=10)] = 3
+
+
+class SiteFile(Strict):
+    name: Name
+    note: str = ""
+    cycle_ms: Annotated[float, Field(ge=5, le=1000)] = 20
+    estimate_ms: Annotated[float, Field(ge=10, le=60000)] = 100
+    power_ms: Annotated[float, Field(ge=100, le=600000)] = 1000
+    pack: Annotated[list[PackFile], Field(min_length=1)]
+    signals: list[str] | None = None
+    link: list[LinkFile] = []
+    device: list[DeviceFile] = []
+    face: list[FaceFile] = []
+    simulation: SimulationFile | None = None
+    guard: GuardFile = GuardFile()
+    web_port: Annotated[int, Field(ge=0, le=65535)] = 8090
