@@ -3,7 +3,7 @@
 Curves are (temperature, SOC) with `temp_degC` as the rows and SOC_POINTS even steps of SOC from 0 to 1.
 Values are those of ONE cell; `Pack.parallel` scales capacity and resistance at compile time of a site.
 Model (G. Plett, Battery Management Systems vol. 1, ch. 2, sign flipped: + charges):
-v = ocv(z, T) + hysteresis(z, T)·h + scale·(r0·i + r1·i1 + r2·i2),
+v = ocv(z, T) + hysteresis(z, T)·h + scale·(r0·g(i) + r1·i1 + r2·i2), g(i) = x·asinh(i/x), x = exchange_A(T),
 i_j' = (i − i_j)/tau_j, h' = |rate·i/(3600·capacity_Ah)|·(sign(i) − h), z' = i/(3600·capacity_Ah).
 """
 
@@ -35,7 +35,7 @@ class CellModel:
     r2: Floats  # (temperature, soc) ohm
     tau1: Floats  # (temperature,) s
     tau2: Floats  # (temperature,) s
-    exchange_A: Floats  # (temperature,) A: above it the resistance falls with current (Butler-Volmer); inf = never
+    exchange_A: Floats  # (temperature,) A: x in g(i) above: r0 falls at larger current (Butler-Volmer); inf: g(i) = i
     sigma: Floats  # (temperature,) V: how well this model fits measurements; the filter's voltage noise
     entropy: Floats  # (soc,) V/K: dOCV/dT
     heat_capacity_core: float  # J/K
