@@ -1,0 +1,88 @@
+"""How commands speak: one line of JSON on stdout or a text for people, progress on stderr, and mistakes."""
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+Progress = Callable[[float], None]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout, nothing else.")
+FILE = click.Path(path_type=Path)
+
+
+class Mistake(ValueError):
+    """What the user asked for cannot be done. The text says what, why and what to do."""
+
+
+def emit(values: Mapping[str, object]) -> None:
+    """Print one line of JSON. Unknown (NaN) becomes null."""
+    click.echo(json.dumps(_known(values), ensure_ascii=False, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """Tell a person something on stderr, where it disturbs no pipe."""
+    click.echo(text, err=True)
+
+
+def pairs(values: Mapping[str, str]) -> None:
+    """Print names and values on stdout, values aligned and wrapped to the width of the terminal."""
+    left = max(map(len, values), default=0) + 2
+    width = max(shutil.get_terminal_size((100, 24)).columns, left + 30)
+    for name, value in values.items():
+        click.echo(textwrap.fill(value, width, initial_indent=f"{name:<{left}}", subsequent_indent=" " * left))
+
+
+def grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout; columns of numbers are set right."""
+    table = [list(header), *map(list, lines)]
+    widths = [max(len(line[k]) for line in table) for k in range(len(header))]
+    right = [
+        all(line[k][:1].lstrip("-").isdigit() or line[k] in ("", "-") for line in lines) for k in range(len(header))
+    ]
+    for line in table:
+        fields = (f"{text:>{w}}" if r else f"{text:<{w}}" for text, w, r in zip(line, widths, right, strict=True))
+        click.echo("  ".join(fields).rstrip())
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """Show a bar on stderr while a fraction 0…1 is reported to the function that this yields; silent without a tty."""
+    if not sys.stderr.isatty():
+        yield lambda fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)
+
+
+def need(extra: str, *modules: str) -> None:
+    """Raise Mistake if a module of an extra is not installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise Mistake(f"{', '.join(missing)} is not installed: pip install 'cellarer[{extra}]'")
+
+
+def _known(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _known(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
