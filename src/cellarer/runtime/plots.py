@@ -1,0 +1,143 @@
+"""Panels over time as one SVG text, byte for byte the same for the same numbers. Needs matplotlib (extra `report`).
+
+Long series are thinned to the lowest and highest of each picture column, so no spike is lost and files stay small.
+"""
+
+import io
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+COLUMNS = 900  # picture columns that a series is thinned to
+WIDTH_IN, HEIGHT_IN, BAR_IN = 10.0, 2.1, 0.22
+INK, GRID = "#26323f", "#e4e7eb"
+COLOURS = {
+    "measured": "#2b6cb0",
+    "model": "#dd6b20",
+    "truth": "#2f855a",
+    "high": "#c53030",
+    "low": "#2c7a7b",
+    "fault": "#9b2c2c",
+    "quiet": "#718096",
+}
+STYLE: dict[Any, object] = {
+    "svg.fonttype": "none",  # text stays text: small, searchable
+    "svg.hashsalt": "cellarer",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+}
+SPANS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One series of a panel. `colour` is a key of COLOURS; `band` is drawn to both sides of y."""
+
+    label: str
+    colour: str
+    y: Floats  # (row,)
+    band: Floats | None = None
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """When something was active, one bar per name."""
+
+    spans: dict[str, list[tuple[float, float]]]  # name → (begin, end) in s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """One drawing; `title` names quantity and unit."""
+
+    title: str
+    content: tuple[Line, ...] | Bars
+
+
+def draw(time_s: Floats, panels: list[Panel]) -> str:
+    """Draw panels above each other on one time axis and return an <svg> element. time_s (row,), may hold NaN."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    begin, end = float(np.nanmin(time_s)), float(np.nanmax(time_s))
+    scale, unit = next((s, u) for least, s, u in SPANS if end - begin >= least)
+    heights = [
+        max(0.6, BAR_IN * len(p.content.spans) + 0.3) if isinstance(p.content, Bars) else HEIGHT_IN for p in panels
+    ]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.5 * len(panels)), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        for axis, panel in zip(axes, panels, strict=True):
+            axis.set_title(panel.title)
+            if isinstance(panel.content, Bars):
+                _bars(axis, panel.content, begin, scale)
+            else:
+                _lines(axis, panel.content, time_s, begin, scale)
+        axes[-1].set_xlabel(f"time in {unit}")
+        axes[-1].set_xlim(0.0, max((end - begin) / scale, 1e-9))
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _lines(axis, lines: tuple[Line, ...], time_s: Floats, begin: float, scale: float) -> None:  # type: ignore[no-untyped-def]
+    for line in lines:
+        at = thinned(time_s, line.y)
+        x = (time_s[at] - begin) / scale
+        colour = COLOURS[line.colour]
+        style = "--" if line.dashed else "-"
+        axis.plot(x, line.y[at], style, color=colour, linewidth=1.1, label=line.label)
+        if line.band is not None:
+            axis.fill_between(
+                x, (line.y - line.band)[at], (line.y + line.band)[at], color=colour, alpha=0.18, linewidth=0
+            )
+    axis.legend(loc="upper right", frameon=False, ncols=len(lines), fontsize=8.0)
+    axis.margins(y=0.18)
+
+
+def _bars(axis, bars: Bars, begin: float, scale: float) -> None:  # type: ignore[no-untyped-def]
+    names = sorted(bars.spans)
+    for k, name in enumerate(names):
+        spans = [((a - begin) / scale, max(b - a, 0.0) / scale) for a, b in bars.spans[name]]
+        axis.broken_barh(spans, (k - 0.35, 0.7), facecolor=COLOURS["fault"], edgecolor=COLOURS["fault"], linewidth=0.8)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.grid(axis="y", visible=False)
+
+
+def thinned(time_s: Floats, y: Floats) -> NDArray[np.int64]:
+    """Return the places of the lowest and highest value in each of COLUMNS stretches of equal count, in order."""
+    known = np.flatnonzero(np.isfinite(time_s))
+    if known.size <= 2 * COLUMNS:
+        return known
+    edges = np.linspace(0, known.size, COLUMNS + 1).astype(np.int64)
+    keep = {int(known[0]), int(known[-1])}
+    for a, b in pairwise(edges.tolist()):
+        values = y[known[a:b]]
+        some = np.flatnonzero(np.isfinite(values))
+        if some.size < values.size:
+            keep.add(int(known[a + int(np.argmax(~np.isfinite(values)))]))  # a hole stays a hole
+        if some.size:
+            keep.add(int(known[a + some[np.argmin(values[some])]]))
+            keep.add(int(known[a + some[np.argmax(values[some])]]))
+    return np.array(sorted(keep))
