@@ -1,0 +1,98 @@
+"""A simulated device speaks its real protocol: sensor values in, frames out; orders in, outputs that fall in time.
+
+The same tables as the drivers, from the other side; nothing else is shared with them. What a device cannot know
+(a value that is NaN) it does not send. A polled device answers in the next call of `frames`.
+"""
+
+from cellarer.config.schema import DeviceFile
+from cellarer.wire.counters import Sender
+from cellarer.wire.frame import Frame
+from cellarer.wire.order import Order
+from cellarer.wire.peer import NEVER_NS, Counters, Ear, Heard, check_size
+from cellarer.wire.protocols import get
+from cellarer.wire.table import Message, Protocol, Role, Values, configured, frames, pack, settle
+
+_SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+
+
+class Emulator:
+    """One simulated device."""
+
+    def __init__(self, protocol: Protocol, device: DeviceFile) -> None:
+        where = f"device {device.name!r}"
+        self.device = device
+        self.options = settle(protocol, device.options, where)
+        self.protocol = configured(protocol, device.options, where)
+        self._sizes = {"cell": device.cells, "temp": device.temperatures}
+        check_size(self.protocol, self._sizes, where)
+        self._ear = Ear(self.protocol, "controller", device.address, self._sizes)
+        self._count = Sender()
+        self._sent_ns = {m.name: NEVER_NS for m in self.protocol.sent_by("device")}
+        self._asked: list[str] = []
+        self._order = Order(bleed=(False,) * device.cells)
+        self._ordered_ns = NEVER_NS
+        drops = device.drops_after_ms or self.protocol.drops_after_ms
+        self._drops_ns = None if drops is None else int(drops * 1e6)
+
+    @property
+    def counters(self) -> Counters:
+        """Return what was heard, good and refused."""
+        return self._ear.counters
+
+    def frames(self, values: Values, now_ns: int) -> list[Frame] | list[bytes]:
+        """Return what the device sends now. values: readings by signal name, arrays over its cells or sensors."""
+        order = self.outputs(now_ns)
+        known = dict(values)
+        known.setdefault("coils", sum(bool(getattr(order, name)) << i for i, name in enumerate(_SWITCHES)))
+        if self.protocol.fill:
+            known = dict(self.protocol.fill(known, self.options))
+        if self.protocol.framing:
+            asked, self._asked = self._asked, []
+            return [data for name in asked for data in self._answer(self.protocol.message(name), known)]
+        due = [m for m in self.protocol.sent_by("device") if self._is_due(m, now_ns)]
+        return [f for m in due for f in frames(m, known, self.device.address, self._sizes, self._count)]
+
+    def receive(self, item: Frame | bytes, now_ns: int) -> Order | None:
+        """Take a frame or a chunk from the controller. Returns the new order, or None when it held none."""
+        heard = self._ear.hear(item, now_ns)
+        self._asked += [h.message.asks for h in heard if h.message.asks]
+        orders = [h for h in heard if not h.message.asks]
+        for h in orders:
+            self._order = self._apply(h)
+            self._ordered_ns = now_ns
+        return self._order if orders else None
+
+    def outputs(self, now_ns: int) -> Order:
+        """Return what the outputs do now: the last order, or everything off once it has not been refreshed in time."""
+        if self._drops_ns is not None and now_ns - self._ordered_ns > self._drops_ns:
+            self._order = Order(bleed=(False,) * self.device.cells)
+        return self._order
+
+    def _is_due(self, message: Message, now_ns: int) -> bool:
+        """Tell whether a cyclic message is to be sent, keeping its phase so that a coarse caller loses no rate."""
+        period_ns = self.protocol.period_ns(message, self.device.period_ms)
+        last = self._sent_ns[message.name]
+        if now_ns - last < period_ns:
+            return False
+        self._sent_ns[message.name] = now_ns if now_ns - last >= 2 * period_ns else last + period_ns
+        return True
+
+    def _answer(self, message: Message, values: Values) -> list[bytes]:
+        data = pack(message, values)
+        return [] if data is None else [self.protocol.framing.to_controller(message.id, data)]
+
+    def _apply(self, heard: Heard) -> Order:
+        before = {name: getattr(self._order, name) for name in Order.__slots__}
+        bleed = list(before["bleed"])
+        for name, index, value in heard.readings:
+            if name == "bleed" and index < len(bleed):
+                bleed[index] = bool(value)
+            elif name in before and name != "bleed":
+                field = next(f for f in heard.message.fields if f.name == name and f.role is Role.VALUE)
+                before[name] = bool(value) if field.bits == 1 else value
+        return Order(**before | {"bleed": tuple(bleed)})
+
+
+def emulator(device: DeviceFile) -> Emulator:
+    """Return the emulation of a device of a site file."""
+    return Emulator(get(device.protocol), device)

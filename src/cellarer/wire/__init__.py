@@ -1,0 +1,1 @@
+"""How Cellarer speaks with machines: protocols are tables, links carry bytes, devices and faces are generic."""

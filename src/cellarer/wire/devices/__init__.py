@@ -1,0 +1,1 @@
+"""What Cellarer reads and drives: one generic driver for every protocol."""

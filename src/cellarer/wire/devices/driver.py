@@ -1,0 +1,107 @@
+"""The driver of every device: frames in, readings out; orders in, frames out. No I/O and no clock."""
+
+from cellarer.config.schema import DeviceFile
+from cellarer.model.layout import Layout
+from cellarer.model.quantities import BY_NAME
+from cellarer.wire.counters import Sender
+from cellarer.wire.frame import Frame, Reading
+from cellarer.wire.order import Order
+from cellarer.wire.peer import NEVER_NS, Counters, Ear, check_size
+from cellarer.wire.protocols import get
+from cellarer.wire.table import Message, Protocol, configured, frames, pack, settle
+
+_RANK = {"observe": 0, "limit": 1, "switch": 2}
+
+
+class Driver:
+    """One device. Only a valid, known, fresh frame is a sign of life; all else is counted and dropped."""
+
+    def __init__(self, protocol: Protocol, device: DeviceFile) -> None:
+        where = f"device {device.name!r}"
+        if "device" not in protocol.roles:
+            raise ValueError(f"{where}: protocol {protocol.name} is a face, not a device")
+        self.device = device
+        self.options = settle(protocol, device.options, where)
+        self.protocol = configured(protocol, device.options, where)
+        self._sizes = {"cell": device.cells, "temp": device.temperatures}
+        check_size(self.protocol, self._sizes, where)
+        self._ear = Ear(self.protocol, "device", device.address, self._sizes)
+        self._count = Sender()
+        self._polls = [m for m in self.protocol.sent_by("controller") if m.asks]
+        self._asked_ns = [NEVER_NS] * len(self._polls)
+        self._wanted = set(device.signals) if device.signals is not None else set(BY_NAME)
+        if unknown := self._wanted - set(BY_NAME):
+            raise ValueError(f"{where}: signals names {sorted(unknown)[0]!r}; allowed: {', '.join(BY_NAME)}")
+
+    @property
+    def counters(self) -> Counters:
+        """Return what came in, good and refused."""
+        return self._ear.counters
+
+    @property
+    def last_good_ns(self) -> int:
+        """Return when the last good frame came; NEVER_NS before the first."""
+        return self._ear.last_good_ns
+
+    def receive(self, item: Frame | bytes, now_ns: int) -> list[Reading]:
+        """Return the readings in a CAN frame or serial chunk; `at` 0 is the device's first cell or sensor."""
+        readings = [r for heard in self._ear.hear(item, now_ns) for r in heard.readings]
+        if readings and self.protocol.derive:
+            readings += self.protocol.derive(readings, self.options)
+        return [r for r in readings if r.signal in self._wanted and r.at < self._size(r.signal)]
+
+    def due(self, now_ns: int) -> list[bytes]:
+        """Return the questions that are to be asked now; at most one, because a line carries one answer at a time."""
+        for i, poll in enumerate(self._polls):
+            if now_ns - self._asked_ns[i] >= self.protocol.period_ns(poll, self.device.period_ms):
+                self._asked_ns[i] = now_ns
+                return self._serial(poll, {})
+        return []
+
+    def order(self, order: Order, now_ns: int) -> list[Frame] | list[bytes]:
+        """Return the frames that carry an order, each once; refreshing is the caller's. Without authority: none."""
+        del now_ns
+        rank = _RANK[self.device.authority]
+        values = {name: getattr(order, name) for name in Order.__slots__}
+        told = [m for m in self.protocol.sent_by("controller") if not m.asks and _RANK[m.authority] <= rank]
+        if self.protocol.framing:
+            return [data for m in told for data in self._serial(m, values)]
+        return [f for m in told for f in frames(m, values, self.device.address, self._sizes, self._count)]
+
+    def _serial(self, message: Message, values: dict[str, object]) -> list[bytes]:
+        data = pack(message, values)
+        return [] if data is None else [self.protocol.framing.to_device(message.id, data)]
+
+    def _size(self, signal: str) -> int:
+        return self._sizes.get(BY_NAME[signal].axis, 1)
+
+
+def driver(device: DeviceFile) -> Driver:
+    """Return the driver that a site file asks for."""
+    return Driver(get(device.protocol), device)
+
+
+def places(layout: Layout, device: DeviceFile) -> dict[str, int]:
+    """Return for every signal where index 0 of this device lies in the flat Sample of the site.
+
+    Raises ValueError when the device reaches beyond its pack, string, cells or sensors.
+    """
+    pack_index, n_pack = device.pack - 1, layout.size["pack"]
+    where = f"device {device.name!r}"
+    if pack_index >= n_pack:
+        raise ValueError(f"{where}: pack = {device.pack}; allowed 1 to {n_pack}")
+    strings = [s for s in range(layout.size["string"]) if layout.pack_of_string[s] == pack_index]
+    if device.string > len(strings):
+        raise ValueError(f"{where}: string = {device.string}; allowed 1 to {len(strings)}")
+    string = strings[device.string - 1]
+    first = {"pack": pack_index, "string": string}
+    for axis, owner, start, count in (
+        ("cell", layout.string_of_cell, device.first_cell, device.cells),
+        ("temp", layout.string_of_temp, device.first_temperature, device.temperatures),
+    ):
+        mine = [i for i, s in enumerate(owner) if s == string]
+        if start - 1 + count > len(mine):
+            name = "cell" if axis == "cell" else "temperature"
+            raise ValueError(f"{where}: {name}s {start} to {start - 1 + count}; the string has {len(mine)}")
+        first[axis] = (mine[0] if mine else 0) + start - 1
+    return {name: layout.where[name].start + first[q.axis] for name, q in BY_NAME.items()}
