@@ -202,16 +202,14 @@ def _alive(columns: Floats) -> Floats:
 
 def _runs(table: Table, time_s: Floats) -> tuple[Ints, tuple[str, ...]]:
     """Number the runs: time restarts where a run column changes, or, without such a column, goes back to its begin."""
-    known = np.where(np.isfinite(time_s), time_s, -np.inf)
-    newest = np.maximum.accumulate(known)
-    back = np.r_[False, known[1:] < newest[:-1]] & np.isfinite(time_s)
     name = next((name for name in RUN_COLUMNS if name in table.columns), None)
     if name is None:
-        step = np.diff(time_s[np.isfinite(time_s)])
-        usual = float(np.median(step[step > 0])) if (step > 0).any() else 0.0
-        starts = back & (time_s <= known[np.isfinite(time_s)][:1].sum() + usual)
-        labels = [str(k + 1) for k in range(int(starts.sum()) + 1)]
-        return np.cumsum(starts), tuple(labels)
+        at = np.flatnonzero(np.isfinite(time_s))
+        step = np.diff(time_s[at])
+        begin = time_s[at].min(initial=np.inf) + (float(np.median(step[step > 0])) if (step > 0).any() else 0.0)
+        starts = np.zeros(table.rows, np.bool_)
+        starts[at[1:]] = (step < 0) & (time_s[at[1:]] <= begin)
+        return np.cumsum(starts), tuple(str(k + 1) for k in range(int(starts.sum()) + 1))
     values = table.columns[name]
     changes = (
         np.r_[False, values[1:] != values[:-1]]
@@ -229,15 +227,15 @@ def _judge(recording: Recording, short: int) -> Recording:
     volts = np.isfinite(r.voltage_V) | np.isfinite(r.cell_V).any(axis=1)
     low, high = BY_NAME["current"].low, BY_NAME["current"].high
     wide = BY_NAME["string_voltage"].high
-    absurd_voltage = (r.voltage_V < -1.0) | (r.voltage_V > wide)
+    absurd_A, absurd_V = (r.current_A < low) | (r.current_A > high), (r.voltage_V < -1.0) | (r.voltage_V > wide)
     reasons = (
         ("time is not a number", ~np.isfinite(r.time_s)),
         ("time repeats", repeats),
         ("time goes back", order & ~repeats),
         ("current is not a number", ~np.isfinite(r.current_A)),
-        (f"current is outside {low:g} … {high:g} A", (r.current_A < low) | (r.current_A > high)),
+        (f"current is outside {low:g} … {high:g} A", _few(absurd_A)),
         ("voltage is not a number", ~volts),
-        (f"voltage is outside -1 … {wide:g} V", absurd_voltage),
+        (f"voltage is outside -1 … {wide:g} V", _few(absurd_V)),
     )
     good = np.ones(r.rows, np.bool_)
     findings = [Finding("fields are missing at the end of the row", short, 1)] if short else []
@@ -256,6 +254,11 @@ def _judge(recording: Recording, short: int) -> Recording:
     if not good.any():
         raise RecordingError(r.path, f"no row can be used; {'; '.join(map(str, findings))}")
     return replace(r, good=good, findings=tuple(findings))
+
+
+def _few(mask: Bools) -> Bools:
+    """Leave out what holds for most rows: then it is the unit that is wrong, and `units` says so."""
+    return mask if mask.mean() < 0.5 else np.zeros_like(mask)
 
 
 def _found(what: str, mask: Bools, first_row: int) -> list[Finding]:
