@@ -42,7 +42,9 @@ class Layout:
         n_string = int(self.pack_of_string.size)
         n_pack = int(self.pack_of_string[-1]) + 1 if n_string else 0
         first_cell = np.searchsorted(self.string_of_cell, np.arange(n_string))
-        if (np.bincount(self.string_of_cell, minlength=n_string) == 0).any() or self.string_of_cell.max(initial=-1) >= n_string:
+        if (np.bincount(self.string_of_cell, minlength=n_string) == 0).any() or self.string_of_cell.max(
+            initial=-1
+        ) >= n_string:
             raise ValueError("every string needs at least one cell, and every cell a string")
         if (np.bincount(self.pack_of_string, minlength=n_pack) == 0).any():
             raise ValueError("every pack needs at least one string")

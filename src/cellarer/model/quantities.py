@@ -24,8 +24,12 @@ class Quantity(NamedTuple):
 
 SIGNALS: tuple[Quantity, ...] = (
     Quantity("cell_voltage", "cell", "V", -0.2, 6.0, 0.5, "voltage of one series group"),
-    Quantity("cell_open_wire", "cell", "", 0, 1, 700.0, "1: the sense wire of this cell is found open by the AFE's test"),
-    Quantity("cell_bleeding", "cell", "", 0, 1, 2.0, "1: this cell is being bled right now, its voltage may be falsified"),
+    Quantity(
+        "cell_open_wire", "cell", "", 0, 1, 700.0, "1: the sense wire of this cell is found open by the AFE's test"
+    ),
+    Quantity(
+        "cell_bleeding", "cell", "", 0, 1, 2.0, "1: this cell is being bled right now, its voltage may be falsified"
+    ),
     Quantity("temp_degC", "temp", "degC", -50.0, 150.0, 2.0, "temperature of one sensor"),
     Quantity("current", "string", "A", -5000.0, 5000.0, 0.2, "string current, + charges"),
     Quantity("current_check", "string", "A", -5000.0, 5000.0, 1.0, "the same current by a second sensor"),
@@ -36,8 +40,24 @@ SIGNALS: tuple[Quantity, ...] = (
     Quantity("feedback_plus", "string", "", 0, 1, 0.5, "auxiliary contact of the plus contactor, 1 = closed"),
     Quantity("feedback_charge", "string", "", 0, 1, 2.0, "charge switch (FET or contactor) is on"),
     Quantity("feedback_discharge", "string", "", 0, 1, 2.0, "discharge switch (FET or contactor) is on"),
-    Quantity("cell_voltage_high", "string", "V", -0.2, 6.0, 3.0, "highest cell as reported by a foreign BMS that hides its cells"),
-    Quantity("cell_voltage_low", "string", "V", -0.2, 6.0, 3.0, "lowest cell as reported by a foreign BMS that hides its cells"),
+    Quantity(
+        "cell_voltage_high",
+        "string",
+        "V",
+        -0.2,
+        6.0,
+        3.0,
+        "highest cell as reported by a foreign BMS that hides its cells",
+    ),
+    Quantity(
+        "cell_voltage_low",
+        "string",
+        "V",
+        -0.2,
+        6.0,
+        3.0,
+        "lowest cell as reported by a foreign BMS that hides its cells",
+    ),
     Quantity("foreign_soc", "string", "", 0, 1, 10.0, "SOC as reported by a foreign BMS"),
     Quantity("foreign_alarm", "string", "", 0, 1, 3.0, "1: the foreign BMS reports a protection as active"),
     Quantity("foreign_charge_limit", "string", "A", 0, 5000.0, 3.0, "charge current that the foreign BMS allows"),

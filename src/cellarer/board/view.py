@@ -1,0 +1,271 @@
+"""State → the view that people and machines read: nested, JSON-ready, units spelled, cells from 1, unknown is None.
+
+One conversion for the page, the API, MQTT, history and the faces. Called in services from a snapshot, never in control.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from cellarer.model.config import Config, Switchgear
+from cellarer.model.events import text
+from cellarer.model.quantities import SIGNALS
+from cellarer.model.reasons import REASONS
+from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, State
+
+View = dict[str, Any]
+PACK_FACTS = tuple(q.name for q in SIGNALS if q.axis == "pack" and not q.unit)
+FEEDBACK = ("minus", "precharge", "plus", "charge", "discharge")
+
+
+def number(x: float, digits: int = 4) -> float | None:
+    """Return a JSON number, or None for unknown and infinite."""
+    value = float(x)
+    return round(value, digits) if np.isfinite(value) else None
+
+
+def numbers(x: np.ndarray, digits: int = 4) -> list[float | None]:
+    """Return a JSON list; unknown is None."""
+    return [number(v, digits) for v in x]
+
+
+def fact(x: float) -> bool | None:
+    """Return a measured 0 or 1 as truth, None if unknown."""
+    return None if np.isnan(x) else bool(x > 0.5)
+
+
+def view(config: Config, state: State, *, unix_s: float, overruns: int = 0) -> View:
+    """Return the whole site. Shapes and names: the snapshot view of docs/api.md."""
+    return {
+        "time_ns": state.time_ns,
+        "unix_s": round(unix_s, 3),
+        "cycle": state.cycle,
+        "overruns": overruns,
+        "site": config.site,
+        "config_hash": config.hash,
+        "packs": [_pack(config, state, pack) for pack in range(config.layout.size["pack"])],
+        "not_protected": not_protected(config),
+    }
+
+
+def not_protected(config: Config) -> list[str]:
+    """Say which rows are off because nothing measures what they need."""
+    off = ~config.faults.enabled.any(axis=1)
+    bases = dict.fromkeys(
+        name.removesuffix("_operating").removesuffix("_recommended").removesuffix("_maximum")
+        for name, gone in zip(config.faults.name, off, strict=True)
+        if gone
+    )
+    return [name.replace("_", " ") for name in bases]
+
+
+def _pack(config: Config, state: State, pack: int) -> View:
+    layout, seen, command = config.layout, state.seen.value, state.command
+    mine = np.flatnonzero(layout.pack_of_string == pack)
+    strings = [_string(config, state, int(s)) for s in mine]
+    present = config.sensing.present
+    inputs = {name: fact(seen[layout.where[name]][pack]) for name in PACK_FACTS if present[layout.where[name]][pack]}
+    flags = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer")
+    outputs: View = {name: bool(getattr(command, name)[pack]) for name in flags}
+    outputs |= {"heater_pct": number(100 * command.heater[pack], 1), "pump_pct": number(100 * command.pump[pack], 1)}
+    current = _sum(strings, "current_A")
+    voltage = strings[0]["voltage_V"] if strings else None
+    estimate = state.estimate
+    usable = estimate.usable_Ah[mine]
+    share = usable / usable.sum()
+    capacity_new = config.capacity_Ah[np.isin(layout.string_of_cell, mine)]
+    return {
+        "name": config.pack_names[pack],
+        "inputs": inputs,
+        "outputs": outputs,
+        "limits": {key: _sum([s["limits"] for s in strings], key) for key in ("charge_A", "discharge_A")}
+        | {key: _least([s["limits"] for s in strings], key) for key in ("charge_V",)}
+        | {key: _most([s["limits"] for s in strings], key) for key in ("discharge_V",)}
+        | {key: _sum([s["limits"] for s in strings], key) for key in ("charge_W", "discharge_W")},
+        "current_A": current,
+        "voltage_V": voltage,
+        "power_W": number(current * voltage, 1) if current is not None and voltage is not None else None,
+        "soc_pct": number(100 * float((estimate.string_soc[mine] * share).sum()), 2),
+        "soc_sigma_pct": number(100 * float((estimate.string_soc_sigma[mine] * share).sum()), 2),
+        "soh_pct": number(
+            100 * float((estimate.capacity_Ah[np.isin(layout.string_of_cell, mine)] / capacity_new).min()), 1
+        ),
+        "energy_Wh": number(float(estimate.energy_Wh[mine].sum()), 1),
+        "time_to_empty_s": number(float(estimate.time_to_empty_s[mine].min()), 0),
+        "time_to_full_s": number(float(estimate.time_to_full_s[mine].min()), 0),
+        "wish_closed": bool(state.wishes.closed[pack]),
+        "strings": strings,
+    }
+
+
+def _sum(items: list[View], key: str) -> float | None:
+    values = [item[key] for item in items]
+    return None if None in values or not values else round(sum(values), 4)
+
+
+def _least(items: list[View], key: str) -> float | None:
+    values = [item[key] for item in items]
+    return None if None in values or not values else min(values)
+
+
+def _most(items: list[View], key: str) -> float | None:
+    values = [item[key] for item in items]
+    return None if None in values or not values else max(values)
+
+
+def _string(config: Config, state: State, string: int) -> View:
+    layout, seen, command, estimate = config.layout, state.seen.value, state.command, state.estimate
+    cells = np.flatnonzero(layout.string_of_cell == string)
+    temps = np.flatnonzero(layout.string_of_temp == string)
+    voltage = seen[layout.where["cell_voltage"]][cells]
+    measured = float(seen[layout.where["string_voltage"]][string])
+    total = measured if np.isfinite(measured) else float(voltage.sum())
+    current = float(seen[layout.where["current"]][string])
+    known = np.isfinite(voltage)
+    switches, window = state.switches, state.window
+    low = int(np.argmin(np.where(known, voltage, np.inf))) if known.any() else None
+    high = int(np.argmax(np.where(known, voltage, -np.inf))) if known.any() else None
+    coils = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+    feedback = {n: seen[layout.where[f"feedback_{n}"]][string] for n in FEEDBACK}
+    resistance = estimate.resistance_scale[cells]
+    return {
+        "phase": Phase(int(switches.phase[string])).name.lower(),
+        "phase_since_s": number((state.time_ns - switches.since_ns[string]) * 1e-9, 1),
+        "charge_phase": ChargePhase(int(state.charging.phase[string])).name.lower(),
+        **{name: bool(getattr(command, name)[string]) for name in coils},
+        "feedback": {
+            name: fact(value)
+            for name, value in feedback.items()
+            if config.sensing.present[layout.where[f"feedback_{name}"]][string]
+        },
+        "current_A": number(current, 3),
+        "voltage_V": number(total, 3),
+        "link_voltage_V": number(seen[layout.where["link_voltage"]][string], 3),
+        "power_W": number(current * total, 1),
+        "soc_pct": number(100 * estimate.string_soc[string], 2),
+        "soc_sigma_pct": number(100 * estimate.string_soc_sigma[string], 2),
+        "usable_Ah": number(estimate.usable_Ah[string], 2),
+        "closings": int(switches.closings[string]),
+        "wear_pct": number(100 * switches.wear[string], 3),
+        "charged_Ah": number(state.counters.charge_Ah[string], 3),
+        "discharged_Ah": number(state.counters.discharge_Ah[string], 3),
+        "cells": {
+            "voltage_V": numbers(voltage),
+            "soc_pct": numbers(100 * estimate.soc[cells], 2),
+            "soc_sigma_pct": numbers(100 * estimate.soc_sigma[cells], 2),
+            "bleeding": [bool(b) for b in command.bleed[cells]],
+            "capacity_Ah": numbers(estimate.capacity_Ah[cells], 3),
+            "resistance_pct": numbers(100 * resistance, 1),
+        },
+        "lowest_cell": None if low is None else low + 1,
+        "highest_cell": None if high is None else high + 1,
+        "lowest_V": None if low is None else number(voltage[low]),
+        "highest_V": None if high is None else number(voltage[high]),
+        "temps_degC": numbers(seen[layout.where["temp_degC"]][temps], 2),
+        "limits": {
+            key: number(getattr(window, key)[string], 3)
+            for key in ("charge_A", "discharge_A", "charge_V", "discharge_V", "charge_W", "discharge_W")
+        }
+        | {
+            key: REASONS[getattr(window, key)[string]]
+            for key in ("charge_reason", "discharge_reason", "voltage_reason")
+        },
+        "power_charge_10s_W": number(estimate.charge_10s_W[string], 1),
+        "power_discharge_10s_W": number(estimate.discharge_10s_W[string], 1),
+        "faults": _faults(config, state, string),
+        "missing": missing(config, state, string),
+    }
+
+
+def _faults(config: Config, state: State, string: int) -> list[View]:
+    """Return the active rows of one string, the most severe first; of three levels only the highest."""
+    table, memory = config.faults, state.faults
+    rows = np.flatnonzero(memory.active[:, string])
+    rows = rows[np.argsort(-table.level[rows], kind="stable")]
+    said, result = set(), []
+    for row in rows:
+        if (table.signal[row], table.text[row]) in said:
+            continue
+        said.add((table.signal[row], table.text[row]))
+        cell, value = _where(config, state, int(row), string)
+        limit = float(table.sign[row] * table.trip[row, string])
+        event = Event(state.time_ns, "fault", table.name[row], string, cell, value, limit, table.signal[row])
+        since = memory.bad_since_ns[row, string]
+        result.append(
+            {
+                "name": table.name[row],
+                "level": Level(int(table.level[row])).name.lower(),
+                "text": text(config, event) if np.isfinite(value) else table.name[row].replace("_", " "),
+                "cell": None if cell < 0 else cell - int(config.layout.first_cell[string]) + 1,
+                "value": number(value),
+                "limit": number(limit),
+                "latched": bool(memory.latched[row, string]),
+                "since_s": number((state.time_ns - since) * 1e-9, 1) if since < FOREVER else None,
+            }
+        )
+    return result
+
+
+def _where(config: Config, state: State, row: int, string: int) -> tuple[int, float]:
+    """Return the cell and value to show for a row on a cell or current signal; (−1, NaN) for the others."""
+    layout, seen, signal = config.layout, state.seen.value, config.faults.signal[row]
+    if signal in ("charge_current", "discharge_current"):
+        return -1, float(config.faults.sign[row] * abs(seen[layout.where["current"]][string]))
+    axis = {"cell_high": "cell_voltage", "cell_low": "cell_voltage", "cell_deep": "cell_voltage"}.get(signal)
+    if axis is None:
+        return -1, float("nan")
+    mine = np.flatnonzero(layout.string_of_cell == string)
+    value = float(config.faults.sign[row]) * seen[layout.where[axis]][mine]
+    known = np.isfinite(value)
+    if not known.any():
+        return -1, float("nan")
+    at = int(np.argmax(np.where(known, value, -np.inf)))
+    return int(mine[at]), float(seen[layout.where[axis]][mine[at]])
+
+
+def missing(config: Config, state: State, string: int) -> list[str]:
+    """Say what must change before this string closes, or before its next charge phase."""
+    pack = int(config.layout.pack_of_string[string])
+    phase, kind = Phase(int(state.switches.phase[string])), config.switch.kind[string]
+    said = []
+    if kind != Switchgear.NONE and phase in (Phase.OPEN, Phase.COOLING):
+        if not state.wishes.closed[pack]:
+            said.append("nobody has asked to close")
+        if not state.wishes.confirmed[pack]:
+            said.append("the stored state is missing: a person must confirm that the state of charge is unknown")
+        rows = np.flatnonzero(state.faults.active[:, string] & (config.faults.level >= Level.RAMP))
+        said += [f"{config.faults.name[row].replace('_', ' ')} must clear" + _reset(state, row, string) for row in rows]
+        said += [f"{name} is not known" for name in _unknown(config, state, string)]
+        if config.switch.authority[string] < 2:
+            said.append("no device of this site may switch")
+    match ChargePhase(int(state.charging.phase[string])):
+        case ChargePhase.BULK:
+            said.append(f"absorption begins when a cell reaches {config.limits.end_of_charge_V[string]:.3f} V")
+        case ChargePhase.ABSORPTION:
+            lasts = config.limits.tail_ns[string] * 1e-9
+            said.append(f"full after {lasts:.0f} s below {config.limits.tail_A[string]:.1f} A at end voltage")
+        case ChargePhase.FLOAT:
+            said.append(f"a new charge begins below {100 * config.limits.rebulk_soc[string]:.0f} %")
+        case ChargePhase.PRECONDITION:
+            said.append(f"bulk begins when the lowest cell reaches {config.limits.precondition_V[string]:.3f} V")
+        case _:
+            pass
+    return said
+
+
+def _reset(state: State, row: int, string: int) -> str:
+    return " and be reset" if state.faults.latched[row, string] else ""
+
+
+def _unknown(config: Config, state: State, string: int) -> list[str]:
+    """Name the signals of this string that are present but unknown now."""
+    layout, names = config.layout, []
+    owner = {"cell": layout.string_of_cell == string, "temp": layout.string_of_temp == string}
+    for q in SIGNALS:
+        if q.axis == "pack":
+            continue
+        where = layout.where[q.name]
+        mine = owner.get(q.axis, np.arange(layout.size["string"]) == string)
+        if (config.sensing.present[where] & np.isnan(state.seen.value[where]) & mine).any():
+            names.append(q.name)
+    return names

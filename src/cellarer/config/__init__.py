@@ -1,0 +1,6 @@
+"""Site files: schema, loader, compiler and the table of faults."""
+
+from cellarer.config.error import ConfigError
+from cellarer.config.load import Site, build, load, replay_site, sites
+
+__all__ = ["ConfigError", "Site", "build", "load", "replay_site", "sites"]

@@ -1,0 +1,146 @@
+"""faults.toml → FaultTable: rows with thresholds by name become stacked arrays per string.
+
+A row with three levels becomes three rows (operating, recommended, maximum). Rows whose signals the site does not have
+are off for those strings: absent is not unknown, and `check` says what is therefore not protected.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+
+from cellarer.config.error import ConfigError
+from cellarer.config.schema import Strict
+from cellarer.model.config import FaultTable, Sensing
+from cellarer.model.layout import Layout
+from cellarer.model.quantities import BY_NAME
+from cellarer.model.values import Latch, Level
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FILE = Path(__file__).with_name("faults.toml")
+LEVELS = ("operating", "recommended", "maximum")
+LevelName = Literal["inform", "warn", "derate", "ramp", "open"]
+
+
+class RowFile(Strict):
+    """One [[fault]] of faults.toml; meaning of the keys: head of that file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    signal: str
+    need: list[str]
+    above: str | float | None = None
+    below: str | float | None = None
+    release: Annotated[float, Field(ge=0)] = 0.0
+    debounce_s: Annotated[float, Field(ge=0, le=3600)]
+    samples: Annotated[int, Field(ge=1, le=10000)]
+    release_s: Annotated[float, Field(ge=0, le=86400)] = 1.0
+    level: LevelName | tuple[LevelName, LevelName, LevelName]
+    latch: Literal["self", "reset", "service"] = "self"
+    path: Literal["charge", "discharge", "both"]
+    derate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    budget_s: Annotated[float, Field(gt=0)]
+    dtc: Annotated[str, Field(pattern=r"^[PBCU][0-9A-F]{4}$")]
+    text: str
+    source: Annotated[str, Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _one_side(self) -> "RowFile":
+        if (self.above is None) == (self.below is None):
+            raise ValueError(f"{self.name}: exactly one of above and below")
+        return self
+
+
+def read_rows(path: Path = FILE) -> list[RowFile]:
+    """Return the rows of a fault file. Raises ConfigError with file, key, value and what is allowed."""
+    try:
+        rows = [RowFile.model_validate(r) for r in tomllib.loads(path.read_text(encoding="utf-8"))["fault"]]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(path.name, str(first["loc"]), first.get("input"), first["msg"]) from None
+    names = [r.name for r in rows]
+    doubled = {n for n in names if names.count(n) > 1}
+    if doubled:
+        raise ConfigError(path.name, "name", sorted(doubled), "each name once")
+    return rows
+
+
+def enabled(layout: Layout, sensing: Sensing, need: list[str]) -> Bools:
+    """Return (string,): everything that a row needs is measured on this string. Alternatives are joined by |."""
+    result = np.ones(layout.size["string"], bool)
+    for alternatives in need:
+        result &= np.logical_or.reduce([_present(layout, sensing, name) for name in alternatives.split("|")])
+    return result
+
+
+def _present(layout: Layout, sensing: Sensing, name: str) -> Bools:
+    present = sensing.present[layout.where[name]]
+    match BY_NAME[name].axis:
+        case "cell":
+            return layout.every(present)
+        case "temp":
+            return layout.over_temps(np.logical_or, present, False).astype(bool)
+        case "pack":
+            return present[layout.pack_of_string]
+        case _:
+            return present
+
+
+def compile_rows(rows: list[RowFile], layout: Layout, sensing: Sensing, thresholds: Mapping[str, Floats]) -> FaultTable:
+    """Stack the rows. thresholds: name → (3, string) for three-level rows or (string,)."""
+    flat: list[tuple[RowFile, str, str, Floats, Floats, float]] = []
+    for row in rows:
+        sign = 1.0 if row.above is not None else -1.0
+        level = row.level if isinstance(row.level, tuple) else (row.level,)
+        value = _threshold(row, thresholds, layout.size["string"])
+        if value.shape[0] != len(level):
+            raise ConfigError(
+                FILE.name, f"{row.name}.level", row.level, f"{value.shape[0]} level(s) for this threshold"
+            )
+        for name, at, trip in zip(LEVELS if len(level) == 3 else ("",), level, value, strict=True):
+            full = f"{row.name}_{name}" if name else row.name
+            flat.append((row, full, at, sign * trip, sign * trip - row.release, sign))
+    signals = tuple(dict.fromkeys(r.signal for r, *_ in flat))
+    latch = [row.latch if Level[at.upper()] >= Level.RAMP else "self" for row, _, at, *_ in flat]
+
+    def column(pick: object) -> NDArray[np.float64]:
+        return np.array([getattr(row, str(pick)) for row, *_ in flat])
+
+    return FaultTable(
+        name=tuple(full for _, full, *_ in flat),
+        signal=tuple(row.signal for row, *_ in flat),
+        text=tuple(row.text for row, *_ in flat),
+        source=tuple(row.source for row, *_ in flat),
+        dtc=tuple(row.dtc for row, *_ in flat),
+        signal_index=np.array([signals.index(row.signal) for row, *_ in flat]),
+        signals=signals,
+        sign=np.array([sign for *_, sign in flat]),
+        trip=np.array([trip for _, _, _, trip, _, _ in flat]),
+        release=np.array([release for _, _, _, _, release, _ in flat]),
+        debounce_ns=(column("debounce_s") * 1e9).astype(np.int64),
+        samples=column("samples").astype(np.int64),
+        release_ns=(column("release_s") * 1e9).astype(np.int64),
+        level=np.array([Level[at.upper()] for _, _, at, *_ in flat], np.int8),
+        latch=np.array([Latch[name.upper()] for name in latch], np.int8),
+        charge=np.array([row.path in ("charge", "both") for row, *_ in flat]),
+        discharge=np.array([row.path in ("discharge", "both") for row, *_ in flat]),
+        derate=column("derate"),
+        budget_ns=(column("budget_s") * 1e9).astype(np.int64),
+        enabled=np.array([enabled(layout, sensing, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat]),
+    )
+
+
+def _threshold(row: RowFile, thresholds: Mapping[str, Floats], n_string: int) -> Floats:
+    """Return (level, string) in the direction of the row."""
+    given = row.above if row.above is not None else row.below
+    if isinstance(given, str):
+        if given not in thresholds:
+            raise ConfigError(FILE.name, f"{row.name}.above/below", given, f"a number or one of {sorted(thresholds)}")
+        value = thresholds[given]
+        return value if value.ndim == 2 else value[None, :]
+    return np.full((1, n_string), float(given))  # type: ignore[arg-type]

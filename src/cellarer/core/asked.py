@@ -1,0 +1,81 @@
+"""Requests: bounded, answered, logged. Opening needs nobody's permission; everything else may be refused with a cause."""
+
+import numpy as np
+
+from cellarer.core.decide.signals import Look
+from cellarer.model.config import Config, Switchgear
+from cellarer.model.values import FOREVER, NEVER, Bools, Event, Floats, Latch, Level, Requests, Wishes
+
+
+def start_wishes(config: Config, durable: bool) -> Wishes:
+    """Return wishes before the first request: open, no targets."""
+    n = config.layout.size["pack"]
+    confirmed = np.full(n, durable or not config.needs_confirmation)
+    return Wishes(np.zeros(n, bool), np.full(n, np.nan), np.full(n, FOREVER), confirmed)
+
+
+def no_requests(config: Config) -> Requests:
+    """Return requests that ask for nothing."""
+    n = config.layout.size["pack"]
+    no, unknown = np.zeros(n, bool), np.full(n, np.nan)
+    return Requests(no, no, no, no, unknown, no, unknown, np.full(n, NEVER), no)
+
+
+def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[Event]]:
+    """Take over what may be granted. Returns wishes, (string,) reset and service in force, and one event per answer."""
+    config, layout, before = look.config, look.config.layout, look.state.wishes
+    faults, table = look.state.faults, config.faults
+    heavy = (table.level >= Level.RAMP)[:, None] & (table.latch > Latch.SELF)[:, None]
+    locked = layout.pack_any((heavy & faults.latched).any(axis=0))
+    inhibited = (look.of("charge_plug") == 1.0) & (look.of("ignition") == 1.0) & ~before.closed
+    refused = {
+        "close": np.where(locked, "a latched fault must be reset first", "").astype(object),
+        "set_soc": np.where((requests.set_soc >= 0.0) & (requests.set_soc <= 1.0), "", "must be 0 to 1").astype(object),
+        "zero_current": np.where(_open(look), "", "only while the switchgear is open").astype(object),
+        "target_soc": np.where(_fraction(requests.target_soc), "", "must be 0 to 1").astype(object),
+    }
+    refused["close"] = np.where(inhibited & ~locked, "drive is inhibited while a charge plug is in", refused["close"])
+    unconfirmed = ~(before.confirmed | requests.confirm_unknown_soc) & (refused["close"] == "")
+    refused["close"] = np.where(unconfirmed, "the stored state is missing: confirm first", refused["close"])
+    ok = {name: why == "" for name, why in refused.items()}
+    asked = {
+        "open": requests.open,
+        "close": requests.close,
+        "reset": requests.reset,
+        "set_soc": ~np.isnan(requests.set_soc),
+        "zero_current": requests.zero_current,
+        "target_soc": ~np.isnan(requests.target_soc),
+        "full_by": requests.full_by_ns > NEVER,
+        "confirm": requests.confirm_unknown_soc,
+    }
+    close = requests.close & ok["close"] & ~requests.open
+    wishes = Wishes(
+        closed=(before.closed | close) & ~requests.open & ~locked,
+        target_soc=np.where(asked["target_soc"] & ok["target_soc"], requests.target_soc, before.target_soc),
+        full_by_ns=np.where(asked["full_by"], requests.full_by_ns, before.full_by_ns),
+        confirmed=before.confirmed | requests.confirm_unknown_soc,
+    )
+    reset, service = requests.reset[layout.pack_of_string], (requests.reset & requests.service)[layout.pack_of_string]
+    if not any(a.any() for a in asked.values()):
+        return wishes, reset, service, []
+    return wishes, reset, service, _events(look, asked, refused)
+
+
+def _open(look: Look) -> Bools:
+    phase, kind = look.state.switches.phase, look.config.switch.kind
+    return look.config.layout.pack_all((phase == 0) & (kind != Switchgear.NONE))
+
+
+def _fraction(x: Floats) -> Bools:
+    return (x >= 0.0) & (x <= 1.0)
+
+
+def _events(look: Look, asked: dict[str, Bools], refused: dict[str, np.ndarray]) -> list[Event]:
+    """Log every request with its answer; the first string of the pack stands for it."""
+    events = []
+    for name, packs in asked.items():
+        for pack in np.flatnonzero(packs):
+            why = str(refused[name][pack]) if name in refused else ""
+            string = int(look.config.layout.first_string[pack])
+            events.append(Event(look.now_ns, "refuse" if why else "request", name, string, -1, np.nan, np.nan, why))
+    return events

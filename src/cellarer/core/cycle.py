@@ -1,0 +1,101 @@
+"""The one way through the house: measure → validate → estimate → decide → clamp → act. Pure: no clock, file or log.
+
+`step` runs live, in replay, in simulation and over a fleet. Inputs are frozen once per cycle, arguments are never
+altered. Slow tasks are due by their own period; in between their last result is carried with its age.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellarer.core import slow
+from cellarer.core.asked import answer, start_wishes
+from cellarer.core.decide import charge, protect, sequence
+from cellarer.core.decide.balance import balance
+from cellarer.core.decide.clamp import clamp, nothing
+from cellarer.core.decide.cool import cool
+from cellarer.core.decide.limit import limit, rated_window
+from cellarer.core.decide.signals import Look
+from cellarer.core.validate import start_watch, validate
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, Command, Event, Plan, Requests, Sample, Seen, State
+
+GAP_S = 60.0  # s: a longer step is a gap; nothing is integrated over it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What one cycle is given; frozen."""
+
+    sample: Sample
+    requests: Requests
+    plan: Plan
+
+
+def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[State, Command, list[Event]]:
+    """Advance every pack of the site by one cycle. Returns the new state, what to order, and what changed and why."""
+    dt_s = min((now_ns - state.time_ns) * 1e-9, GAP_S) if state.time_ns > NEVER else 0.0
+    seen = validate(config, state.watch, inputs.sample, now_ns)
+    watch = slow.remember(config, state, seen, now_ns)
+    look = Look(config, seen, watch, state, now_ns)
+    wishes, reset, service, asked = answer(look, inputs.requests)
+    faults, raised = protect.protect(look, state.faults, reset, service)
+    demand = protect.demand(config, faults)
+    known = slow.estimate(look, inputs.requests)
+    switches, switched = sequence.sequence(look, demand, wishes, reset)
+    charging, charged = charge.charge(look, demand, switches, known.estimate)
+    target = wishes.target_soc[config.layout.pack_of_string]
+    end_V, charge_A = charge.allowance(config, charging, target, known.estimate.string_soc)
+    window = limit(look, demand, switches, known.estimate, end_V, charge_A, dt_s)
+    bleed, (heater, pump) = balance(look, demand, inputs.plan), cool(look, inputs.plan)
+    command = clamp(look, faults, switches, window, known.estimate, bleed, heater, pump)
+    new = State(
+        time_ns=now_ns,
+        cycle=state.cycle + 1,
+        watch=known.watch,
+        estimator=known.estimator,
+        estimate=known.estimate,
+        estimated_ns=known.estimated_ns,
+        power_ns=known.power_ns,
+        faults=faults,
+        switches=switches,
+        charging=charging,
+        wishes=wishes,
+        counters=known.counters,
+        window=window,
+        command=command,
+        seen=seen,
+    )
+    return new, command, asked + raised + switched + charged
+
+
+def start(config: Config, now_ns: int, durable: object = None) -> State:
+    """Return the state before the first cycle: everything open, nothing known but what `durable` proves.
+
+    durable: slow.Durable or None. Without it SOC is unknown and, where the site asks for it, closing waits for a
+    person's word.
+    """
+    size = config.layout.size
+    known = slow.start(config, durable if isinstance(durable, slow.Durable) else None, now_ns)
+    return State(
+        time_ns=NEVER,
+        cycle=0,
+        watch=start_watch(config, now_ns),
+        estimator=known.estimator,
+        estimate=known.estimate,
+        estimated_ns=NEVER,
+        power_ns=NEVER,
+        faults=known.faults,
+        switches=known.switches,
+        charging=charge.start(config, now_ns),
+        wishes=start_wishes(config, isinstance(durable, slow.Durable)),
+        counters=known.counters,
+        window=rated_window(config),
+        command=nothing(config),
+        seen=Seen(
+            np.full(size["signal"], np.nan),
+            np.full(size["signal"], NEVER),
+            np.full(size["signal"], now_ns),
+            np.zeros(size["signal"], bool),
+        ),
+    )

@@ -1,0 +1,101 @@
+"""Charge management as a table: blocked, precondition, bulk, absorption, float, and what each allows.
+
+The highest cell governs, not the pack voltage. Full means: voltage up and current down, held for `tail_ns` without a
+break, so that a passing cloud (a short dip of current with falling voltage) does not end a charge.
+"""
+
+import numpy as np
+
+from cellarer.core.decide.limit import extreme
+from cellarer.core.decide.machine import ANY, Rule, Table
+from cellarer.core.decide.protect import Demand
+from cellarer.core.decide.sequence import carrying
+from cellarer.core.decide.signals import Look
+from cellarer.model.config import Config
+from cellarer.model.values import FOREVER, Bools, Charging, Estimate, Event, Floats, Switches
+from cellarer.model.values import ChargePhase as C
+
+NEAR_V = 0.005  # V: how near to the end of charge counts as there; twice the error of a good AFE
+FALL_BACK_V = 0.05  # V: absorption that falls this far is bulk again
+
+TABLE = Table(
+    [
+        Rule(ANY, C.IDLE, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
+        Rule(ANY, C.PRECONDITION, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
+        Rule(ANY, C.BULK, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
+        Rule(ANY, C.ABSORPTION, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
+        Rule(ANY, C.FLOAT, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
+        Rule(ANY, C.BLOCKED, "free", C.IDLE, "the fault is gone"),
+        Rule(ANY, C.PRECONDITION, "idle", C.IDLE, "switchgear open"),
+        Rule(ANY, C.BULK, "idle", C.IDLE, "switchgear open"),
+        Rule(ANY, C.ABSORPTION, "idle", C.IDLE, "switchgear open"),
+        Rule(ANY, C.FLOAT, "idle", C.IDLE, "switchgear open"),
+        Rule(ANY, C.IDLE, "low", C.PRECONDITION, "the lowest cell is below its preconditioning voltage"),
+        Rule(ANY, C.IDLE, "closed", C.BULK, "switchgear closed"),
+        Rule(ANY, C.BULK, "low", C.PRECONDITION, "the lowest cell is below its preconditioning voltage"),
+        Rule(ANY, C.PRECONDITION, "recovered", C.BULK, "the lowest cell has recovered"),
+        Rule(ANY, C.BULK, "at end", C.ABSORPTION, "the highest cell is at its end of charge"),
+        Rule(ANY, C.ABSORPTION, "full", C.FLOAT, "voltage up and current down for long enough: full"),
+        Rule(ANY, C.ABSORPTION, "fell back", C.BULK, "the highest cell fell back"),
+        Rule(ANY, C.FLOAT, "rebulk", C.BULK, "state of charge below the start of a new charge"),
+    ]
+)
+
+
+def start(config: Config, now_ns: int) -> Charging:
+    """Return charging that is idle."""
+    n = config.layout.size["string"]
+    return Charging(np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER))
+
+
+def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> tuple[Charging, list[Event]]:
+    """Advance the charge machine by one cycle; (string,)."""
+    table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
+    high, low = extreme(look, "cell_voltage_high", np.maximum), extreme(look, "cell_voltage_low", np.minimum)
+    current = look.of("current")
+    tail = (high >= table.end_of_charge_V - NEAR_V) & (0.0 <= current) & (current <= table.tail_A)
+    tail_since_ns = np.where(tail, np.minimum(before.tail_since_ns, now_ns), FOREVER)
+    may, _ = carrying(look.config, switches)
+    free = ~(demand.open_charge | demand.ramp_charge)
+    holds: dict[str, Bools] = {
+        "blocked": ~free,
+        "free": free,
+        "idle": ~may,
+        "closed": may,
+        "low": may & (low < table.precondition_V),
+        "recovered": low >= table.precondition_V,
+        "at end": high >= table.end_of_charge_V - NEAR_V,
+        "full": now_ns - tail_since_ns >= table.tail_ns,
+        "fell back": high < table.end_of_charge_V - FALL_BACK_V,
+        "rebulk": estimate.string_soc < table.rebulk_soc,
+    }
+    phase, rule = TABLE.advance(np.zeros_like(before.phase), before.phase, holds)
+    moved = rule >= 0
+    events = [
+        Event(
+            now_ns,
+            "charge",
+            f"{C(before.phase[s]).name.lower()} → {C(phase[s]).name.lower()}",
+            int(s),
+            -1,
+            float(high[s]),
+            float(table.end_of_charge_V[s]),
+            TABLE.rules[rule[s]].cause,
+        )
+        for s in np.flatnonzero(moved)
+    ]
+    return Charging(phase, np.where(moved, now_ns, before.since_ns), tail_since_ns), events
+
+
+def allowance(config: Config, charging: Charging, target_soc: Floats, soc: Floats) -> tuple[Floats, Floats]:
+    """Return (end voltage per cell, current), (string,): what the charge phase allows.
+
+    target_soc: (string,) hold here when asked to; NaN = charge to full.
+    """
+    table, phase = config.limits, charging.phase
+    held = np.where(np.isnan(table.float_V), table.end_of_charge_V, table.float_V)
+    end = np.where(phase == C.FLOAT, held, table.end_of_charge_V)
+    current = np.where(phase == C.PRECONDITION, table.precondition_A, table.rated_charge_A)
+    current = np.where((phase == C.FLOAT) & np.isnan(table.float_V), 0.0, current)
+    current = np.where(phase == C.BLOCKED, 0.0, current)
+    return end, np.where(soc >= target_soc, 0.0, current)

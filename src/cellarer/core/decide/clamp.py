@@ -1,0 +1,55 @@
+"""The last step of decide: outputs from the switchgear phase, and signals for machines around us. Nothing here widens."""
+
+import numpy as np
+
+from cellarer.core.decide.sequence import carrying, outputs
+from cellarer.core.decide.signals import Look
+from cellarer.model.config import Config
+from cellarer.model.values import Bools, Command, Estimate, Faults, Floats, Level, Phase, Switches, Window
+
+
+def clamp(
+    look: Look,
+    faults: Faults,
+    switches: Switches,
+    window: Window,
+    estimate: Estimate,
+    bleed: Bools,
+    heater: Floats,
+    pump: Floats,
+) -> Command:
+    """Return the command of this cycle. Shapes as in Command."""
+    config, layout, table = look.config, look.config.layout, look.config.limits
+    minus, precharge, plus, charge_switch, discharge_switch = outputs(config, switches)
+    may_charge, may_discharge = carrying(config, switches)
+    level = config.faults.level[:, None]
+    heavy = (faults.active & (level >= Level.RAMP)).any(axis=0)
+    low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
+    ending = (switches.phase == Phase.RAMP) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
+    return Command(
+        minus=minus,
+        precharge=precharge,
+        plus=plus,
+        charge_switch=charge_switch,
+        discharge_switch=discharge_switch,
+        window=window,
+        bleed=bleed,
+        heater=heater,
+        pump=pump,
+        allow_charge=layout.pack_any(may_charge & (window.charge_A > 0.0)),
+        allow_discharge=layout.pack_any(may_discharge & (window.discharge_A > 0.0)),
+        pre_alarm=layout.pack_any(low | ending),
+        start_generator=layout.pack_any(low),
+        buzzer=layout.pack_any(heavy),
+    )
+
+
+def nothing(config: Config) -> Command:
+    """Return the command before the first cycle: everything open and off."""
+    from cellarer.core.decide.limit import rated_window
+
+    size = config.layout.size
+    off, no = np.zeros(size["string"], bool), np.zeros(size["pack"], bool)
+    zero = np.zeros(size["pack"])
+    bleed = np.zeros(size["cell"], bool)
+    return Command(off, off, off, off, off, rated_window(config), bleed, zero, zero, no, no, no, no, no)

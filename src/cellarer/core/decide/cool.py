@@ -1,0 +1,27 @@
+"""Pump, fan and heater by rules that are safe by themselves: cool from the warm limit on, heat only what is too cold.
+
+Unknown temperature: cooling on, heating off.
+"""
+
+import numpy as np
+
+from cellarer.core.decide.limit import fade
+from cellarer.core.decide.signals import Look
+from cellarer.model.values import Floats, Plan
+
+HEAT_BAND_K = 5.0  # K above the cold limit where heating ends
+
+
+def cool(look: Look, plan: Plan) -> tuple[Floats, Floats]:
+    """Return (heater, pump), (pack,) fractions 0…1."""
+    config, layout, table = look.config, look.config.layout, look.config.limits
+    none = np.zeros(layout.size["pack"])
+    if not (config.heater.any() or config.cooler.any()):
+        return none, none
+    temp = look.of("temp_degC")
+    hot, cold = layout.over_temps(np.maximum, temp, np.nan), layout.over_temps(np.minimum, temp, np.nan)
+    warm = 1.0 - fade(hot, table.charge_warm_degC - HEAT_BAND_K, table.charge_hot_degC)
+    needed = (cold < table.charge_cold_degC + HEAT_BAND_K) & (hot < table.charge_warm_degC)
+    pump = np.maximum.reduceat(warm, layout.first_string)
+    heater = layout.pack_any(needed) | (np.minimum.reduceat(cold, layout.first_string) < plan.preheat_degC)
+    return np.where(config.heater, heater, 0.0).astype(np.float64), np.where(config.cooler, pump, 0.0)

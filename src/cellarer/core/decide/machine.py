@@ -1,0 +1,46 @@
+"""State machines as tables: rows (kind, from, condition, to, cause), first true row wins, for all strings at once.
+
+The theory is all here; what the states mean stands where the table stands (sequence.py, charge.py). A diagram and the
+documentation are generated from the same rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.model.values import Bools, Bytes
+
+ANY = -1
+
+
+class Rule(NamedTuple):
+    """If a string of `kind` is in `source` and `condition` holds, it goes to `target`, and `cause` says why."""
+
+    kind: int
+    source: int
+    condition: str
+    target: int
+    cause: str
+
+
+class Table:
+    """Rules compiled to arrays. Built once at import; holds no state."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self.conditions = tuple(dict.fromkeys(r.condition for r in rules))
+        self._kind = np.array([[r.kind] for r in rules])
+        self._source = np.array([[r.source] for r in rules])
+        self._condition = np.array([self.conditions.index(r.condition) for r in rules])
+        self._target = np.array([r.target for r in rules], np.int8)
+
+    def advance(self, kind: Bytes, phase: Bytes, holds: Mapping[str, Bools]) -> tuple[Bytes, NDArray[np.int64]]:
+        """Return (phase, rule), (string,) each: the next phase and the index of the rule that fired, −1 for none."""
+        facts = np.array([holds[name] for name in self.conditions])
+        match = facts[self._condition] & ((self._source == phase) | (self._source == ANY))
+        match &= (self._kind == kind) | (self._kind == ANY)
+        fired = match.any(axis=0)
+        rule = match.argmax(axis=0)
+        return np.where(fired, self._target[rule], phase).astype(np.int8), np.where(fired, rule, -1)

@@ -1,0 +1,140 @@
+"""The fault machine: debounces, confirms, latches and releases the whole (row, string) matrix at once.
+
+Reads measurements only. A row is bad when its signal is beyond the trip value, good when all its elements are known
+and within the release value; between the two, or unknown, nothing changes: unknown never clears. Bad must last for
+`samples` fresh samples and `debounce_ns`; a latched row stays until an authorised reset finds its cause gone, a SERVICE
+row until the service key is shown. More faults never widen anything: the result is the union of what each row demands.
+Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellarer.core.decide.signals import SIGNALS, Look, Reading
+from cellarer.model.config import Config
+from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """What all active rows together demand, (string,)."""
+
+    open_charge: Bools  # the charge path opens now
+    open_discharge: Bools
+    ramp_charge: Bools  # its limit goes to zero, then it opens
+    ramp_discharge: Bools
+    no_close: Bools  # an open switchgear stays open
+    charge_fraction: Floats  # 1 = no derating
+    discharge_fraction: Floats
+
+
+def start(config: Config) -> Faults:
+    """Return the memory before the first cycle: nothing bad, nothing good yet."""
+    shape = config.faults.trip.shape
+    return Faults(
+        bad_since_ns=np.full(shape, FOREVER),
+        good_since_ns=np.full(shape, FOREVER),
+        counted=np.zeros(shape, np.int64),
+        counted_ns=np.full(shape, NEVER),
+        active=np.zeros(shape, bool),
+        latched=np.zeros(shape, bool),
+    )
+
+
+def read(look: Look) -> tuple[Floats, Bools, Ints, list[Reading]]:
+    """Evaluate every signal in use once. Returns (signal, string) value, known and time, and the readings."""
+    readings = [SIGNALS[name](look) for name in look.config.faults.signals]
+    return (
+        np.array([r.value for r in readings]),
+        np.array([r.known for r in readings]),
+        np.array([r.time_ns for r in readings]),
+        readings,
+    )
+
+
+def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, list[Event]]:
+    """Advance the fault machine by one cycle.
+
+    reset, service: (string,) an authorised reset is in force, with the service key. Returns the new memory and one
+    event per row and string that changed.
+    """
+    table, now_ns = look.config.faults, look.now_ns
+    value, known, time_ns, readings = read(look)
+    index = table.signal_index
+    row_value = value[index]
+    bad = table.enabled & (row_value > table.trip)
+    good = known[index] & (row_value <= table.release)
+
+    fresh = time_ns[index] > faults.counted_ns
+    counted = np.where(bad, faults.counted + fresh, np.where(good, 0, faults.counted))
+    counted_ns = np.where(bad & fresh, time_ns[index], faults.counted_ns)
+    bad_since_ns = np.where(bad, np.minimum(faults.bad_since_ns, now_ns), np.where(good, FOREVER, faults.bad_since_ns))
+    good_since_ns = np.where(good, np.minimum(faults.good_since_ns, now_ns), FOREVER)
+
+    confirmed = bad & (counted >= table.samples[:, None]) & (now_ns - bad_since_ns >= table.debounce_ns[:, None])
+    gone = good & (now_ns - good_since_ns >= table.release_ns[:, None])
+    latch = table.latch[:, None]
+    latched = faults.latched | (confirmed & (latch > Latch.SELF))
+    latched &= ~(gone & ((reset & (latch == Latch.RESET)) | (service & (latch == Latch.SERVICE))))
+    active = (faults.active | confirmed) & (~gone | latched)
+    events: list[Event] = []
+    if not np.array_equal(active, faults.active):
+        events = _events(look, readings, row_value, faults.active, active)
+    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched), events
+
+
+def demand(config: Config, faults: Faults) -> Demand:
+    """Return what the active rows demand. Latched rows are active until they are reset."""
+    table, active = config.faults, faults.active
+    level = table.level
+    opens, ramps, derates = level == Level.OPEN, level == Level.RAMP, level == Level.DERATE
+    charge, discharge = table.charge, table.discharge
+    left = np.where(active, table.derate[:, None], 1.0)
+    return Demand(
+        open_charge=active[opens & charge].any(axis=0),
+        open_discharge=active[opens & discharge].any(axis=0),
+        ramp_charge=active[ramps & charge].any(axis=0),
+        ramp_discharge=active[ramps & discharge].any(axis=0),
+        no_close=active[opens | ramps].any(axis=0),
+        charge_fraction=left[derates & charge].min(axis=0, initial=1.0),
+        discharge_fraction=left[derates & discharge].min(axis=0, initial=1.0),
+    )
+
+
+def _events(look: Look, readings: list[Reading], value: Floats, before: Bools, after: Bools) -> list[Event]:
+    """Name the cell, value and threshold of each row that changed; the only loop, over changes."""
+    table = look.config.faults
+    events = []
+    for row, string in np.argwhere(before != after):
+        reading = readings[table.signal_index[row]]
+        sign = float(table.sign[row])
+        raised = bool(after[row, string])
+        limit = table.trip if raised else table.release
+        events.append(
+            Event(
+                time_ns=look.now_ns,
+                kind="fault" if raised else "clear",
+                name=table.name[row],
+                string=int(string),
+                cell=_culprit(look, reading, int(string)),
+                value=sign * float(value[row, string]),
+                limit=sign * float(limit[row, string]),
+                cause=table.signal[row],
+            )
+        )
+    return events
+
+
+def _culprit(look: Look, reading: Reading, string: int) -> int:
+    """Return the cell (or the sensor) of this string with the worst known value; −1 for string-wide signals."""
+    if reading.elements is None:
+        return -1
+    layout = look.config.layout
+    owner = layout.string_of_cell if reading.axis == "cell" else layout.string_of_temp
+    mine = np.flatnonzero(owner == string)
+    if not mine.size:
+        return -1
+    elements = reading.elements[mine]
+    lowered = np.where(np.isnan(elements), -np.inf, elements)
+    return int(np.argmax(lowered))

@@ -1,0 +1,377 @@
+"""What a fault row can look at: named functions that give one value per string, from measurements alone.
+
+A signal returns a Reading: the worst value of the elements that are known, whether all of them are known, when the
+worst one was measured, and the elements themselves (for naming the cell, only when a row changes). Unknown elements
+never hide known ones: a fault on one cell is seen while its neighbour's wire is broken. And they never count as good:
+`known` is False, so nothing is cleared. −inf means: does not apply now. Rows that look from below use the negative.
+Add a signal by adding a function to SIGNALS; what it needs to be measured and its rows stand in config/faults.toml.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cellarer.model.config import Config, Switchgear
+from cellarer.model.quantities import BY_NAME
+from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
+
+NOT_NOW = -np.inf
+
+
+class Reading(NamedTuple):
+    """One signal now. value is the worst known one in the row's own direction."""
+
+    value: Floats  # (string,) −inf where nothing is known or it does not apply
+    known: Bools  # (string,) every element is known
+    time_ns: Ints  # (string,) when the worst one was measured
+    elements: Floats | None = None  # (cell,) or (temp,): for naming the culprit
+    axis: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What signals may see: measurements, their memory, the switchgear. Never an estimate."""
+
+    config: Config
+    seen: Seen
+    watch: Watch
+    state: State
+    now_ns: int
+
+    def of(self, name: str) -> Floats:
+        return self.seen.value[self.config.layout.where[name]]
+
+    def time_ns(self, name: str) -> Ints:
+        return self.seen.time_ns[self.config.layout.where[name]]
+
+
+def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
+    """Reduce (cell,) or (temp,) to the highest known value of each string."""
+    layout = look.config.layout
+    known = ~np.isnan(elements)
+    lowered = np.where(known, elements, NOT_NOW)
+    if axis == "cell":
+        value = np.maximum.reduceat(lowered, layout.first_cell)
+        at = np.where(lowered == value[layout.string_of_cell], time_ns, NEVER)
+        return Reading(value, layout.every(known), np.maximum.reduceat(at, layout.first_cell), elements, axis)
+    value = layout.over_temps(np.maximum, lowered, NOT_NOW)
+    at = np.where(lowered == value[layout.string_of_temp], time_ns, NEVER)
+    return Reading(
+        value,
+        layout.over_temps(np.logical_and, known, True),
+        layout.over_temps(np.maximum, at, NEVER),
+        elements,
+        axis,
+    )
+
+
+def _one(value: Floats, time_ns: Ints) -> Reading:
+    known = ~np.isnan(value)
+    return Reading(np.where(known, value, NOT_NOW), known, time_ns)
+
+
+def _masked(reading: Reading, applies: Bools, sure: Bools) -> Reading:
+    """Leave the reading where it applies; elsewhere −inf, which is good. `sure`: we know whether it applies."""
+    return reading._replace(value=np.where(applies, reading.value, NOT_NOW), known=reading.known & sure)
+
+
+def cell_high(look: Look) -> Reading:
+    """Highest cell voltage, from the cells or as a foreign BMS reports it."""
+    return _foreign(look, _worst(look, look.of("cell_voltage"), look.time_ns("cell_voltage"), "cell"), +1.0)
+
+
+def cell_low(look: Look) -> Reading:
+    """Lowest cell voltage, negative."""
+    return _foreign(look, _worst(look, -look.of("cell_voltage"), look.time_ns("cell_voltage"), "cell"), -1.0)
+
+
+def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
+    """Take the reported extreme where the site measures no cells of its own."""
+    name = "cell_voltage_high" if sign > 0 else "cell_voltage_low"
+    present = look.config.sensing.present[look.config.layout.where[name]]
+    if not present.any():
+        return cells
+    value, time_ns = sign * look.of(name), look.time_ns(name)
+    known = ~np.isnan(value)
+    return cells._replace(
+        value=np.where(present & known, np.maximum(np.where(known, value, NOT_NOW), cells.value), cells.value),
+        known=np.where(present, known, cells.known),
+        time_ns=np.where(present, np.maximum(time_ns, cells.time_ns), cells.time_ns),
+    )
+
+
+def cell_spread(look: Look) -> Reading:
+    """Highest minus lowest cell."""
+    high, low = cell_high(look), cell_low(look)
+    return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
+
+
+def cell_deep(look: Look) -> Reading:
+    """Lowest cell voltage, negative, for the permanent deep-discharge flag."""
+    return cell_low(look)
+
+
+def temp_high(look: Look) -> Reading:
+    return _worst(look, look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
+
+
+def _direction(look: Look, sign: float) -> tuple[Bools, Bools]:
+    current = look.of("current")
+    return sign * current > look.config.idle_A, ~np.isnan(current)
+
+
+def temp_high_charging(look: Look) -> Reading:
+    """Highest temperature while current charges."""
+    return _masked(temp_high(look), *_direction(look, +1.0))
+
+
+def temp_low_charging(look: Look) -> Reading:
+    """Lowest temperature, negative, while current charges."""
+    reading = _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
+    return _masked(reading, *_direction(look, +1.0))
+
+
+def temp_low_discharging(look: Look) -> Reading:
+    """Lowest temperature, negative, while current discharges."""
+    reading = _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
+    return _masked(reading, *_direction(look, -1.0))
+
+
+def temp_spread(look: Look) -> Reading:
+    high = temp_high(look)
+    low = _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
+    return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
+
+
+def temp_rate(look: Look) -> Reading:
+    """Fastest rise of any sensor over the last window, K/s."""
+    reading = _worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
+    return reading._replace(known=np.ones_like(reading.known))
+
+
+def charge_current(look: Look) -> Reading:
+    return _one(look.of("current"), look.time_ns("current"))
+
+
+def discharge_current(look: Look) -> Reading:
+    return _one(-look.of("current"), look.time_ns("current"))
+
+
+def charge_over_limit(look: Look) -> Reading:
+    """Charge current beyond what was published, A."""
+    return _one(look.watch.over_charge_A, look.time_ns("current"))
+
+
+def discharge_over_limit(look: Look) -> Reading:
+    return _one(look.watch.over_discharge_A, look.time_ns("current"))
+
+
+def sum_difference(look: Look) -> Reading:
+    """|sum of cells − string voltage|, V: a lost, drifted or wrongly wired measurement."""
+    total = look.config.layout.total(look.of("cell_voltage"))
+    newest = np.maximum.reduceat(look.time_ns("cell_voltage"), look.config.layout.first_cell)
+    time_ns = np.minimum(newest, look.time_ns("string_voltage"))
+    return _one(np.abs(total - look.of("string_voltage")), time_ns)
+
+
+def current_difference(look: Look) -> Reading:
+    """|current − second sensor|, A."""
+    return _one(np.abs(look.of("current") - look.of("current_check")), look.time_ns("current_check"))
+
+
+def cell_frozen(look: Look) -> Reading:
+    """How far a cell's reading ought to have moved with the current since it last changed at all, V."""
+    layout, config = look.config.layout, look.config
+    current = look.of("current")[layout.string_of_cell]
+    due = np.abs(current - look.watch.current_then) * config.cell_ohm
+    return _worst(look, due, look.time_ns("cell_voltage"), "cell")._replace(known=np.ones(layout.size["string"], bool))
+
+
+def cell_open_wire(look: Look) -> Reading:
+    return _worst(look, look.of("cell_open_wire"), look.time_ns("cell_open_wire"), "cell")
+
+
+def _silence(name: str) -> Callable[[Look], Reading]:
+    """Seconds since the oldest element of a signal was last valid, whatever the reason: stale, absurd or missing."""
+
+    def silence(look: Look) -> Reading:
+        layout = look.config.layout
+        where = layout.where[name]
+        axis = BY_NAME[name].axis
+        present = look.config.sensing.present[where]
+        age = np.where(present, (look.now_ns - look.seen.valid_ns[where]) * 1e-9, NOT_NOW)
+        value = _to_string(look, age, axis)
+        now = np.full(value.shape, look.now_ns)
+        return Reading(value, np.ones(value.shape, bool), now, age if axis in ("cell", "temp") else None, axis)
+
+    return silence
+
+
+def _absurd(name: str) -> Callable[[Look], Reading]:
+    """1 where the newest sample of a signal is outside its plausible range."""
+
+    def absurd(look: Look) -> Reading:
+        where, axis = look.config.layout.where[name], BY_NAME[name].axis
+        bad = np.where(look.seen.absurd[where], 1.0, 0.0)
+        value = _to_string(look, bad, axis)
+        time_ns = _to_string(look, look.seen.time_ns[where], axis)
+        known = np.ones(value.shape, bool)
+        return Reading(value, known, time_ns, bad if axis in ("cell", "temp") else None, axis)
+
+    return absurd
+
+
+def _to_string(look: Look, x: Floats | Ints, axis: str) -> Floats | Ints:
+    layout = look.config.layout
+    if axis == "cell":
+        return np.maximum.reduceat(x, layout.first_cell)
+    if axis == "temp":
+        return layout.over_temps(np.maximum, x, NOT_NOW if x.dtype.kind == "f" else NEVER)
+    return x[layout.pack_of_string] if axis == "pack" else x
+
+
+def _fact(name: str) -> Callable[[Look], Reading]:
+    """A digital input or reported alarm: 1 is bad."""
+
+    def fact(look: Look) -> Reading:
+        axis = BY_NAME[name].axis
+        return _one(_to_string(look, look.of(name), axis), _to_string(look, look.time_ns(name), axis))
+
+    return fact
+
+
+def insulation_low(look: Look) -> Reading:
+    """Insulation resistance per volt of the string, negative, ohm/V."""
+    pack = look.config.layout.pack_of_string
+    return _one(
+        -look.of("insulation")[pack] / np.maximum(look.of("string_voltage"), 1.0), look.time_ns("insulation")[pack]
+    )
+
+
+def supply_low(look: Look) -> Reading:
+    pack = look.config.layout.pack_of_string
+    return _one(-look.of("supply_voltage")[pack], look.time_ns("supply_voltage")[pack])
+
+
+def _all_off(look: Look) -> Bools:
+    """The string's switchgear is ordered open and had time to follow."""
+    command, phase = look.state.command, look.state.switches.phase
+    off = ~(command.minus | command.precharge | command.plus | command.charge_switch | command.discharge_switch)
+    switched = look.config.switch.kind != Switchgear.NONE
+    return off & switched & ((phase == Phase.OPEN) | (phase == Phase.OPENING) | (phase == Phase.COOLING))
+
+
+def current_open(look: Look) -> Reading:
+    """|current| through a string whose switchgear is ordered open, A."""
+    reading = _one(np.abs(look.of("current")), look.time_ns("current"))
+    return _masked(reading, _all_off(look), np.ones(reading.known.shape, bool))
+
+
+def _contact(names: tuple[tuple[str, str], ...], stuck_closed: bool) -> Callable[[Look], Reading]:
+    """1 where an auxiliary contact contradicts its coil. names: (feedback signal, coil of Command)."""
+
+    def contact(look: Look) -> Reading:
+        worst: Floats | None = None
+        time_ns: Ints | None = None
+        known = np.ones(look.config.layout.size["string"], bool)
+        for feedback, coil in names:
+            present = look.config.sensing.present[look.config.layout.where[feedback]]
+            closed, ordered = look.of(feedback), getattr(look.state.command, coil)
+            wrong = np.where(ordered != stuck_closed, closed == (1.0 if stuck_closed else 0.0), False)
+            value = np.where(present & wrong, 1.0, 0.0)
+            at = look.time_ns(feedback)
+            known &= ~present | ~np.isnan(closed)
+            time_ns = at if time_ns is None or worst is None else np.where(value > worst, at, time_ns)
+            worst = value if worst is None else np.maximum(worst, value)
+        assert worst is not None and time_ns is not None
+        return Reading(worst, known, time_ns)
+
+    return contact
+
+
+CONTACTS = (
+    ("feedback_minus", "minus"),
+    ("feedback_precharge", "precharge"),
+    ("feedback_plus", "plus"),
+    ("feedback_charge", "charge_switch"),
+    ("feedback_discharge", "discharge_switch"),
+)
+
+
+def link_follows(look: Look) -> Reading:
+    """1 where the link is still at string voltage although all switches are ordered open: welded by voltage."""
+    string, link = look.of("string_voltage"), look.of("link_voltage")
+    same = np.abs(string - link) <= 0.05 * np.abs(string)
+    reading = _one(
+        np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
+    )
+    return _masked(reading, _all_off(look), np.ones(reading.known.shape, bool))
+
+
+def precharge_failures(look: Look) -> Reading:
+    """Precharge attempts since the last success, for strings whose tries are used up."""
+    tries = look.state.switches.tries
+    used = np.where(tries >= look.config.switch.tries, 1.0, 0.0)
+    return Reading(used, np.ones(used.shape, bool), np.full(used.shape, look.now_ns))
+
+
+def open_under_load(look: Look) -> Reading:
+    """|current| that still flows in phase OPENING, A: the switch does not break it, only a fuse will."""
+    reading = _one(np.abs(look.of("current")), look.time_ns("current"))
+    opening = look.state.switches.phase == Phase.OPENING
+    return _masked(reading, opening, np.ones(reading.known.shape, bool))
+
+
+def contact_wear(look: Look) -> Reading:
+    wear = look.state.switches.wear
+    return Reading(wear, np.ones(wear.shape, bool), np.full(wear.shape, look.now_ns))
+
+
+SIGNALS: dict[str, Callable[[Look], Reading]] = {
+    "cell_high": cell_high,
+    "cell_low": cell_low,
+    "cell_deep": cell_deep,
+    "cell_spread": cell_spread,
+    "cell_frozen": cell_frozen,
+    "cell_open_wire": cell_open_wire,
+    "cell_silence": _silence("cell_voltage"),
+    "cell_absurd": _absurd("cell_voltage"),
+    "temp_high": temp_high,
+    "temp_high_charging": temp_high_charging,
+    "temp_low_charging": temp_low_charging,
+    "temp_low_discharging": temp_low_discharging,
+    "temp_spread": temp_spread,
+    "temp_rate": temp_rate,
+    "temp_silence": _silence("temp_degC"),
+    "temp_absurd": _absurd("temp_degC"),
+    "charge_current": charge_current,
+    "discharge_current": discharge_current,
+    "charge_over_limit": charge_over_limit,
+    "discharge_over_limit": discharge_over_limit,
+    "current_silence": _silence("current"),
+    "current_absurd": _absurd("current"),
+    "current_difference": current_difference,
+    "current_open": current_open,
+    "sum_difference": sum_difference,
+    "string_voltage_silence": _silence("string_voltage"),
+    "link_voltage_silence": _silence("link_voltage"),
+    "feedback_silence": _silence("feedback_plus"),
+    "emergency_stop_silence": _silence("emergency_stop"),
+    "interlock_silence": _silence("interlock_open"),
+    "emergency_stop": _fact("emergency_stop"),
+    "interlock_open": _fact("interlock_open"),
+    "crash": _fact("crash"),
+    "gas": _fact("gas"),
+    "foreign_alarm": _fact("foreign_alarm"),
+    "foreign_silence": _silence("foreign_alarm"),
+    "insulation_low": insulation_low,
+    "supply_low": supply_low,
+    "contact_welded": _contact(CONTACTS, stuck_closed=True),
+    "contact_stuck_open": _contact(CONTACTS, stuck_closed=False),
+    "link_follows": link_follows,
+    "precharge_failures": precharge_failures,
+    "open_under_load": open_under_load,
+    "contact_wear": contact_wear,
+}

@@ -1,0 +1,252 @@
+"""Work that is due less often than the cycle: estimation, power, counters. Due, it runs; else its last result is carried.
+
+Current is integrated here every cycle, so that slow estimation loses no charge: between samples the previous current
+holds for steps up to 1 s, above that the trapezoid (DESIGN §7). Unknown current integrates nothing and widens sigma.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from cellarer.core import estimate as estimators
+from cellarer.core.decide import protect, sequence
+from cellarer.core.decide.limit import pack_voltage
+from cellarer.core.decide.signals import Look
+from cellarer.core.readout import read_out, unknown
+from cellarer.core.validate import frozen_since, temp_rates
+from cellarer.model.config import Config, Switchgear
+from cellarer.model.values import NEVER, Bools, Counters, Estimate, Faults, Floats, Latch, Requests, Seen, State
+from cellarer.model.values import Switches, Watch
+
+HOLD_S = 1.0  # s: up to here the previous current holds over the step
+GAP_S = 60.0  # s: beyond it nothing is integrated
+OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it (facts/safety §3 X1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What the slow tasks leave: the estimators' memory, what they say, and the lifetime counters."""
+
+    watch: Watch
+    estimator: estimators.EstimateState
+    estimate: Estimate
+    estimated_ns: int
+    power_ns: int
+    counters: Counters
+    faults: Faults
+    switches: Switches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Durable:
+    """What survives a restart. Fault latches are kept by row name, so that a changed table does not shift them."""
+
+    version: int
+    site: str
+    soc: Floats  # (cell,)
+    soc_sigma: Floats  # (cell,)
+    capacity_Ah: Floats  # (cell,)
+    capacity_sigma_Ah: Floats  # (cell,)
+    resistance_scale: Floats  # (cell,)
+    counters: Counters
+    latched: tuple[tuple[str, int], ...]  # (row name, string)
+    tries: Floats
+    closings: Floats
+    openings_under_load: Floats
+    wear: Floats
+    off_s: float  # how long it lay stored; NaN where no clock is trusted
+
+
+DURABLE_VERSION = 1
+
+
+@lru_cache(maxsize=16)
+def compiled(config: Config) -> estimators.EstimatorConfig:
+    """Return the estimators' tables of a site; made once per Config object."""
+    parallel = config.parallel[config.layout.string_of_cell]
+    return estimators.compile_cells(config.models, config.cell_kind, config.capacity_Ah, parallel)
+
+
+def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
+    """Return the memory of signals after this sample, with current integrated up to now."""
+    before = state.watch
+    temp, temp_ns, rate = temp_rates(config, before, seen)
+    voltage, current_then = frozen_since(config, before, seen)
+    current = seen.value[config.layout.where["current"]]
+    charge, known_s = before.charge, before.charge_s
+    if state.time_ns > NEVER:
+        dt_s = (now_ns - state.time_ns) * 1e-9
+        mean = before.current if dt_s <= HOLD_S else 0.5 * (before.current + current)
+        counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
+        charge = charge + np.where(counts, mean * dt_s, 0.0)
+        known_s = known_s + np.where(counts, dt_s, 0.0)
+    window, switched = state.window, config.switch.kind != Switchgear.NONE
+    return Watch(
+        valid_ns=seen.valid_ns,
+        cell_voltage=voltage,
+        current_then=current_then,
+        temp_degC=temp,
+        temp_ns=temp_ns,
+        temp_rate=rate,
+        current=current,
+        charge=charge,
+        charge_s=known_s,
+        over_charge_A=np.where(switched, current - OVER_LIMIT * window.charge_A - config.idle_A, -np.inf),
+        over_discharge_A=np.where(switched, -current - OVER_LIMIT * window.discharge_A - config.idle_A, -np.inf),
+    )
+
+
+def estimate(look: Look, requests: Requests) -> Known:
+    """Run what is due. Estimation every `estimate_ns`, SOP every `power_ns`; the first cycle runs both."""
+    state, config, now_ns = look.state, look.config, look.now_ns
+    elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
+    due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
+    asked = ~np.isnan(requests.set_soc)
+    known = Known(
+        look.watch,
+        state.estimator,  # type: ignore[arg-type]
+        state.estimate,
+        state.estimated_ns,
+        state.power_ns,
+        state.counters,
+        state.faults,
+        state.switches,
+    )
+    if not (due or asked.any()):
+        return known
+    layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
+    tables, estimator = compiled(config), known.estimator
+    if asked.any():
+        estimator = estimators.set_soc(tables, estimator, requests.set_soc[layout.pack_of_cell])
+    elapsed_s = elapsed_ns * 1e-9
+    share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else np.ones(layout.size["string"])
+    mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
+    estimator = estimators.step(
+        tables,
+        estimator,
+        seen[layout.where["cell_voltage"]],
+        seen[layout.where["current"]][owner],
+        cell_temps(config, seen),
+        elapsed_s,
+        (mean if elapsed_s > 0.0 else look.watch.current)[owner],
+    )
+    power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
+    said = read_out(config, tables, estimator, state.estimate, look, power_due)
+    zero = np.zeros(layout.size["string"])
+    return replace(
+        known,
+        watch=replace(look.watch, charge=zero, charge_s=zero),
+        estimator=estimator,
+        estimate=said,
+        estimated_ns=now_ns,
+        power_ns=now_ns if power_due else state.power_ns,
+        counters=count(look, elapsed_s),
+    )
+
+
+def cell_temps(config: Config, seen: Floats) -> Floats:
+    """Return the temperature of each cell from its sensor, (cell,) degC; NaN where there is none or it is unknown."""
+    layout = config.layout
+    if not layout.size["temp"]:
+        return np.full(layout.size["cell"], np.nan)
+    temp = seen[layout.where["temp_degC"]]
+    return np.where(layout.temp_of_cell >= 0, temp[layout.temp_of_cell], np.nan)
+
+
+def count(look: Look, elapsed_s: float) -> Counters:
+    """Return the lifetime counters after this period; they only rise."""
+    before, layout, table = look.state.counters, look.config.layout, look.config.limits
+    charge_Ah = look.watch.charge / 3600.0
+    voltage = pack_voltage(look)
+    energy_Wh = np.where(np.isnan(voltage), 0.0, charge_Ah * np.where(np.isnan(voltage), 0.0, voltage))
+    temp = look.of("temp_degC")
+    hot, cold = layout.over_temps(np.maximum, temp, np.nan), layout.over_temps(np.minimum, temp, np.nan)
+    newly = _raised(look)
+    return Counters(
+        charge_Ah=before.charge_Ah + np.maximum(charge_Ah, 0.0),
+        discharge_Ah=before.discharge_Ah + np.maximum(-charge_Ah, 0.0),
+        charge_Wh=before.charge_Wh + np.maximum(energy_Wh, 0.0),
+        discharge_Wh=before.discharge_Wh + np.maximum(-energy_Wh, 0.0),
+        hot_s=before.hot_s + np.where(hot > table.discharge_warm_degC, elapsed_s, 0.0),
+        cold_s=before.cold_s + np.where(cold < table.discharge_cool_degC, elapsed_s, 0.0),
+        deep_discharges=before.deep_discharges + newly["cell_low"],
+        overcharges=before.overcharges + newly["cell_high"],
+    )
+
+
+def _raised(look: Look) -> dict[str, Bools]:
+    """Return where a maximum-level voltage row began to be bad since the last estimation, (string,)."""
+    config, faults, since = look.config, look.state.faults, look.state.estimated_ns
+    opens = np.asarray(config.faults.level) == 4
+    result = {}
+    for name in ("cell_low", "cell_high"):
+        rows = opens & np.array([s == name for s in config.faults.signal])
+        began = (faults.bad_since_ns[rows] > since) & (faults.bad_since_ns[rows] <= look.now_ns) & faults.active[rows]
+        result[name] = began.any(axis=0)
+    return result
+
+
+def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
+    """Return the slow memory before the first cycle, from the durable record where there is one that fits."""
+    tables, size = compiled(config), config.layout.size
+    n_cell, n_string = size["cell"], size["string"]
+    unsure, zero, no = np.full(n_cell, np.nan), np.zeros(n_string), np.zeros(n_string, np.int64)
+    counters = Counters(zero, zero, zero, zero, zero, zero, no, no)
+    faults, switches = protect.start(config), sequence.start(config, now_ns)
+    estimator = estimators.init(tables, unsure, unsure)
+    if durable is not None and durable.version == DURABLE_VERSION and durable.soc.size == n_cell:
+        estimator = estimators.init(
+            tables,
+            durable.soc,
+            np.hypot(durable.soc_sigma, rest_sigma(durable.off_s)),
+            durable.capacity_Ah,
+            durable.capacity_sigma_Ah,
+            durable.resistance_scale,
+        )
+        counters = durable.counters
+        faults = _latches(config, faults, durable)
+        switches = replace(
+            switches,
+            tries=durable.tries.astype(np.int64),
+            closings=durable.closings.astype(np.int64),
+            openings_under_load=durable.openings_under_load.astype(np.int64),
+            wear=durable.wear,
+        )
+    watch = None
+    return Known(watch, estimator, unknown(config), NEVER, NEVER, counters, faults, switches)  # type: ignore[arg-type]
+
+
+def rest_sigma(off_s: float) -> float:
+    """Return how much SOC sigma grows over time off: 3 %/month self-discharge known to a third; unknown time: 5 points."""
+    return 0.05 if not off_s >= 0.0 else 0.01 * off_s / (30 * 86400.0)
+
+
+def _latches(config: Config, faults: Faults, durable: Durable) -> Faults:
+    rows = {name: i for i, name in enumerate(config.faults.name)}
+    latched = faults.latched.copy()
+    for name, string in durable.latched:
+        if name in rows and 0 <= string < latched.shape[1]:
+            latched[rows[name], string] = True
+    return replace(faults, latched=latched, active=latched)
+
+
+def durable(config: Config, state: State) -> Durable:
+    """Return what of the state must survive a restart."""
+    e, kept = state.estimate, (np.asarray(config.faults.latch) > Latch.SELF)[:, None] & state.faults.latched
+    return Durable(
+        version=DURABLE_VERSION,
+        site=config.site,
+        soc=e.soc,
+        soc_sigma=e.soc_sigma,
+        capacity_Ah=e.capacity_Ah,
+        capacity_sigma_Ah=e.capacity_sigma_Ah,
+        resistance_scale=e.resistance_scale,
+        counters=state.counters,
+        latched=tuple((config.faults.name[row], int(string)) for row, string in np.argwhere(kept)),
+        tries=state.switches.tries.astype(np.float64),
+        closings=state.switches.closings.astype(np.float64),
+        openings_under_load=state.switches.openings_under_load.astype(np.float64),
+        wear=state.switches.wear,
+        off_s=float("nan"),
+    )

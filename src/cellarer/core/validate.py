@@ -1,0 +1,76 @@
+"""Sample → Seen: what is stale, absurd, from the future or absent becomes NaN. Nothing is repaired, nothing is guessed.
+
+A missed frame is not yet unknown: the last good value holds until its maximum age. Safe is stated positively, so that
+NaN fails every test here. Also keeps the little memory that signals with a past need (frozen sensors, dT/dt).
+"""
+
+import numpy as np
+
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, Bools, Floats, Ints, Sample, Seen, Watch
+
+RATE_WINDOW_NS = 3_000_000_000  # GB 38031-2025 C.5.3.7 asks for dT/dt over more than 3 s
+
+
+def validate(config: Config, watch: Watch, sample: Sample, now_ns: int) -> Seen:
+    """Return what may be believed now. A signal is known if present, plausible, not too old and not from the future."""
+    sensing = config.sensing
+    age_ns = now_ns - sample.time_ns
+    plausible = (sensing.low <= sample.value) & (sample.value <= sensing.high)
+    arrived = sensing.present & (sample.time_ns > NEVER)
+    known = arrived & plausible & (0 <= age_ns) & (age_ns <= sensing.max_age_ns)
+    return Seen(
+        value=np.where(known, sample.value, np.nan),
+        time_ns=sample.time_ns,
+        valid_ns=np.where(known, np.maximum(sample.time_ns, watch.valid_ns), watch.valid_ns),
+        absurd=arrived & ~plausible,
+    )
+
+
+def start_watch(config: Config, now_ns: int) -> Watch:
+    """Return the memory before the first sample: nothing known, every signal's silence counted from now."""
+    size = config.layout.size
+    unknown_cells, unknown_temps = np.full(size["cell"], np.nan), np.full(size["temp"], np.nan)
+    zero = np.zeros(size["string"])
+    return Watch(
+        valid_ns=np.full(size["signal"], now_ns),
+        cell_voltage=unknown_cells,
+        current_then=unknown_cells,
+        temp_degC=unknown_temps,
+        temp_ns=np.full(size["temp"], NEVER),
+        temp_rate=unknown_temps,
+        current=np.full(size["string"], np.nan),
+        charge=zero,
+        charge_s=zero,
+        over_charge_A=zero,
+        over_discharge_A=zero,
+    )
+
+
+def temp_rates(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Ints, Floats]:
+    """Return (temp_degC, temp_ns, temp_rate in K/s), (temp,) each: the slope over the last closed window of ≥ 3 s."""
+    where = config.layout.where["temp_degC"]
+    temp, time_ns = seen.value[where], seen.time_ns[where]
+    elapsed_ns = time_ns - watch.temp_ns
+    known = ~np.isnan(temp)
+    first = known & np.isnan(watch.temp_degC)
+    due = known & (elapsed_ns >= RATE_WINDOW_NS)
+    renew = first | due
+    if not renew.any():
+        return watch.temp_degC, watch.temp_ns, watch.temp_rate
+    rate = np.where(due & ~first, (temp - watch.temp_degC) / np.maximum(elapsed_ns * 1e-9, 1e-9), watch.temp_rate)
+    return np.where(renew, temp, watch.temp_degC), np.where(renew, time_ns, watch.temp_ns), rate
+
+
+def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floats]:
+    """Return (voltage, current) at the last change of each cell's reading, (cell,) each.
+
+    A reading that stays the same to the last bit while the current moves is suspicious: `signals.cell_frozen` says by
+    how many volts the cell ought to have moved since.
+    """
+    layout = config.layout
+    voltage = seen.value[layout.where["cell_voltage"]]
+    moved: Bools = (voltage != watch.cell_voltage) & ~np.isnan(voltage)
+    current = seen.value[layout.where["current"]][layout.string_of_cell]
+    moved |= np.isnan(watch.current_then)
+    return np.where(moved, voltage, watch.cell_voltage), np.where(moved, current, watch.current_then)

@@ -1,0 +1,33 @@
+"""Events in plain words: which cell, which value, which limit, why. Made when an event is read, not in the cycle."""
+
+from cellarer.model.config import Config
+from cellarer.model.values import Event
+
+PLAIN = {
+    "request": "request {name} granted",
+    "refuse": "request {name} refused: {cause}",
+    "switch": "switchgear {name}: {cause}",
+    "charge": "charging {name}: {cause}",
+    "system": "{name}: {cause}",
+}
+
+
+def cell_number(config: Config, event: Event) -> int | None:
+    """Return the number that people use, from 1 within its string: a cell or a sensor; None for string-wide events."""
+    if event.cell < 0:
+        return None
+    layout = config.layout
+    sensor = event.kind in ("fault", "clear") and event.cause.startswith("temp_")
+    owner = layout.string_of_temp if sensor else layout.string_of_cell
+    first = int((owner < owner[event.cell]).sum())
+    return event.cell - first + 1
+
+
+def text(config: Config, event: Event) -> str:
+    """Return one sentence for people. Values keep the unit that the row's text states."""
+    if event.kind not in ("fault", "clear"):
+        return PLAIN.get(event.kind, "{name}: {cause}").format(name=event.name, cause=event.cause)
+    row = config.faults.name.index(event.name)
+    number = cell_number(config, event)
+    said = config.faults.text[row].format(cell=number, sensor=number, value=event.value, limit=event.limit)
+    return said if event.kind == "fault" else f"{event.name} is over ({said})"
