@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core import estimate as estimators
+from cellarer.core import counting as estimators
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
