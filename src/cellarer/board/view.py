@@ -50,10 +50,10 @@ def view(config: Config, state: State, *, unix_s: float, overruns: int = 0) -> V
 
 def not_protected(config: Config) -> list[str]:
     """Say which rows are off because nothing measures what they need."""
-    off = ~config.faults.enabled.any(axis=1)
+    off = ~np.any(config.faults.enabled, axis=1)
     bases = dict.fromkeys(
         name.removesuffix("_operating").removesuffix("_recommended").removesuffix("_maximum")
-        for name, gone in zip(config.faults.name, off, strict=True)
+        for name, gone in zip(config.faults.name, off.tolist(), strict=True)
         if gone
     )
     return [name.replace("_", " ") for name in bases]
@@ -181,9 +181,8 @@ def _faults(config: Config, state: State, string: int) -> list[View]:
     """Return the active rows of one string, the most severe first; of three levels only the highest."""
     table, memory = config.faults, state.faults
     rows = np.flatnonzero(memory.active[:, string])
-    rows = rows[np.argsort(-table.level[rows], kind="stable")]
     said, result = set(), []
-    for row in rows:
+    for row in rows[np.argsort(-table.level[rows], kind="stable")].tolist():
         if (table.signal[row], table.text[row]) in said:
             continue
         said.add((table.signal[row], table.text[row]))
@@ -233,7 +232,7 @@ def missing(config: Config, state: State, string: int) -> list[str]:
             said.append("nobody has asked to close")
         if not state.wishes.confirmed[pack]:
             said.append("the stored state is missing: a person must confirm that the state of charge is unknown")
-        rows = np.flatnonzero(state.faults.active[:, string] & (config.faults.level >= Level.RAMP))
+        rows = np.flatnonzero(state.faults.active[:, string] & (config.faults.level >= Level.RAMP)).tolist()
         said += [f"{config.faults.name[row].replace('_', ' ')} must clear" + _reset(state, row, string) for row in rows]
         said += [f"{name} is not known" for name in _unknown(config, state, string)]
         if config.switch.authority[string] < 2:

@@ -207,8 +207,8 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
 
     rated = np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
     full = np.array([p.series * c.limits.voltage_max[2] for p, c in packs])
-    named = ("voltage_max", "voltage_min", "charge_temp_max_degC", "charge_temp_min_degC")
-    named += ("discharge_temp_max_degC", "discharge_temp_min_degC")
+    temps = [f"{way}_temp_{end}_degC" for way in ("charge", "discharge") for end in ("max", "min")]
+    named = ["voltage_max", "voltage_min", *temps]
     return (
         {name: levels(name) for name in named}
         | {name: levels(name, by_parallel=True) for name in ("charge_A", "discharge_A")}

@@ -1,4 +1,4 @@
-"""Site files → Site. A shipped name or a path; every error is a ConfigError with file, key, value and what is allowed."""
+"""Site files → Site: a shipped name or a path. Errors are ConfigErrors: file, key, value, what is allowed."""
 
 import tomllib
 from dataclasses import dataclass
@@ -75,9 +75,9 @@ def _no_doubles(site: SiteFile, file: str) -> None:
         if doubled:
             raise ConfigError(file, f"{key}.name", doubled, "each name once")
     links = [link.name for link in site.link]
-    for item in (*site.device, *site.face):
-        if item.link not in links:
-            raise ConfigError(file, f"{item.name}.link", item.link, f"one of {links}")
+    for name, link in [(d.name, d.link) for d in site.device] + [(f.name, f.link) for f in site.face]:
+        if link not in links:
+            raise ConfigError(file, f"{name}.link", link, f"one of {links}")
     places = [(d.protocol, d.link, d.address) for d in site.device]
     doubled_places = sorted({p for p in places if places.count(p) > 1})
     if doubled_places:

@@ -105,8 +105,10 @@ def compile_rows(rows: list[RowFile], layout: Layout, sensing: Sensing, threshol
         for name, at, trip in zip(LEVELS if len(level) == 3 else ("",), level, value, strict=True):
             full = f"{row.name}_{name}" if name else row.name
             flat.append((row, full, at, sign * trip, sign * trip - row.release, sign))
-    signals = tuple(dict.fromkeys(r.signal for r, *_ in flat))
-    latch = [row.latch if Level[at.upper()] >= Level.RAMP else "self" for row, _, at, *_ in flat]
+    use = np.array([enabled(layout, sensing, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat])
+    signals = tuple(dict.fromkeys(row.signal for (row, *_), on in zip(flat, use, strict=True) if on.any()))
+    levels = np.array([Level[at.upper()] for _, _, at, *_ in flat], np.int8)
+    latch = [row.latch if at in ("ramp", "open") else "self" for row, _, at, *_ in flat]
 
     def column(pick: object) -> NDArray[np.float64]:
         return np.array([getattr(row, str(pick)) for row, *_ in flat])
@@ -117,7 +119,7 @@ def compile_rows(rows: list[RowFile], layout: Layout, sensing: Sensing, threshol
         text=tuple(row.text for row, *_ in flat),
         source=tuple(row.source for row, *_ in flat),
         dtc=tuple(row.dtc for row, *_ in flat),
-        signal_index=np.array([signals.index(row.signal) for row, *_ in flat]),
+        signal_index=np.array([signals.index(row.signal) if row.signal in signals else 0 for row, *_ in flat]),
         signals=signals,
         sign=np.array([sign for *_, sign in flat]),
         trip=np.array([trip for _, _, _, trip, _, _ in flat]),
@@ -125,13 +127,14 @@ def compile_rows(rows: list[RowFile], layout: Layout, sensing: Sensing, threshol
         debounce_ns=(column("debounce_s") * 1e9).astype(np.int64),
         samples=column("samples").astype(np.int64),
         release_ns=(column("release_s") * 1e9).astype(np.int64),
-        level=np.array([Level[at.upper()] for _, _, at, *_ in flat], np.int8),
+        level=levels,
         latch=np.array([Latch[name.upper()] for name in latch], np.int8),
         charge=np.array([row.path in ("charge", "both") for row, *_ in flat]),
         discharge=np.array([row.path in ("discharge", "both") for row, *_ in flat]),
         derate=column("derate"),
+        locks=np.array([name != "self" for name in latch]) & (levels >= Level.RAMP),
         budget_ns=(column("budget_s") * 1e9).astype(np.int64),
-        enabled=np.array([enabled(layout, sensing, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat]),
+        enabled=use,
     )
 
 

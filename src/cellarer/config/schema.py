@@ -19,7 +19,7 @@ class Strict(BaseModel):
 
 
 class SwitchgearFile(Strict):
-    """Contactors, FETs or separate ports of one string. Defaults: facts from foxBMS bms_cfg.h where not said otherwise."""
+    """Contactors, FETs or separate ports of one string. Defaults: facts from foxBMS bms_cfg.h."""
 
     kind: Literal["none", "contactors", "fets", "separate"] = "none"
     link_voltage: bool = True
@@ -81,8 +81,11 @@ class PackFile(Strict):
 
 
 class LinkFile(Strict):
-    """A bus. `url`: bench:NAME (simulated, loopback), socketcan:can0, udp_multicast:239.74.163.2:43113,
-    serial:/dev/ttyUSB0?baud=9600, tcp:HOST:PORT, pty:PATH."""
+    """A bus.
+
+    `url`: bench:NAME (simulated, loopback), socketcan:can0, udp_multicast:239.74.163.2:43113,
+    serial:/dev/ttyUSB0?baud=9600, tcp:HOST:PORT, pty:PATH.
+    """
 
     name: Name
     url: str

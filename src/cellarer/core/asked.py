@@ -1,10 +1,12 @@
-"""Requests: bounded, answered, logged. Opening needs nobody's permission; everything else may be refused with a cause."""
+"""Requests: bounded, answered, logged. Opening asks nobody; all else may be refused with a cause."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import FOREVER, NEVER, Bools, Event, Floats, Latch, Level, Requests, Wishes
+from cellarer.model.values import FOREVER, NEVER, Bools, Event, Floats, Requests, Wishes
 
 
 def start_wishes(config: Config, durable: bool) -> Wishes:
@@ -24,9 +26,10 @@ def no_requests(config: Config) -> Requests:
 def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[Event]]:
     """Take over what may be granted. Returns wishes, (string,) reset and service in force, and one event per answer."""
     config, layout, before = look.config, look.config.layout, look.state.wishes
-    faults, table = look.state.faults, config.faults
-    heavy = (table.level >= Level.RAMP)[:, None] & (table.latch > Latch.SELF)[:, None]
-    locked = layout.pack_any((heavy & faults.latched).any(axis=0))
+    locked = layout.pack_any((config.faults.locks[:, None] & look.state.faults.latched).any(axis=0))
+    reset, service = requests.reset[layout.pack_of_string], (requests.reset & requests.service)[layout.pack_of_string]
+    if not anything(requests):
+        return replace(before, closed=before.closed & ~locked), reset, service, []
     inhibited = (look.of("charge_plug") == 1.0) & (look.of("ignition") == 1.0) & ~before.closed
     refused = {
         "close": np.where(locked, "a latched fault must be reset first", "").astype(object),
@@ -41,12 +44,12 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
     asked = {
         "open": requests.open,
         "close": requests.close,
-        "reset": requests.reset,
         "set_soc": ~np.isnan(requests.set_soc),
         "zero_current": requests.zero_current,
         "target_soc": ~np.isnan(requests.target_soc),
         "full_by": requests.full_by_ns > NEVER,
         "confirm": requests.confirm_unknown_soc,
+        "reset": requests.reset,
     }
     close = requests.close & ok["close"] & ~requests.open
     wishes = Wishes(
@@ -55,10 +58,14 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
         full_by_ns=np.where(asked["full_by"], requests.full_by_ns, before.full_by_ns),
         confirmed=before.confirmed | requests.confirm_unknown_soc,
     )
-    reset, service = requests.reset[layout.pack_of_string], (requests.reset & requests.service)[layout.pack_of_string]
-    if not any(a.any() for a in asked.values()):
-        return wishes, reset, service, []
     return wishes, reset, service, _events(look, asked, refused)
+
+
+def anything(requests: Requests) -> bool:
+    """Return whether any pack asks for anything."""
+    facts = requests.open | requests.close | requests.reset | requests.zero_current | requests.confirm_unknown_soc
+    facts = facts | (requests.full_by_ns > NEVER) | ~np.isnan(requests.set_soc) | ~np.isnan(requests.target_soc)
+    return bool(facts.any())
 
 
 def _open(look: Look) -> Bools:

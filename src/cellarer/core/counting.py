@@ -69,7 +69,13 @@ def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats) -> Estimate
 
 
 def step(
-    cfg: EstimatorConfig, state: EstimateState, voltage: Floats, current: Floats, temp: Floats, dt_s: float, mean: Floats
+    cfg: EstimatorConfig,
+    state: EstimateState,
+    voltage: Floats,
+    current: Floats,
+    temp: Floats,
+    dt_s: float,
+    mean: Floats,
 ) -> EstimateState:
     """Count."""
     soc = state.soc

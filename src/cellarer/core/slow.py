@@ -1,4 +1,4 @@
-"""Work that is due less often than the cycle: estimation, power, counters. Due, it runs; else its last result is carried.
+"""Work that is due less often than the cycle: estimation, power, counters; in between the last result is carried.
 
 Current is integrated here every cycle, so that slow estimation loses no charge: between samples the previous current
 holds for steps up to 1 s, above that the trapezoid (DESIGN §7). Unknown current integrates nothing and widens sigma.
@@ -16,8 +16,20 @@ from cellarer.core.decide.signals import Look
 from cellarer.core.readout import read_out, unknown
 from cellarer.core.validate import frozen_since, temp_rates
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import NEVER, Bools, Counters, Estimate, Faults, Floats, Latch, Requests, Seen, State
-from cellarer.model.values import Switches, Watch
+from cellarer.model.values import (
+    NEVER,
+    Bools,
+    Counters,
+    Estimate,
+    Faults,
+    Floats,
+    Latch,
+    Requests,
+    Seen,
+    State,
+    Switches,
+    Watch,
+)
 
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 60.0  # s: beyond it nothing is integrated
@@ -218,7 +230,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
 
 
 def rest_sigma(off_s: float) -> float:
-    """Return how much SOC sigma grows over time off: 3 %/month self-discharge known to a third; unknown time: 5 points."""
+    """Return how much SOC sigma grows over time off: 3 %/month known to a third; unknown time: 5 points."""
     return 0.05 if not off_s >= 0.0 else 0.01 * off_s / (30 * 86400.0)
 
 

@@ -18,7 +18,7 @@ def validate(config: Config, watch: Watch, sample: Sample, now_ns: int) -> Seen:
     age_ns = now_ns - sample.time_ns
     plausible = (sensing.low <= sample.value) & (sample.value <= sensing.high)
     arrived = sensing.present & (sample.time_ns > NEVER)
-    known = arrived & plausible & (0 <= age_ns) & (age_ns <= sensing.max_age_ns)
+    known = arrived & plausible & (age_ns >= 0) & (age_ns <= sensing.max_age_ns)
     return Seen(
         value=np.where(known, sample.value, np.nan),
         time_ns=sample.time_ns,

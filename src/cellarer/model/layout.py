@@ -31,6 +31,7 @@ class Layout:
     first_temp: Ints = field(init=False)  # (strings with sensors,)
     strings_with_temp: Ints = field(init=False)
     pack_of_cell: Ints = field(init=False)  # (cell,)
+    yes: Bools = field(init=False)  # (string,) all true: shared, never altered
     size: Mapping[str, int] = field(init=False)  # axis → count
     where: Mapping[str, slice] = field(init=False)  # signal name → its place in the flat array
 
@@ -65,6 +66,7 @@ class Layout:
         for q in SIGNALS:
             where[q.name] = slice(at, at + size[q.axis])
             at += size[q.axis]
+        put(self, "yes", np.ones(n_string, bool))
         put(self, "size", size | {"signal": at})
         put(self, "where", where)
 
@@ -89,6 +91,8 @@ class Layout:
 
     def over_temps(self, ufunc: np.ufunc, x: NDArray[np.generic], empty: float) -> NDArray[np.generic]:
         """Reduce (temp,) to (string,) by `ufunc`; strings without a sensor get `empty`."""
+        if self.strings_with_temp.size == self.yes.size:
+            return ufunc.reduceat(x, self.first_temp)
         result = np.full(self.size["string"], empty, x.dtype)
         if x.size:
             result[self.strings_with_temp] = ufunc.reduceat(x, self.first_temp)

@@ -1,4 +1,4 @@
-"""Every measured quantity once: name, axis, unit, plausible range, meaning. The names of the whole house come from here.
+"""Every measured quantity once: name, axis, unit, plausible range, meaning. All names of the house come from here.
 
 Inside, SI is silent (V, A, ohm, s, W, J) and anything else is spelled in the name (`temp_degC`). At every boundary the
 unit is spelled: `boundary_name`. Positive current charges. A value outside its plausible range is not a measurement.

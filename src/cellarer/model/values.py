@@ -1,4 +1,4 @@
-"""The values that go through the house: Sample → Seen → Estimate, Faults, Window → Command, and the State between cycles.
+"""What goes through the house: Sample → Seen → Estimate, Faults, Window → Command, and the State between cycles.
 
 All are frozen; arrays in them are never altered in place. Axis names: cell, temp, string, pack, signal (flat, see
 Layout), row (of the fault table). Unknown is NaN; a time never reached is NEVER. Time is integer monotonic ns.
@@ -175,7 +175,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:
-    """What people and machines ask for, per pack. It is asked, not ordered: decide/ may refuse. NaN, 0 or False = no request.
+    """What people and machines ask for, per pack; decide/ may refuse. NaN, 0 or False = no request.
 
     A request is in force in the cycle that carries it; wishes that last (closed, targets) live in State.wishes.
     """

@@ -1,7 +1,7 @@
-"""Which cells bleed: by a planner's dose while it is valid, else by voltage near the end of charge; never when in doubt.
+"""Which cells bleed: by a planner's dose while valid, else by voltage near the end of charge; never when in doubt.
 
 Voltage says something about imbalance only above `start_V` and without load; below it only a dose (Ah, from SOC and
-capacity) may bleed. Unknown cells, warm boards, faults on the discharge path and open wires stop all bleeding of the string.
+capacity) may bleed. Unknown cells, warm boards and faults on the discharge path stop all bleeding of the string.
 """
 
 import numpy as np

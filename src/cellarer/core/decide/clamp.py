@@ -1,4 +1,4 @@
-"""The last step of decide: outputs from the switchgear phase, and signals for machines around us. Nothing here widens."""
+"""The last step of decide: outputs from the switchgear phase, and signals for others. Nothing here widens."""
 
 import numpy as np
 
@@ -6,6 +6,8 @@ from cellarer.core.decide.sequence import carrying, outputs
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import Bools, Command, Estimate, Faults, Floats, Level, Phase, Switches, Window
+
+RAMP_PHASE, RAMP_LEVEL = int(Phase.RAMP), int(Level.RAMP)
 
 
 def clamp(
@@ -23,9 +25,9 @@ def clamp(
     minus, precharge, plus, charge_switch, discharge_switch = outputs(config, switches)
     may_charge, may_discharge = carrying(config, switches)
     level = config.faults.level[:, None]
-    heavy = (faults.active & (level >= Level.RAMP)).any(axis=0)
+    heavy = (faults.active & (level >= RAMP_LEVEL)).any(axis=0)
     low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
-    ending = (switches.phase == Phase.RAMP) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
+    ending = (switches.phase == RAMP_PHASE) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
     return Command(
         minus=minus,
         precharge=precharge,

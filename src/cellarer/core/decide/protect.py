@@ -15,6 +15,9 @@ from cellarer.core.decide.signals import SIGNALS, Look, Reading
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
 
+SELF, RESET, SERVICE = int(Latch.SELF), int(Latch.RESET), int(Latch.SERVICE)
+OPEN, RAMP, DERATE = int(Level.OPEN), int(Level.RAMP), int(Level.DERATE)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
@@ -24,7 +27,6 @@ class Demand:
     open_discharge: Bools
     ramp_charge: Bools  # its limit goes to zero, then it opens
     ramp_discharge: Bools
-    no_close: Bools  # an open switchgear stays open
     charge_fraction: Floats  # 1 = no derating
     discharge_fraction: Floats
 
@@ -75,8 +77,8 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
     confirmed = bad & (counted >= table.samples[:, None]) & (now_ns - bad_since_ns >= table.debounce_ns[:, None])
     gone = good & (now_ns - good_since_ns >= table.release_ns[:, None])
     latch = table.latch[:, None]
-    latched = faults.latched | (confirmed & (latch > Latch.SELF))
-    latched &= ~(gone & ((reset & (latch == Latch.RESET)) | (service & (latch == Latch.SERVICE))))
+    latched = faults.latched | (confirmed & (latch > SELF))
+    latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
     active = (faults.active | confirmed) & (~gone | latched)
     events: list[Event] = []
     if not np.array_equal(active, faults.active):
@@ -87,16 +89,17 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
 def demand(config: Config, faults: Faults) -> Demand:
     """Return what the active rows demand. Latched rows are active until they are reset."""
     table, active = config.faults, faults.active
-    level = table.level
-    opens, ramps, derates = level == Level.OPEN, level == Level.RAMP, level == Level.DERATE
-    charge, discharge = table.charge, table.discharge
+    if not active.any():
+        no, whole = ~config.layout.yes, np.ones(config.layout.yes.size)
+        return Demand(no, no, no, no, whole, whole)
+    level, charge, discharge = table.level, table.charge, table.discharge
+    opens, ramps, derates = level == OPEN, level == RAMP, level == DERATE
     left = np.where(active, table.derate[:, None], 1.0)
     return Demand(
         open_charge=active[opens & charge].any(axis=0),
         open_discharge=active[opens & discharge].any(axis=0),
         ramp_charge=active[ramps & charge].any(axis=0),
         ramp_discharge=active[ramps & discharge].any(axis=0),
-        no_close=active[opens | ramps].any(axis=0),
         charge_fraction=left[derates & charge].min(axis=0, initial=1.0),
         discharge_fraction=left[derates & discharge].min(axis=0, initial=1.0),
     )

@@ -17,6 +17,7 @@ from cellarer.model.config import Authority, Config, Switchgear
 from cellarer.model.values import Bools, Event, Floats, Ints, Phase, Switches, Wishes
 
 P, C = Phase, Switchgear.CONTACTORS
+PRECHARGE, SWITCH = int(P.PRECHARGE), int(Authority.SWITCH)
 VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s (facts/bms-systems §4)
 PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current within this time (foxBMS: 1000 ms)
 
@@ -81,11 +82,17 @@ def outputs(config: Config, switches: Switches) -> Bools:
     return np.ascontiguousarray(_OUTPUTS[config.switch.kind, switches.phase].T)
 
 
+_CARRIES = np.zeros((len(Switchgear), len(Phase), 2), bool)  # (kind, phase) → may charge, may discharge
+_CARRIES[Switchgear.NONE] = True
+_CARRIES[:, P.CLOSED] = True
+_CARRIES[:, P.CHARGE_ONLY, 0] = True
+_CARRIES[:, P.DISCHARGE_ONLY, 1] = True
+
+
 def carrying(config: Config, switches: Switches) -> tuple[Bools, Bools]:
     """Return (may charge, may discharge), (string,): the paths that the phase leaves open to current."""
-    phase, free = switches.phase, config.switch.kind == Switchgear.NONE
-    closed = free | (phase == P.CLOSED)
-    return closed | (phase == P.CHARGE_ONLY), closed | (phase == P.DISCHARGE_ONLY)
+    may = _CARRIES[config.switch.kind, switches.phase]
+    return may[:, 0], may[:, 1]
 
 
 def start(config: Config, now_ns: int) -> Switches:
@@ -99,6 +106,8 @@ def trusted(look: Look) -> Bools:
     """Return (string,): every signal that a closing decision rests on is known now; absent signals are not asked."""
     config, layout = look.config, look.config.layout
     ok = ~np.isnan(look.seen.value) | ~config.sensing.present
+    if ok.all():
+        return layout.yes
     where = layout.where
     result = layout.every(ok[where["cell_voltage"]])
     result &= layout.over_temps(np.logical_and, ok[where["temp_degC"]], True).astype(bool)
@@ -134,7 +143,7 @@ def _conditions(look: Look, before: Switches, demand: Demand, wishes: Wishes) ->
     charger = look.of("charger_present")[layout.pack_of_string] == 1.0
     charge, discharge = ~demand.open_charge & ~demand.ramp_charge, ~demand.open_discharge & ~demand.ramp_discharge
     cool = before.resistor_J <= 0.5 * table.resistor_max_J
-    ready = wish & trusted(look) & (table.authority == Authority.SWITCH)
+    ready = wish & trusted(look) & (table.authority == SWITCH)
     ready &= wishes.confirmed[layout.pack_of_string]
     both, refill = charge & discharge, charge & ~discharge & charger
     open_now = demand.open_charge | demand.open_discharge
@@ -196,7 +205,7 @@ def _resistor(look: Look, before: Switches) -> Floats:
     """Return the heat in the precharge resistor, J, after this cycle; unknown link voltage counts as a dead short."""
     table = look.config.switch
     dt = (look.now_ns - look.state.time_ns) * 1e-9
-    in_use = (before.phase == P.PRECHARGE) & ~np.isnan(table.resistor_ohm)
+    in_use = (before.phase == PRECHARGE) & ~np.isnan(table.resistor_ohm)
     if not in_use.any() and not before.resistor_J.any():
         return before.resistor_J
     string, link = look.of("string_voltage"), look.of("link_voltage")

@@ -8,7 +8,7 @@ Add a signal by adding a function to SIGNALS; what it needs to be measured and i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
 
 NOT_NOW = -np.inf
+OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
+OPENING = int(Phase.OPENING)
+NO_SWITCHGEAR = int(Switchgear.NONE)
 
 
 class Reading(NamedTuple):
@@ -39,6 +42,7 @@ class Look:
     watch: Watch
     state: State
     now_ns: int
+    memo: dict[str, Reading] = field(default_factory=dict)  # readings that several signals share
 
     def of(self, name: str) -> Floats:
         return self.seen.value[self.config.layout.where[name]]
@@ -72,16 +76,30 @@ def _one(value: Floats, time_ns: Ints) -> Reading:
     return Reading(np.where(known, value, NOT_NOW), known, time_ns)
 
 
+def _shared(signal: Callable[[Look], Reading]) -> Callable[[Look], Reading]:
+    """Evaluate a signal once per cycle, however many others build on it."""
+
+    def shared(look: Look) -> Reading:
+        name = signal.__name__
+        if name not in look.memo:
+            look.memo[name] = signal(look)
+        return look.memo[name]
+
+    return shared
+
+
 def _masked(reading: Reading, applies: Bools, sure: Bools) -> Reading:
     """Leave the reading where it applies; elsewhere −inf, which is good. `sure`: we know whether it applies."""
     return reading._replace(value=np.where(applies, reading.value, NOT_NOW), known=reading.known & sure)
 
 
+@_shared
 def cell_high(look: Look) -> Reading:
     """Highest cell voltage, from the cells or as a foreign BMS reports it."""
     return _foreign(look, _worst(look, look.of("cell_voltage"), look.time_ns("cell_voltage"), "cell"), +1.0)
 
 
+@_shared
 def cell_low(look: Look) -> Reading:
     """Lowest cell voltage, negative."""
     return _foreign(look, _worst(look, -look.of("cell_voltage"), look.time_ns("cell_voltage"), "cell"), -1.0)
@@ -113,8 +131,16 @@ def cell_deep(look: Look) -> Reading:
     return cell_low(look)
 
 
+@_shared
 def temp_high(look: Look) -> Reading:
+    """Highest temperature."""
     return _worst(look, look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
+
+
+@_shared
+def temp_low(look: Look) -> Reading:
+    """Lowest temperature, negative."""
+    return _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
 
 
 def _direction(look: Look, sign: float) -> tuple[Bools, Bools]:
@@ -129,26 +155,23 @@ def temp_high_charging(look: Look) -> Reading:
 
 def temp_low_charging(look: Look) -> Reading:
     """Lowest temperature, negative, while current charges."""
-    reading = _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
-    return _masked(reading, *_direction(look, +1.0))
+    return _masked(temp_low(look), *_direction(look, +1.0))
 
 
 def temp_low_discharging(look: Look) -> Reading:
     """Lowest temperature, negative, while current discharges."""
-    reading = _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
-    return _masked(reading, *_direction(look, -1.0))
+    return _masked(temp_low(look), *_direction(look, -1.0))
 
 
 def temp_spread(look: Look) -> Reading:
-    high = temp_high(look)
-    low = _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
+    high, low = temp_high(look), temp_low(look)
     return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
 
 
 def temp_rate(look: Look) -> Reading:
     """Fastest rise of any sensor over the last window, K/s."""
     reading = _worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
-    return reading._replace(known=np.ones_like(reading.known))
+    return reading._replace(known=look.config.layout.yes)
 
 
 def charge_current(look: Look) -> Reading:
@@ -186,7 +209,7 @@ def cell_frozen(look: Look) -> Reading:
     layout, config = look.config.layout, look.config
     current = look.of("current")[layout.string_of_cell]
     due = np.abs(current - look.watch.current_then) * config.cell_ohm
-    return _worst(look, due, look.time_ns("cell_voltage"), "cell")._replace(known=np.ones(layout.size["string"], bool))
+    return _worst(look, due, look.time_ns("cell_voltage"), "cell")._replace(known=layout.yes)
 
 
 def cell_open_wire(look: Look) -> Reading:
@@ -204,7 +227,7 @@ def _silence(name: str) -> Callable[[Look], Reading]:
         age = np.where(present, (look.now_ns - look.seen.valid_ns[where]) * 1e-9, NOT_NOW)
         value = _to_string(look, age, axis)
         now = np.full(value.shape, look.now_ns)
-        return Reading(value, np.ones(value.shape, bool), now, age if axis in ("cell", "temp") else None, axis)
+        return Reading(value, look.config.layout.yes, now, age if axis in ("cell", "temp") else None, axis)
 
     return silence
 
@@ -217,7 +240,7 @@ def _absurd(name: str) -> Callable[[Look], Reading]:
         bad = np.where(look.seen.absurd[where], 1.0, 0.0)
         value = _to_string(look, bad, axis)
         time_ns = _to_string(look, look.seen.time_ns[where], axis)
-        known = np.ones(value.shape, bool)
+        known = look.config.layout.yes
         return Reading(value, known, time_ns, bad if axis in ("cell", "temp") else None, axis)
 
     return absurd
@@ -255,40 +278,19 @@ def supply_low(look: Look) -> Reading:
     return _one(-look.of("supply_voltage")[pack], look.time_ns("supply_voltage")[pack])
 
 
-def _all_off(look: Look) -> Bools:
-    """The string's switchgear is ordered open and had time to follow."""
-    command, phase = look.state.command, look.state.switches.phase
+@_shared
+def _all_off(look: Look) -> Reading:
+    """Known where the string's switchgear is ordered open."""
+    command = look.state.command
     off = ~(command.minus | command.precharge | command.plus | command.charge_switch | command.discharge_switch)
-    switched = look.config.switch.kind != Switchgear.NONE
-    return off & switched & ((phase == Phase.OPEN) | (phase == Phase.OPENING) | (phase == Phase.COOLING))
+    off &= (look.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[look.state.switches.phase]
+    return Reading(look.state.watch.current, off, look.time_ns("current"))
 
 
 def current_open(look: Look) -> Reading:
     """|current| through a string whose switchgear is ordered open, A."""
     reading = _one(np.abs(look.of("current")), look.time_ns("current"))
-    return _masked(reading, _all_off(look), np.ones(reading.known.shape, bool))
-
-
-def _contact(names: tuple[tuple[str, str], ...], stuck_closed: bool) -> Callable[[Look], Reading]:
-    """1 where an auxiliary contact contradicts its coil. names: (feedback signal, coil of Command)."""
-
-    def contact(look: Look) -> Reading:
-        worst: Floats | None = None
-        time_ns: Ints | None = None
-        known = np.ones(look.config.layout.size["string"], bool)
-        for feedback, coil in names:
-            present = look.config.sensing.present[look.config.layout.where[feedback]]
-            closed, ordered = look.of(feedback), getattr(look.state.command, coil)
-            wrong = np.where(ordered != stuck_closed, closed == (1.0 if stuck_closed else 0.0), False)
-            value = np.where(present & wrong, 1.0, 0.0)
-            at = look.time_ns(feedback)
-            known &= ~present | ~np.isnan(closed)
-            time_ns = at if time_ns is None or worst is None else np.where(value > worst, at, time_ns)
-            worst = value if worst is None else np.maximum(worst, value)
-        assert worst is not None and time_ns is not None
-        return Reading(worst, known, time_ns)
-
-    return contact
+    return _masked(reading, _all_off(look).known, look.config.layout.yes)
 
 
 CONTACTS = (
@@ -300,6 +302,32 @@ CONTACTS = (
 )
 
 
+def _contact(look: Look, stuck_closed: bool) -> Reading:
+    """1 where an auxiliary contact contradicts its coil."""
+    layout = look.config.layout
+    worst, time_ns, known = np.zeros(layout.yes.size), np.full(layout.yes.size, NEVER), layout.yes
+    for feedback, coil in CONTACTS:
+        present = look.config.sensing.present[layout.where[feedback]]
+        if not present.any():
+            continue
+        closed, ordered, at = look.of(feedback), getattr(look.state.command, coil), look.time_ns(feedback)
+        wrong = present & (ordered != stuck_closed) & (closed == float(stuck_closed))
+        known = known & (~present | ~np.isnan(closed))
+        time_ns = np.where(wrong > worst, at, np.maximum(time_ns, np.where(worst > 0.0, NEVER, at)))
+        worst = np.maximum(worst, wrong)
+    return Reading(worst, known, time_ns)
+
+
+def contact_welded(look: Look) -> Reading:
+    """1 where a contact stays closed although ordered open."""
+    return _contact(look, stuck_closed=True)
+
+
+def contact_stuck_open(look: Look) -> Reading:
+    """1 where a contact stays open although ordered closed."""
+    return _contact(look, stuck_closed=False)
+
+
 def link_follows(look: Look) -> Reading:
     """1 where the link is still at string voltage although all switches are ordered open: welded by voltage."""
     string, link = look.of("string_voltage"), look.of("link_voltage")
@@ -307,26 +335,26 @@ def link_follows(look: Look) -> Reading:
     reading = _one(
         np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
     )
-    return _masked(reading, _all_off(look), np.ones(reading.known.shape, bool))
+    return _masked(reading, _all_off(look).known, look.config.layout.yes)
 
 
 def precharge_failures(look: Look) -> Reading:
     """Precharge attempts since the last success, for strings whose tries are used up."""
     tries = look.state.switches.tries
     used = np.where(tries >= look.config.switch.tries, 1.0, 0.0)
-    return Reading(used, np.ones(used.shape, bool), np.full(used.shape, look.now_ns))
+    return Reading(used, look.config.layout.yes, np.full(used.shape, look.now_ns))
 
 
 def open_under_load(look: Look) -> Reading:
     """|current| that still flows in phase OPENING, A: the switch does not break it, only a fuse will."""
     reading = _one(np.abs(look.of("current")), look.time_ns("current"))
-    opening = look.state.switches.phase == Phase.OPENING
-    return _masked(reading, opening, np.ones(reading.known.shape, bool))
+    opening = look.state.switches.phase == OPENING
+    return _masked(reading, opening, look.config.layout.yes)
 
 
 def contact_wear(look: Look) -> Reading:
     wear = look.state.switches.wear
-    return Reading(wear, np.ones(wear.shape, bool), np.full(wear.shape, look.now_ns))
+    return Reading(wear, look.config.layout.yes, np.full(wear.shape, look.now_ns))
 
 
 SIGNALS: dict[str, Callable[[Look], Reading]] = {
@@ -368,8 +396,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "foreign_silence": _silence("foreign_alarm"),
     "insulation_low": insulation_low,
     "supply_low": supply_low,
-    "contact_welded": _contact(CONTACTS, stuck_closed=True),
-    "contact_stuck_open": _contact(CONTACTS, stuck_closed=False),
+    "contact_welded": contact_welded,
+    "contact_stuck_open": contact_stuck_open,
     "link_follows": link_follows,
     "precharge_failures": precharge_failures,
     "open_under_load": open_under_load,
