@@ -1,0 +1,91 @@
+"""Files that are whole or absent, and the run folder of a site. Everything is readable by its owner only."""
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file so that a reader, or a start after power loss, finds the old or the new one, never a part.
+
+    sync   wait until the disk has it, file and folder entry; not needed for files in memory
+    """
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.rename(path)
+    if sync:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class Folder:
+    """The run folder of a site: names of all board files, one place for each.
+
+    It lies in memory where the machine has a memory file system, because mapped files on flash would be written back
+    every few seconds for years; `state_dir/run` points to it. Nothing in it must survive a power loss.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.snapshot = path / "snapshot"
+        self.wish = path / "wish"  # control → guard
+        self.gate = path / "gate"  # guard → links
+        self.guard_status = path / "guard"
+        self.events = path / "events"
+        self.events_kept = path / "events.kept"
+        self.requests = path / "requests"
+        self.answers = path / "answers"
+        self.durable = path / "durable"  # control → services
+        self.durable_kept = path / "durable.kept"
+        self.config = path / "config"
+        self.guard_limits = path / "guard.json"
+        self.site = path / "site.json"
+        self.lock = path / "lock"
+        self.bench = path / "bench"
+
+    def samples(self, link: str) -> Path:
+        """Return the sample ring of a link; link names may hold spaces and dots."""
+        return self.path / f"samples.{link.replace(' ', '_')}"
+
+    def pulse(self, role: str) -> Path:
+        """Return the file in which a process says that it is alive."""
+        return self.path / f"pulse.{role.replace(' ', '_')}"
+
+    @classmethod
+    def of(cls, state_dir: Path) -> "Folder":
+        """Return the folder of a site that runs, or ran, with this state folder."""
+        return cls(state_dir / "run")
+
+    @classmethod
+    def make(cls, state_dir: Path, memory: Path = Path("/dev/shm")) -> "Folder":
+        """Make the folder, in memory if the machine can, and let `state_dir/run` point to it."""
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        link = state_dir / "run"
+        if link.is_dir() and not link.is_symlink():
+            return cls(link)  # an earlier run on a machine without memory file system
+        if not (memory.is_dir() and os.access(memory, os.W_OK)):
+            link.unlink(missing_ok=True)
+            link.mkdir(mode=0o700)
+            return cls(link)
+        name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:12]
+        target = memory / f"cellarer-{os.getuid()}-{name}"
+        target.mkdir(mode=0o700, exist_ok=True)
+        owner = target.stat()
+        if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+            raise PermissionError(f"{target} belongs to someone else or is open to others: remove it")
+        if not (link.is_symlink() and link.readlink() == target):
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        return cls(link)

@@ -1,0 +1,174 @@
+"""What may be closed and how much may flow: control's wish to the guard, the guard's gate to the links.
+
+Both files have the same form. A wish is control's consent; an order at the gate has control's consent and the guard's.
+Each carries a counter and an expiry: who reads an expired one, or the same one twice, does nothing with it, and the
+devices behind the links open when nobody refreshes them. Little endian; guard/ reads and writes it with its own code.
+
+Record: magic 4s, strings u16, packs u16, cells u32, flags u32, counter u64, time_ns i64, expires_ns i64, site 8s (first
+bytes of the hash of the compiled Config); per string: bits u8, 7 spare, charge_A, discharge_A, charge_V, discharge_V
+f64; per pack: bits u8, 7 spare, heater, pump f64; then one bit per cell: bleed (least significant bit first).
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.board.ring import BoardError, RingReader, RingWriter, create_ring
+from cellarer.model.values import Command
+
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
+
+SLOTS = 4
+WISH, GATE = b"WISH", b"GATE"
+LEAVING = 1  # flag: control ends on purpose; what follows is its last will
+HEAD = struct.Struct("<4sHHIIQqq8s")
+STRING = np.dtype(
+    [
+        ("bits", "u1"),
+        ("spare", "u1", 7),
+        ("charge_A", "<f8"),
+        ("discharge_A", "<f8"),
+        ("charge_V", "<f8"),
+        ("discharge_V", "<f8"),
+    ]
+)
+PACK = np.dtype([("bits", "u1"), ("spare", "u1", 7), ("heater", "<f8"), ("pump", "<f8")])
+
+# Bits of a string: five outputs that may be closed, and at the gate why they may not.
+OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+CLOSED = (1 << len(OUTPUTS)) - 1
+VETO_CHARGE, VETO_DISCHARGE = 32, 64  # set by the guard
+LIMITS = ("charge_A", "discharge_A", "charge_V", "discharge_V")
+# Bits of a pack: digital outputs, and requests that the guard must hear of.
+FLAGS = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer")
+RESET = 1 << len(FLAGS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Orders:
+    """A wish or an order at the gate."""
+
+    counter: int
+    time_ns: int
+    expires_ns: int
+    site: bytes  # (8,)
+    leaving: bool
+    strings: NDArray[np.void]  # (string,) of STRING
+    packs: NDArray[np.void]  # (pack,) of PACK
+    bleed: Bools  # (cell,)
+
+    def output(self, name: str) -> Bools:
+        """Return (string,) whether this output is ordered closed."""
+        return self._bits(1 << OUTPUTS.index(name))
+
+    @property
+    def closed(self) -> Bools:
+        """Return (string,) whether any output is ordered closed."""
+        return self._bits(CLOSED)
+
+    @property
+    def vetoed(self) -> Bools:
+        """Return (string,) whether the guard refuses a path."""
+        return self._bits(VETO_CHARGE | VETO_DISCHARGE)
+
+    def _bits(self, mask: int) -> Bools:
+        bits: Bytes = self.strings["bits"]
+        return (bits & mask) > 0
+
+
+def create_orders(path: Path, strings: int, packs: int, cells: int) -> None:
+    """Make an empty file for wishes or for the gate."""
+    create_ring(path, HEAD.size + strings * STRING.itemsize + packs * PACK.itemsize + -(-cells // 8), SLOTS)
+
+
+class WishWriter:
+    """Control's end: consent from a Command."""
+
+    def __init__(self, path: Path, site: bytes) -> None:
+        self._ring = RingWriter(path)
+        self._site = site
+        self._counter = self._ring.next
+
+    def write(self, command: Command, reset: Bools, now_ns: int, expires_ns: int) -> None:
+        """Consent to a command until `expires_ns`; reset (pack,): an authorised reset is on its way."""
+        self._put(self._strings(command), self._packs(command, reset), command.bleed, now_ns, expires_ns, 0)
+
+    def leave(self, command: Command, now_ns: int) -> None:
+        """Write the last will: limits zero, nothing consented to any more; the guard opens when the current is low."""
+        packs = np.zeros(command.heater.size, PACK)
+        strings = np.zeros(command.minus.size, STRING)
+        self._put(strings, packs, np.zeros(command.bleed.size, bool), now_ns, now_ns, LEAVING)
+
+    @staticmethod
+    def _strings(command: Command) -> NDArray[np.void]:
+        strings = np.zeros(command.minus.size, STRING)
+        for bit, name in enumerate(OUTPUTS):
+            strings["bits"] |= getattr(command, name).astype(np.uint8) << bit
+        for name in LIMITS:
+            strings[name] = getattr(command.window, name)
+        return strings
+
+    @staticmethod
+    def _packs(command: Command, reset: Bools) -> NDArray[np.void]:
+        packs = np.zeros(command.heater.size, PACK)
+        packs["heater"], packs["pump"] = command.heater, command.pump
+        for bit, name in enumerate(FLAGS):
+            packs["bits"] |= getattr(command, name).astype(np.uint8) << bit
+        packs["bits"] |= reset.astype(np.uint8) * np.uint8(RESET)
+        return packs
+
+    def _put(
+        self, strings: NDArray[np.void], packs: NDArray[np.void], bleed: Bools, now_ns: int, expires_ns: int, flags: int
+    ) -> None:
+        self._counter += 1
+        head = HEAD.pack(
+            WISH, strings.size, packs.size, bleed.size, flags, self._counter, now_ns, expires_ns, self._site
+        )
+        bits = np.packbits(bleed, bitorder="little").tobytes()
+        self._ring.write(head + strings.tobytes() + packs.tobytes() + bits)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._ring.close()
+
+
+class OrdersReader:
+    """The links' end of the gate; also reads wishes, for tests and tools."""
+
+    def __init__(self, path: Path, magic: bytes = GATE) -> None:
+        self._ring = RingReader(path)
+        self._magic = magic
+
+    @property
+    def next(self) -> int:
+        """Change of this number says that there is something new."""
+        return self._ring.next
+
+    def newest(self) -> Orders | None:
+        """Return the newest whole order, expired or not; None if there is none."""
+        data = self._ring.newest()
+        return None if data is None else parse(data, self._magic)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._ring.close()
+
+
+def parse(data: bytes, magic: bytes) -> Orders:
+    """Return the Orders in a record. Raises BoardError when it is none."""
+    if len(data) < HEAD.size:
+        raise BoardError(f"an order of {len(data)} bytes is too short")
+    found, n_string, n_pack, n_cell, flags, counter, time_ns, expires_ns, site = HEAD.unpack_from(data)
+    size = HEAD.size + n_string * STRING.itemsize + n_pack * PACK.itemsize + -(-n_cell // 8)
+    if found != magic or size != len(data):
+        raise BoardError(f"an order of {len(data)} bytes says it is {found!r} of {size} bytes, expected {magic!r}")
+    strings = np.frombuffer(data, STRING, n_string, HEAD.size)
+    packs = np.frombuffer(data, PACK, n_pack, HEAD.size + strings.nbytes)
+    bits = np.frombuffer(data, np.uint8, -1, HEAD.size + strings.nbytes + packs.nbytes)
+    bleed = np.unpackbits(bits, count=n_cell, bitorder="little").astype(bool)
+    return Orders(counter, time_ns, expires_ns, site, bool(flags & LEAVING), strings, packs, bleed)

@@ -1,0 +1,291 @@
+"""The guard's decisions, without clock or files: readings and control's wish in, orders for the gate out.
+
+An output is ordered closed only while control consents with a fresh wish and no rule of the guard objects. When that
+ends, the limits go to zero at once, and the outputs fall when the current is low enough for the contacts or
+`open_delay_ns` is over, whichever comes first; emergency stop and crash do not wait. What fell stays open until the
+cause is gone and control itself has ordered it open: nothing closes by the mere return of a frame, process or value.
+"""
+
+from dataclasses import dataclass
+
+from cellarer.guard.limits import Limits, StringLimits
+from cellarer.guard.rules import BOTH, CHARGE, DISCHARGE, HELD_UP, NO_DATA, RESTARTED, RULES, Rule, Trip
+
+NEVER = -(2**62)
+RELEASE_NS = 1_000_000_000  # a cause counts as gone after it was good for so long
+OUTPUTS = 31  # minus, precharge, plus, charge switch, discharge switch
+CHARGE_SWITCH, DISCHARGE_SWITCH = 8, 16
+ALLOW_CHARGE, ALLOW_DISCHARGE, RESET = 1, 2, 32  # bits of a pack
+
+String = tuple[int, float, float, float, float]  # bits, charge_A, discharge_A, charge_V, discharge_V
+Pack = tuple[int, float, float]  # bits, heater, pump
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Control's wish, or what goes to the gate."""
+
+    counter: int
+    time_ns: int
+    expires_ns: int
+    site: bytes
+    leaving: bool
+    strings: tuple[String, ...]
+    packs: tuple[Pack, ...]
+    bleed: bytes
+
+
+@dataclass(slots=True)
+class StringState:
+    """What the guard knows of one string."""
+
+    held: int = 0  # outputs that are ordered closed
+    waiting: int = OUTPUTS  # outputs that control must order open before they may close
+    ending_ns: int | None = None  # since when the last will runs
+    opened_A: float | None = None  # current when the guard opened it last; None = unknown
+    opened_why: str = ""
+
+
+class Guard:
+    """The second opinion on one site."""
+
+    def __init__(self, limits: Limits, now_ns: int) -> None:
+        self.limits = limits
+        self.strings = [StringState() for _ in limits.strings]
+        self.trips: dict[tuple[str, int], Trip] = {}
+        self.consent = "none yet"  # why control's wish counts or not
+        self._seen: dict[int, tuple[float, int]] = {}  # signal number → value, time of the last good sample
+        self._watched: dict[int, str] = {}  # signal number → signal
+        self._owners: dict[int, tuple[int, ...]] = {}  # signal number → strings
+        self._counts: dict[tuple[str, int], int] = {}  # (rule, signal number) → bad samples in a row
+        self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
+        self._rules = {s: [r for r in RULES if r.signal == s] for s in limits.plausible}
+        self._decided_ns = now_ns
+        self._stale_at_ns = NEVER  # before this nothing can become stale
+        for number, string in enumerate(limits.strings):
+            self._watch(number, string)
+
+    def _watch(self, number: int, string: StringLimits) -> None:
+        inputs = self.limits.packs[string.pack]
+        first_cell, cells = string.cells
+        first_temp, temps = string.temperatures
+        found = dict.fromkeys(range(first_cell, first_cell + cells), "cell_voltage")
+        found |= dict.fromkeys(range(first_temp, first_temp + temps), "temp_degC")
+        for signal, place in (
+            ("current", string.current),
+            ("emergency_stop", inputs.emergency_stop),
+            ("interlock_open", inputs.interlock_open),
+            ("crash", inputs.crash),
+        ):
+            if place is not None:
+                found[place] = signal
+        self._watched |= found
+        for place in found:
+            self._owners[place] = (*self._owners.get(place, ()), number)
+
+    def receive(self, place: int, value: float, time_ns: int, now_ns: int) -> bool:
+        """Take one reading. Returns true when it made a rule trip: then decide at once.
+
+        An implausible value is no reading: it refreshes nothing. Neither does one that is not newer than the last, or
+        that comes from the future.
+        """
+        signal = self._watched.get(place)
+        if signal is None:
+            return False
+        low, high = self.limits.plausible[signal]
+        if not (low <= value <= high and self._seen.get(place, (0.0, NEVER))[1] < time_ns <= now_ns):
+            return False
+        self._seen[place] = (value, time_ns)
+        tripped = False
+        for rule in self._rules[signal]:
+            for string in self._owners[place]:
+                tripped |= self._judge(rule, string, place, value, time_ns)
+        return tripped
+
+    def _judge(self, rule: Rule, string: int, place: int, value: float, time_ns: int) -> bool:
+        limit = self._limit(rule, string)
+        bad, key = self._bad.setdefault((rule.name, string), set()), (f"{rule.name} {string}", place)
+        if rule.sign * value <= rule.sign * limit:
+            self._counts.pop(key, None)
+            bad.discard(place)
+            return False
+        count = self._counts[key] = self._counts.get(key, 0) + 1
+        if count < rule.samples:
+            return False
+        bad.add(place)
+        return self._trip(rule, string, time_ns, self._name(place, string), value, limit)
+
+    def _limit(self, rule: Rule, string: int) -> float:
+        if not rule.limit:
+            return 0.5
+        limit: float = getattr(self.limits.strings[string], rule.limit)
+        return -limit if rule.limit == "discharge_A" else limit
+
+    def _name(self, place: int, string: int) -> str:
+        signal, own = self._watched[place], self.limits.strings[string]
+        first = {"cell_voltage": own.cells[0], "temp_degC": own.temperatures[0]}.get(signal)
+        return signal if first is None else f"{signal} {place - first + 1}"
+
+    def _trip(self, rule: Rule, string: int, now_ns: int, what: str, value: float, limit: float) -> bool:
+        trip = self.trips.get((rule.name, string))
+        if trip is not None and trip.gone_ns is None:
+            return False
+        self.trips[rule.name, string] = Trip(rule, now_ns, what, value, limit)
+        return True
+
+    def link_restarted(self, strings: tuple[int, ...], now_ns: int) -> None:
+        """Take note that a link was started again: what it drives may have opened, and must not close by itself."""
+        for string in strings:
+            self._trip(RESTARTED, string, now_ns, "its outputs may have fallen", 0.0, 0.0)
+
+    def decide(self, wish: Orders | None, now_ns: int) -> Orders:
+        """Return what goes to the gate now. Counter, expiry and site are the caller's."""
+        if not 0 <= now_ns - self._decided_ns <= self.limits.gap_ns:
+            for string in range(len(self.strings)):
+                self._trip(HELD_UP, string, now_ns, "outputs have fallen meanwhile", 0.0, 0.0)
+        self._decided_ns = now_ns
+        good = wish if wish is not None and self._consents(wish, now_ns) else None
+        if wish is None:
+            self.consent = "no wish"
+        self._look_for_stale(now_ns)
+        self._release(good, now_ns)
+        strings = tuple(self._string(i, good, now_ns) for i in range(len(self.strings)))
+        packs = tuple(self._pack(i, good) for i in range(len(self.limits.packs)))
+        size = (self.limits.cells + 7) // 8
+        bleed = good.bleed if good is not None and not self.trips else bytes(size)
+        return Orders(0, now_ns, now_ns, b"", good is None, strings, packs, bleed)
+
+    def _consents(self, wish: Orders, now_ns: int) -> bool:
+        """Tell whether a wish is for this site, made in the last moments, and not a last will."""
+        until = min(wish.expires_ns, wish.time_ns + self.limits.consent_ns)
+        if wish.site.hex() != self.limits.config_sha256[:16]:
+            self.consent = "control runs another configuration"
+        elif wish.leaving:
+            self.consent = "control has left"
+        elif not wish.time_ns <= now_ns <= until:
+            self.consent = "control is silent" if now_ns > until else "control's clock is ahead"
+        else:
+            self.consent = "fresh"
+            return True
+        return False
+
+    def _look_for_stale(self, now_ns: int) -> None:
+        """Trip where a signal that the site has is missing or too old; scan only when something can have become so."""
+        if now_ns < self._stale_at_ns:
+            return
+        ages, stale = self.limits.max_age_ns, set()
+        next_ns = now_ns + min(ages.values())
+        for place, signal in self._watched.items():
+            value_ns = self._seen.get(place, (0.0, NEVER))[1]
+            if 0 <= now_ns - value_ns <= ages[signal]:
+                next_ns = min(next_ns, value_ns + ages[signal] + 1)
+                continue
+            for string in self._owners[place]:
+                stale.add(string)
+                self._trip(NO_DATA, string, now_ns, self._name(place, string), 0.0, 0.0)
+        for string in range(len(self.strings)):
+            self._bad[NO_DATA.name, string] = {-1} if string in stale else set()
+        self._stale_at_ns = now_ns + self.limits.cycle_ns if stale else next_ns
+
+    def _release(self, good: Orders | None, now_ns: int) -> None:
+        """End trips whose cause is gone, that control answered by ordering open, and that were reset if need be."""
+        for key, trip in list(self.trips.items()):
+            string = key[1]
+            if self._bad.get(key):
+                trip.gone_ns, trip.reset = None, False
+                continue
+            trip.gone_ns = now_ns if trip.gone_ns is None else trip.gone_ns
+            if good is None:
+                continue
+            own = self.limits.strings[string]
+            trip.reset |= bool(good.packs[own.pack][0] & RESET)
+            asked = good.strings[string][0] & _outputs(own.kind, trip.rule.paths)
+            if now_ns - trip.gone_ns >= RELEASE_NS and not asked and (trip.reset or not trip.rule.reset):
+                del self.trips[key]
+
+    def _string(self, number: int, good: Orders | None, now_ns: int) -> String:
+        state, own = self.strings[number], self.limits.strings[number]
+        trips = [t for (_, string), t in self.trips.items() if string == number]
+        paths = 0
+        for trip in trips:
+            paths |= trip.rule.paths
+        asked = good.strings[number][0] & OUTPUTS if good else 0
+        if good:
+            state.waiting &= ~_released(own.kind, asked)
+            state.held &= asked  # control may always open
+        refused = _outputs(own.kind, paths) | state.waiting
+        granted = asked & ~refused
+        falling = state.held & ~granted
+        if not falling:
+            state.ending_ns = None
+        elif self._may_fall(number, trips, now_ns):
+            self._open(number, falling, trips)
+        state.held |= granted
+        return self._limited(number, good, paths)
+
+    def _may_fall(self, number: int, trips: list[Trip], now_ns: int) -> bool:
+        """Tell whether what must open opens now: at once, with the current low, or because the wait is over."""
+        state, own = self.strings[number], self.limits.strings[number]
+        if any(t.rule.at_once for t in trips):
+            return True
+        if state.ending_ns is None:
+            state.ending_ns = now_ns
+        waited_ns = now_ns - state.ending_ns
+        if waited_ns >= own.open_delay_ns:
+            return True
+        # The current of before the zero limits says nothing: a sample of afterwards must say that it has fallen.
+        value, time_ns = self._seen.get(own.current if own.current is not None else -1, (0.0, NEVER))
+        settled_ns = state.ending_ns + self.limits.consent_ns
+        return settled_ns <= time_ns <= now_ns and abs(value) <= own.break_A
+
+    def _open(self, number: int, outputs: int, trips: list[Trip]) -> None:
+        state, own = self.strings[number], self.limits.strings[number]
+        state.held &= ~outputs
+        state.waiting |= outputs if own.kind in ("fets", "separate") else OUTPUTS
+        state.ending_ns = None
+        seen = self._seen.get(own.current if own.current is not None else -1)
+        state.opened_A = None if seen is None else seen[0]
+        state.opened_why = trips[0].text if trips else self.consent
+
+    def _limited(self, number: int, good: Orders | None, paths: int) -> String:
+        """Return bits and limits of a string: control's limits, zero for a path that is refused or about to fall."""
+        state, own = self.strings[number], self.limits.strings[number]
+        veto = paths
+        if state.waiting and own.kind != "none":
+            veto |= BOTH if own.kind == "contactors" else _paths_of(state.waiting)
+        if good is None or state.ending_ns is not None:
+            return state.held | veto, 0.0, 0.0, 0.0, 0.0
+        _, charge_A, discharge_A, charge_V, discharge_V = good.strings[number]
+        charge_A = charge_A if not veto & CHARGE and charge_A >= 0.0 else 0.0
+        discharge_A = discharge_A if not veto & DISCHARGE and discharge_A >= 0.0 else 0.0
+        return state.held | veto, charge_A, discharge_A, charge_V, discharge_V
+
+    def _pack(self, number: int, good: Orders | None) -> Pack:
+        """Return outputs of a pack: what control says, without permissions that a string of the pack has lost."""
+        if good is None:
+            return 0, 0.0, 0.0
+        bits, heater, pump = good.packs[number]
+        for (_, string), trip in self.trips.items():
+            if self.limits.strings[string].pack == number:
+                bits &= ~ALLOW_CHARGE if trip.rule.paths & CHARGE else bits
+                bits &= ~ALLOW_DISCHARGE if trip.rule.paths & DISCHARGE else bits
+        return bits & ~RESET, heater, pump
+
+
+def _outputs(kind: str, paths: int) -> int:
+    """Return the outputs that must be open while these paths are refused: contactors share both paths."""
+    if kind in ("fets", "separate"):
+        both = (CHARGE_SWITCH if paths & CHARGE else 0) | (DISCHARGE_SWITCH if paths & DISCHARGE else 0)
+        return OUTPUTS if paths == BOTH else both
+    return OUTPUTS if paths else 0
+
+
+def _released(kind: str, asked: int) -> int:
+    """Return the outputs that no longer wait, because control orders them, or all that belong together, open."""
+    if kind in ("fets", "separate"):
+        return OUTPUTS & ~asked
+    return 0 if asked else OUTPUTS
+
+
+def _paths_of(outputs: int) -> int:
+    return (CHARGE if outputs & CHARGE_SWITCH else 0) | (DISCHARGE if outputs & DISCHARGE_SWITCH else 0)

@@ -1,0 +1,299 @@
+"""The guard opens on what it must, on nothing else, in time, and says why. Virtual time, no processes."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from tests.guard.world import (
+    ALL_CLOSED,
+    CELLS,
+    CRASH,
+    CURRENT,
+    FETS,
+    INTERLOCK,
+    MAX_AGE_MS,
+    MS,
+    STOP,
+    TEMPS,
+    World,
+    limits,
+)
+
+from cellarer.guard.decide import Guard
+
+# place, last value inside the limit, first value outside it, longest time to open with a current that does not fall
+LIMITS = [
+    (CELLS[0], 3.7, 3.7001, 540),
+    (CELLS[3], 2.2, 2.1999, 540),
+    (TEMPS[1], 62.0, 62.01, 540),
+    (CURRENT, 160.0, 160.1, 530),
+    (CURRENT, -180.0, -180.1, 530),
+    (STOP, 0.0, 1.0, 10),
+    (CRASH, 0.0, 1.0, 10),
+    (INTERLOCK, 0.0, 1.0, 520),
+]
+
+
+@pytest.mark.parametrize(("place", "inside", "outside", "ms"), LIMITS)
+def test_both_sides_of_every_limit(place: int, inside: float, outside: float, ms: float) -> None:
+    world = World()
+    world.values[place] = inside
+    assert world.ms_until_open(2000) is None
+    world.values[place] = outside
+    took = world.ms_until_open()
+    assert took is not None
+    assert took <= ms
+    assert world.guard.strings[0].opened_why
+
+
+@pytest.mark.parametrize(("place", "inside", "outside", "ms"), LIMITS)
+def test_limits_go_to_zero_before_it_opens(place: int, inside: float, outside: float, ms: float) -> None:
+    world = World()
+    world.values[place] = outside
+    world.run(30)
+    assert (world.charge_A, world.discharge_A) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("place", "outside"), [(CELLS[1], 4.5), (CELLS[1], 1.0), (TEMPS[0], 90.0), (CURRENT, 900.0)])
+def test_one_wild_sample_trips_nothing(place: int, outside: float) -> None:
+    world = World()
+    good = world.values[place]
+    for _ in range(20):
+        world.values[place] = outside
+        world.tick()
+        world.values[place] = good
+        world.run(50)
+    assert world.held == ALL_CLOSED
+
+
+@pytest.mark.parametrize("place", [*CELLS, *TEMPS, CURRENT, STOP, INTERLOCK, CRASH])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, 1e9, -1e9])
+def test_a_silent_or_absurd_signal_opens_within_its_bound(place: int, value: float | None) -> None:
+    world = World()
+    if value is None:
+        world.silent.add(place)
+    else:
+        world.values[place] = value
+    signal = ["cell_voltage"] * 4 + ["temp_degC"] * 2 + ["current", "emergency_stop", "interlock_open", "crash"]
+    bound = MAX_AGE_MS[signal[place]]
+    assert world.ms_until_open(bound) is None
+    assert world.ms_until_open(530) is not None
+    assert "no data" in world.guard.strings[0].opened_why
+
+
+@pytest.mark.parametrize("place", [*CELLS, *TEMPS, CURRENT, STOP, INTERLOCK, CRASH])
+def test_what_was_never_delivered_never_closes(place: int) -> None:
+    world = World(closed=False)
+    world.silent.add(place)
+    world.run(1500)
+    world.wish_bits = ALL_CLOSED
+    world.run(3000)
+    assert world.held == 0
+    assert (world.charge_A, world.discharge_A) == (0.0, 0.0)
+
+
+def test_a_repeated_sample_refreshes_nothing() -> None:
+    world = World()
+    world.silent.add(CURRENT)
+    frozen_ns = world.now_ns
+    for _ in range(80):
+        world.guard.receive(CURRENT, 50.0, frozen_ns, world.now_ns)
+        world.tick()
+    assert world.held == 0
+
+
+def test_a_sample_from_the_future_refreshes_nothing() -> None:
+    world = World()
+    world.silent.add(CURRENT)
+    for _ in range(80):
+        world.guard.receive(CURRENT, 50.0, world.now_ns + 10**12, world.now_ns)
+        world.tick()
+    assert world.held == 0
+    world.silent.clear()
+    world.wish_bits = 0
+    world.run(1500)
+    assert not world.guard.trips
+
+
+def test_lost_control_opens_when_the_current_has_fallen() -> None:
+    world = World()
+    world.control_lives = False
+    world.run(70)
+    assert world.held == ALL_CLOSED
+    assert world.charge_A == 0.0
+    world.values[CURRENT] = 20.0
+    took = world.ms_until_open()
+    assert took is not None
+    assert took <= 80
+    assert world.guard.strings[0].opened_A == 20.0
+    assert world.guard.strings[0].opened_why == "control is silent"
+
+
+def test_lost_control_opens_regardless_after_the_delay() -> None:
+    world = World()
+    world.control_lives = False
+    took = world.ms_until_open()
+    assert took is not None
+    assert 500 <= took <= 60 + 500 + 20
+    assert world.guard.strings[0].opened_A == 50.0
+
+
+def test_control_that_comes_back_in_time_keeps_the_contactors() -> None:
+    world = World()
+    world.control_lives = False
+    world.run(150)
+    world.control_lives = True
+    assert world.ms_until_open(1000) is None
+    assert world.charge_A == 140.0
+
+
+@pytest.mark.parametrize("way", ["lost", "trip", "link", "gap"])
+def test_nothing_closes_again_before_control_orders_open(way: str) -> None:
+    world = World()
+    if way == "lost":
+        world.control_lives = False
+    elif way == "trip":
+        world.values[CURRENT] = 400.0
+    elif way == "link":
+        world.guard.link_restarted((0,), world.now_ns)
+    else:
+        world.now_ns += 400 * MS
+    assert world.ms_until_open() is not None
+    world.control_lives, world.values[CURRENT], world.reset = True, 50.0, True
+    world.run(5000)
+    assert world.held == 0
+    world.wish_bits = 0
+    world.run(1100)
+    world.wish_bits = ALL_CLOSED
+    world.run(20)
+    assert world.held == ALL_CLOSED
+
+
+@pytest.mark.parametrize(("place", "bad"), [(CELLS[0], 3.9), (TEMPS[0], 80.0), (CURRENT, 400.0), (CRASH, 1.0)])
+def test_some_trips_wait_for_a_reset_after_the_cause_is_gone(place: int, bad: float) -> None:
+    world = World()
+    good = world.values[place]
+    world.values[place] = bad
+    world.run(100)
+    world.reset = True
+    world.run(600)
+    world.reset = False
+    world.values[place] = good
+    world.wish_bits = 0
+    world.run(3000)
+    assert world.guard.trips, "a reset while the cause is there counts for nothing"
+    world.reset = True
+    world.run(20)
+    assert not world.guard.trips
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"site": b"otherone"},
+        {"leaving": True},
+        {"time_ns": 0},
+        {"time_ns": 2**62, "expires_ns": 2**62},
+        {"expires_ns": 0},
+    ],
+)
+def test_a_wish_that_does_not_count_is_lost_control(change: dict[str, Any]) -> None:
+    world = World()
+    world.wish_changes = change
+    assert world.ms_until_open() is not None
+
+
+def test_a_long_expiry_does_not_lengthen_the_consent() -> None:
+    world = World()
+    world.wish_changes = {"expires_ns": 2**62}
+    world.tick()
+    world.control_lives = False
+    assert world.ms_until_open() is not None
+
+
+def test_control_may_open_at_any_time() -> None:
+    world = World()
+    world.wish_bits = 0
+    world.tick()
+    assert world.held == 0
+
+
+def test_a_new_guard_waits_for_an_open_order() -> None:
+    world = World()
+    world.guard = Guard(world.limits, world.now_ns)
+    world.run(3000)
+    assert world.held == 0
+
+
+def test_fets_keep_the_path_that_is_sound() -> None:
+    world = World("fets")
+    world.values[CELLS[2]] = 3.8
+    world.run(600)
+    assert world.held == 16
+    assert (world.charge_A, world.discharge_A) == (0.0, 140.0)
+    world.values[CELLS[2]] = 2.0
+    world.run(600)
+    assert world.held == 0
+
+
+def test_a_string_without_switchgear_loses_its_limits_and_gets_them_back() -> None:
+    world = World("none", closed=False)
+    world.run(1500)
+    assert world.charge_A == 140.0
+    world.silent.add(CELLS[0])
+    world.run(600)
+    assert (world.charge_A, world.discharge_A) == (0.0, 0.0)
+    world.silent.clear()
+    world.run(1500)
+    assert world.charge_A == 140.0
+
+
+def test_a_pack_loses_the_permission_that_its_string_lost() -> None:
+    world = World("fets")
+    assert world.orders.packs[0][0] == 3
+    world.values[CELLS[2]] = 3.8
+    world.run(600)
+    assert world.orders.packs[0][0] == 2
+
+
+def test_nan_limits_become_zero() -> None:
+    world = World()
+    world.wish_changes = {"strings": ((ALL_CLOSED, math.nan, -1.0, math.nan, math.nan),)}
+    world.run(30)
+    assert (world.charge_A, world.discharge_A) == (0.0, 0.0)
+
+
+def test_random_worlds_keep_the_invariants() -> None:
+    """Closed only with a fresh consent to just these outputs and no objection, or for the length of the last will."""
+    dice = random.Random(1)
+    for kind in ("contactors", "fets"):
+        world = World(kind)
+        unconsented_ns = 0
+        for _ in range(20_000):
+            if dice.random() < 0.02:
+                place = dice.choice(list(world.values))
+                wild = [0.0, 1.0, 3.3, 25.0, 2.0, 4.4, 500.0, -500.0, math.nan, math.inf]
+                world.values[place] = dice.choice(wild) if dice.random() < 0.3 else World(closed=False).values[place]
+            if dice.random() < 0.02:
+                world.silent ^= {dice.choice(list(world.values))} if dice.random() < 0.2 else world.silent
+            world.control_lives ^= dice.random() < 0.01
+            world.wish_bits = dice.choice([0, ALL_CLOSED, FETS, 31]) if dice.random() < 0.02 else world.wish_bits
+            world.reset = dice.random() < 0.1
+            before = world.held
+            world.tick()
+            fresh = world.wish is not None and world.now_ns - world.wish.time_ns <= 60 * MS
+            consented = world.wish_bits if fresh and world.control_lives else 0
+            if world.held & ~(consented | before):
+                pytest.fail("closed without consent")
+            trips = [t for t in world.guard.trips.values() if t.rule.paths == 96]
+            allowed = consented if fresh and not trips else 0
+            unconsented_ns = unconsented_ns + 10 * MS if world.held & ~allowed else 0
+            assert unconsented_ns <= 580 * MS
+            assert not (trips and (world.charge_A or world.discharge_A))
+
+
+def test_limits_are_as_the_file_says() -> None:
+    assert limits().strings[0].cell_voltage_max_V == 3.7

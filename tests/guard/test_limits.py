@@ -1,0 +1,70 @@
+"""A wrong limits file stops the guard, with the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.guard.world import limits_file
+
+from cellarer.guard.limits import LimitsError, parse_limits, read_limits
+
+WRONG: list[tuple[str, Any]] = [
+    ("version", 2),
+    ("cycle_ns", 0),
+    ("cycle_ns", 20.5),
+    ("speed_permille", True),
+    ("strings.0.kind", "relay"),
+    ("strings.0.pack", 1),
+    ("strings.0.cells", [0]),
+    ("strings.0.cells", [-1, 4]),
+    ("strings.0.current", 1.5),
+    ("strings.0.cell_voltage_max_V", None),
+    ("strings.0.cell_voltage_max_V", 2.1),
+    ("strings.0.cell_voltage_min_V", float("nan")),
+    ("strings.0.charge_A", -1),
+    ("strings.0.charge_A", float("inf")),
+    ("strings.0.open_delay_ns", "500"),
+    ("packs.0.crash", -1),
+    ("rings.0.strings", [1]),
+    ("max_age_ns.current", 0),
+    ("plausible.current", [1, 0]),
+    ("plausible.current", [0, float("nan")]),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG)
+def test_a_wrong_value_is_named(path: str, value: Any) -> None:
+    data = limits_file()
+    *way, last = path.split(".")
+    place: Any = data
+    for step in way:
+        place = place[int(step)] if step.isdigit() else place[step]
+    place[last] = value
+    with pytest.raises(LimitsError, match=last):
+        parse_limits(data)
+
+
+def test_every_missing_and_every_unknown_key_is_refused() -> None:
+    data = limits_file()
+    for place in (data, data["strings"][0], data["packs"][0], data["max_age_ns"], data["plausible"], data["rings"][0]):
+        for key in list(place):
+            kept = place.pop(key)
+            with pytest.raises(LimitsError):
+                parse_limits(data)
+            place[key] = kept
+        place["typo"] = 1
+        with pytest.raises(LimitsError, match="typo"):
+            parse_limits(data)
+        del place["typo"]
+    assert parse_limits(data).cells == 4
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LimitsError, match=r"absent\.json"):
+        read_limits(tmp_path / "absent.json")
+    (tmp_path / "broken.json").write_text(json.dumps(limits_file())[:-2])
+    with pytest.raises(LimitsError, match=r"broken\.json"):
+        read_limits(tmp_path / "broken.json")

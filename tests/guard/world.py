@@ -1,0 +1,106 @@
+"""A guard in virtual time: one pack of one string, 4 cells, 2 sensors, one current, three inputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from cellarer.guard.decide import Guard, Orders
+from cellarer.guard.limits import Limits, parse_limits
+
+MS = 1_000_000
+CELLS, TEMPS, CURRENT, STOP, INTERLOCK, CRASH = range(4), range(4, 6), 6, 7, 8, 9
+ALL_CLOSED, FETS = 0b101, 0b11000
+SHA = "0123456789abcdef" * 4
+MAX_AGE_MS = {
+    "cell_voltage": 500, "temp_degC": 2000, "current": 200, "emergency_stop": 500, "interlock_open": 500, "crash": 500,
+}  # fmt: skip
+GOOD = dict.fromkeys(CELLS, 3.3) | dict.fromkeys(TEMPS, 25.0) | {CURRENT: 50.0, STOP: 0.0, INTERLOCK: 0.0, CRASH: 0.0}
+
+
+def limits_file(kind: str = "contactors") -> dict[str, Any]:
+    return {
+        "version": 1, "site": "test", "config_sha256": SHA, "origin_ns": 0, "speed_permille": 1000,
+        "cycle_ns": 20 * MS, "consent_ns": 60 * MS, "gap_ns": 300 * MS, "cells": 4,
+        "strings": [{
+            "pack": 0, "kind": kind, "cells": [0, 4], "temperatures": [4, 2], "current": CURRENT,
+            "cell_voltage_max_V": 3.7, "cell_voltage_min_V": 2.2, "temperature_max_degC": 62.0,
+            "charge_A": 160.0, "discharge_A": 180.0, "break_A": 20.0, "open_delay_ns": 500 * MS,
+        }],
+        "packs": [{"emergency_stop": STOP, "interlock_open": INTERLOCK, "crash": CRASH}],
+        "rings": [{"file": "samples.test", "strings": [0]}],
+        "max_age_ns": {name: ms * MS for name, ms in MAX_AGE_MS.items()},
+        "plausible": {
+            "cell_voltage": [-0.2, 6.0], "temp_degC": [-50.0, 150.0], "current": [-5000.0, 5000.0],
+            "emergency_stop": [0, 1], "interlock_open": [0, 1], "crash": [0, 1],
+        },
+    }  # fmt: skip
+
+
+def limits(kind: str = "contactors") -> Limits:
+    return parse_limits(limits_file(kind))
+
+
+class World:
+    """Feeds a guard every 10 ms with good values and control's consent, except where a test says otherwise."""
+
+    def __init__(self, kind: str = "contactors", closed: bool = True) -> None:
+        self.limits = limits(kind)
+        self.now_ns = 1_000_000 * MS
+        self.guard = Guard(self.limits, self.now_ns)
+        self.values = dict(GOOD)
+        self.silent: set[int] = set()
+        self.wish_bits = 0
+        self.reset = False
+        self.control_lives = True
+        self.wish: Orders | None = None
+        self.wish_changes: dict[str, Any] = {}
+        self.orders = self.guard.decide(None, self.now_ns)
+        if closed:
+            self.run(1500)
+            self.wish_bits = FETS if kind == "fets" else ALL_CLOSED
+            self.run(100)
+            assert self.held == self.wish_bits, "a sound world closes"
+
+    @property
+    def held(self) -> int:
+        return self.orders.strings[0][0] & 31
+
+    @property
+    def charge_A(self) -> float:
+        return self.orders.strings[0][1]
+
+    @property
+    def discharge_A(self) -> float:
+        return self.orders.strings[0][2]
+
+    def consent(self) -> Orders:
+        wish = Orders(
+            counter=self.now_ns, time_ns=self.now_ns, expires_ns=self.now_ns + 60 * MS, site=bytes.fromhex(SHA[:16]),
+            leaving=False, strings=((self.wish_bits, 140.0, 140.0, 58.0, 44.0),),
+            packs=((3 | (32 if self.reset else 0), 0.5, 0.5),), bleed=b"\x0f",
+        )  # fmt: skip
+        return replace(wish, **self.wish_changes)
+
+    def tick(self) -> None:
+        """10 ms."""
+        self.now_ns += 10 * MS
+        for place, value in self.values.items():
+            if place not in self.silent:
+                self.guard.receive(place, value, self.now_ns, self.now_ns)
+        if self.control_lives:
+            self.wish = self.consent()
+        self.orders = self.guard.decide(self.wish, self.now_ns)
+
+    def run(self, ms: float) -> None:
+        for _ in range(int(ms / 10)):
+            self.tick()
+
+    def ms_until_open(self, most: float = 3000) -> float | None:
+        """Run until everything is ordered open and return how long it took; None = it did not within `most`."""
+        begin_ns = self.now_ns
+        while self.now_ns - begin_ns < most * MS:
+            self.tick()
+            if not self.held:
+                return (self.now_ns - begin_ns) / MS
+        return None
