@@ -59,7 +59,8 @@ class Recording:
     cell_V: Floats  # (row, cell)
     temp_degC: Floats  # (row, sensor) sensors that give a number at least once
     ah_reference: Floats  # (row,) NaN where the file has none; for judging only
-    good: Bools  # (row,) time, current and some voltage can be used
+    usable: Bools  # (row,) time and current are known: the estimators see this row
+    good: Bools  # (row,) usable, and some voltage is known: the estimate of this row stands
     run: Ints  # (row,) from 0
     run_labels: tuple[str, ...]  # (run,)
     findings: tuple[Finding, ...]
@@ -88,6 +89,7 @@ def read(path: Path) -> Recording:
         cell_V=_take(table, "voltage", _numbered(table, "cell", "voltage")),
         temp_degC=_alive(_take(table, "temperature", _numbered(table, "temp", "temperature") or ["temperature"])),
         ah_reference=_first(_plain(table, "ah_reference"), table.rows),
+        usable=np.ones(table.rows, np.bool_),
         good=np.ones(table.rows, np.bool_),
         run=run,
         run_labels=labels,
@@ -111,7 +113,7 @@ def part(recording: Recording, run: int) -> Recording:
     """Return the rows of one run, counted from 0, with the findings of these rows."""
     at = np.flatnonzero(recording.run == run)
     rows = slice(int(at[0]), int(at[-1]) + 1)
-    names = ("time_s", "current_A", "voltage_V", "cell_V", "temp_degC", "ah_reference", "good")
+    names = ("time_s", "current_A", "voltage_V", "cell_V", "temp_degC", "ah_reference", "usable", "good")
     cut = {name: getattr(recording, name)[rows] for name in names}
     alone = replace(
         recording, **cut, run=np.zeros(at.size, np.int64), run_labels=(recording.run_labels[run],),
@@ -120,12 +122,19 @@ def part(recording: Recording, run: int) -> Recording:
     return _judge(alone, 0)
 
 
-def gaps(recording: Recording) -> tuple[Bools, Floats, float]:
-    """Find steps too long to integrate, between good rows of the same run.
+def leave_out(recording: Recording, what: str, bad: Bools) -> Recording:
+    """Mark rows that turned out not to be usable for judging the estimate, and count them."""
+    mask = bad & recording.good
+    findings = recording.findings + tuple(_found(what, mask, recording.first_row))
+    return replace(recording, good=recording.good & ~mask, findings=findings)
 
-    Returns (row,) true where a gap ends, (row,) the step before each good row in s (NaN elsewhere), the threshold in s.
+
+def gaps(recording: Recording) -> tuple[Bools, Floats, float]:
+    """Find steps too long to integrate, between usable rows of the same run.
+
+    Returns (row,) true where a gap ends, (row,) the step in s before each usable row (else NaN), the threshold in s.
     """
-    rows = np.flatnonzero(recording.good)
+    rows = np.flatnonzero(recording.usable)
     step = np.full(recording.rows, np.nan)
     if rows.size > 1:
         same = recording.run[rows[1:]] == recording.run[rows[:-1]]
@@ -227,19 +236,26 @@ def _judge(recording: Recording, short: int) -> Recording:
     volts = np.isfinite(r.voltage_V) | np.isfinite(r.cell_V).any(axis=1)
     low, high = BY_NAME["current"].low, BY_NAME["current"].high
     wide = BY_NAME["string_voltage"].high
-    absurd_A, absurd_V = (r.current_A < low) | (r.current_A > high), (r.voltage_V < -1.0) | (r.voltage_V > wide)
+    absurd_A = _few((r.current_A < low) | (r.current_A > high))
+    absurd_V = _few((r.voltage_V < -1.0) | (r.voltage_V > wide))
     reasons = (
         ("time is not a number", ~np.isfinite(r.time_s)),
         ("time repeats", repeats),
         ("time goes back", order & ~repeats),
         ("current is not a number", ~np.isfinite(r.current_A)),
-        (f"current is outside {low:g} … {high:g} A", _few(absurd_A)),
+        (f"current is outside {low:g} … {high:g} A", absurd_A),
+    )
+    voltage_reasons = (
         ("voltage is not a number", ~volts),
-        (f"voltage is outside -1 … {wide:g} V", _few(absurd_V)),
+        (f"voltage is outside -1 … {wide:g} V", absurd_V),
     )
     good = np.ones(r.rows, np.bool_)
     findings = [Finding("fields are missing at the end of the row", short, 1)] if short else []
     for what, mask in reasons:
+        findings += _found(what, mask & good, r.first_row)
+        good &= ~mask
+    usable = good.copy()
+    for what, mask in voltage_reasons:
         findings += _found(what, mask & good, r.first_row)
         good &= ~mask
     some_cells = ~np.isfinite(r.cell_V).all(axis=1) & good if r.cells else ~good & good
@@ -253,7 +269,8 @@ def _judge(recording: Recording, short: int) -> Recording:
         )
     if not good.any():
         raise RecordingError(r.path, f"no row can be used; {'; '.join(map(str, findings))}")
-    return replace(r, good=good, findings=tuple(findings))
+    voltage_V = np.where(absurd_V, np.nan, r.voltage_V)
+    return replace(r, voltage_V=voltage_V, usable=usable, good=good, findings=tuple(findings))
 
 
 def _few(mask: Bools) -> Bools:

@@ -7,8 +7,9 @@ voltage that falls when current rises. Looks at medians and sums: single absurd 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.model.cell import CellLimits, CellModel
-from cellarer.runtime.recording import Recording, RecordingError, gaps
+from cellarer.model.cell import CellLimits
+from cellarer.model.quantities import BY_NAME
+from cellarer.runtime.recording import Recording, RecordingError, gaps, leave_out
 
 Floats = NDArray[np.float64]
 
@@ -30,11 +31,6 @@ def check_units(recording: Recording, limits: CellLimits, series: int, capacity_
     _check_temperature(recording)
     _check_current(recording, capacity_Ah)
     return _sign(recording)
-
-
-def capacity_of(model: CellModel, parallel: int, given_Ah: float | None) -> float:
-    """Return the capacity of a series group in Ah."""
-    return model.capacity_Ah * parallel if given_Ah is None else given_Ah
 
 
 def _check_voltage(recording: Recording, limits: CellLimits, series: int) -> None:
@@ -107,3 +103,13 @@ def _sign(recording: Recording) -> list[str]:
 def _median(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if known.size else float("nan")
+
+
+def leave_out_absurd(recording: Recording, series: int) -> Recording:
+    """Mark rows whose voltage no cell can have, whatever its type, and count them."""
+    low, high = BY_NAME["cell_voltage"].low, BY_NAME["cell_voltage"].high
+    if recording.cells:
+        absurd = np.logical_not(((low <= recording.cell_V) & (recording.cell_V <= high)).any(axis=1, keepdims=True)[:, 0])
+    else:
+        absurd = (recording.voltage_V < low * series) | (recording.voltage_V > high * series)
+    return leave_out(recording, f"voltage is outside {low:g} … {high:g} V per cell", absurd)

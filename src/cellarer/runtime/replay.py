@@ -1,0 +1,248 @@
+"""Replay: `core.cycle.step` on every row of a recording, in an in-memory site without switchgear.
+
+The site has exactly the signals that the file has. Rows without time or current are shown to nobody; the estimate of a
+row that cannot be used is NaN and the next row goes on. `ah_reference` never gets here. Each run starts from an unknown
+state. A string of which only the total voltage is measured is replayed as its mean cell: single cells are not seen.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer import cells, config
+from cellarer.cells import Cell
+from cellarer.core.asked import no_requests
+from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.slow import durable
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, Event, Plan, Sample, State
+from cellarer.runtime import recording as recordings
+from cellarer.runtime.recording import Recording, RecordingError
+from cellarer.runtime.units import check_units, leave_out_absurd
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CYCLE_MAX_S = 60.0  # core integrates no longer step; a longer one that is no gap is crossed in equal parts
+CAPACITY_SIGMA = 0.05  # 1: how well a cell of unknown age keeps the capacity of its file
+REPORT_EVERY = 2000  # rows between two reports of progress
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user says about a recording; None = not said."""
+
+    cell: str
+    series: int | None = None
+    parallel: int = 1
+    capacity_Ah: float | None = None  # of one series group
+    initial_soc: float | None = None
+    initial_sigma: float = 0.1
+    temperature_degC: float | None = None  # where the recording measures none
+    learn_capacity: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A recording that fits its site. `scale` is 1, or the cells in series that one mean cell stands for."""
+
+    recording: Recording
+    settings: Settings
+    cell: Cell
+    config: Config
+    series: int
+    scale: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """What came out, one value per input row; rows that cannot be used are NaN."""
+
+    ready: Ready
+    columns: dict[str, Floats]  # as docs/recording-format.md names them, without `faults`
+    faults: list[str]  # (row,) names joined by ;
+    charge_A: Floats  # (row,) limit
+    discharge_A: Floats
+    events: list[tuple[float, Event]]  # with the time of the row in s
+
+
+def prepare(recording: Recording, settings: Settings) -> Ready:
+    """Make the site of a recording and check that both fit. Raises RecordingError, CellError, ConfigError."""
+    cell = cells.load(settings.cell)
+    series = _series(recording, settings)
+    scale = 1 if recording.cells else series
+    warnings: list[str] = []
+    if scale > 1:
+        warnings.append("only the voltage of the whole string is measured: its mean cell is looked at, no single cell")
+    capacity_Ah = settings.capacity_Ah or cell.model.capacity_Ah * settings.parallel
+    warnings += check_units(recording, cell.limits, series, capacity_Ah)
+    recording = leave_out_absurd(recording, series)
+    if settings.temperature_degC is not None:
+        recording = _fill_temperature(recording, settings.temperature_degC)
+    if not recording.temp_degC.shape[1]:
+        warnings.append(
+            "no temperature is known: give --temperature-degC; until then the cell file's 25 degC row is used"
+        )
+    site = config.replay_site(
+        settings.cell,
+        series=max(recording.cells, 1),
+        parallel=settings.parallel,
+        capacity_Ah=settings.capacity_Ah,
+        temperatures=recording.temp_degC.shape[1],
+        has_string_voltage=bool(recording.cells) and bool(np.isfinite(recording.voltage_V).any()),
+    )
+    return Ready(recording, settings, cell, site, series, scale, tuple(warnings))
+
+
+def _series(recording: Recording, settings: Settings) -> int:
+    series = settings.series or recording.cells or 1
+    if recording.cells and series != recording.cells:
+        allowed = f"{recording.cells}, the number of cell columns in the file"
+        raise RecordingError(recording.path, f"--series = {series}: allowed is {allowed}")
+    return series
+
+
+def _fill_temperature(recording: Recording, temp_degC: float) -> Recording:
+    measured = recording.temp_degC if recording.temp_degC.shape[1] else np.full((recording.rows, 1), np.nan)
+    return replace(recording, temp_degC=np.where(np.isnan(measured), temp_degC, measured))
+
+
+def replay(ready: Ready, progress: Callable[[float], None] = lambda fraction: None) -> Replayed:
+    """Run `step` over all rows, run by run."""
+    recording, n_cell = ready.recording, ready.config.layout.size["cell"]
+    record = _Record(recording.rows, n_cell)
+    feed = _Feed(ready)
+    requests, plan = no_requests(ready.config), Plan(NEVER, np.zeros(n_cell), np.full(1, np.nan))
+    run, begin_s, state = -1, 0.0, start(ready.config, 0)
+    for row, part, share in feed.cycles():
+        if recording.run[row] != run:
+            run, begin_s = int(recording.run[row]), float(recording.time_s[row])
+            state = start(ready.config, 0, _initial(ready))
+        time_s = float(feed.between(recording.time_s, part, row, share))
+        now_ns = round((time_s - begin_s) * 1e9)
+        state, _, events = step(
+            ready.config, state, Inputs(feed.sample(part, row, share, now_ns), requests, plan), now_ns
+        )
+        if events:
+            record.events += [(time_s, event) for event in events]
+        if share == 1.0 and recording.good[row]:
+            record.keep(row, state, ready.config)
+        if row % REPORT_EVERY == 0:
+            progress(row / recording.rows)
+    progress(1.0)
+    return record.result(ready)
+
+
+def _initial(ready: Ready) -> object:
+    """Return the durable state that says what the user says, or None: SOC unknown."""
+    settings, site = ready.settings, ready.config
+    if settings.initial_soc is None:
+        return None
+    one = np.ones(site.layout.size["cell"])
+    return replace(
+        durable(site, start(site, 0)),
+        soc=one * settings.initial_soc,
+        soc_sigma=one * settings.initial_sigma,
+        capacity_Ah=site.capacity_Ah,
+        capacity_sigma_Ah=CAPACITY_SIGMA * site.capacity_Ah,
+        resistance_scale=one,
+        off_s=0.0,
+    )
+
+
+class _Feed:
+    """Turns rows into Samples: which signal comes from which column, and when a long step is crossed in parts."""
+
+    def __init__(self, ready: Ready) -> None:
+        recording, layout = ready.recording, ready.config.layout
+        volts = recording.cell_V if recording.cells else recording.voltage_V[:, None] / ready.scale
+        columns = {"current": recording.current_A[:, None], "cell_voltage": volts, "temp_degC": recording.temp_degC}
+        if ready.config.sensing.present[layout.where["string_voltage"]].any():
+            columns["string_voltage"] = recording.voltage_V[:, None]
+        self.recording = recording
+        self.values = np.concatenate(list(columns.values()), axis=1)
+        self.at = np.concatenate([np.arange(layout.size["signal"])[layout.where[name]] for name in columns])
+        self.size = layout.size["signal"]
+
+    def cycles(self) -> Iterator[tuple[int, int, float]]:
+        """Yield (row, row before, share of the way from there): 1 at the row itself."""
+        recording = self.recording
+        gap, step_s, _ = recordings.gaps(recording)
+        long = (step_s > CYCLE_MAX_S) & ~gap
+        before = -1
+        for row in np.flatnonzero(recording.usable).tolist():
+            if long[row]:
+                parts = int(np.ceil(step_s[row] / CYCLE_MAX_S))
+                yield from ((row, before, k / parts) for k in range(1, parts))
+            yield row, before, 1.0
+            before = row
+
+    def sample(self, before: int, row: int, share: float, now_ns: int) -> Sample:
+        """Return what is measured at a row, or on the straight line to it."""
+        value, time_ns = np.full(self.size, np.nan), np.full(self.size, NEVER)
+        value[self.at] = self.between(self.values, before, row, share)
+        time_ns[self.at] = now_ns
+        return Sample(value, time_ns)
+
+    @staticmethod
+    def between(x: Floats, before: int, row: int, share: float) -> Floats:
+        """Return the value at a share of the way between two rows."""
+        return x[row] if share == 1.0 else np.asarray(x[before] + share * (x[row] - x[before]))
+
+
+class _Record:
+    """Collects what each row gives."""
+
+    def __init__(self, rows: int, n_cell: int) -> None:
+        self.string = np.full((rows, len(STRING_COLUMNS)), np.nan)
+        self.cell = np.full((rows, 2, n_cell), np.nan)
+        self.faults = [""] * rows
+        self.events: list[tuple[float, Event]] = []
+        self.known: dict[bytes, str] = {}
+
+    def keep(self, row: int, state: State, site: Config) -> None:
+        """Note the estimate, faults and limits of one row."""
+        e, w = state.estimate, state.window
+        self.string[row] = (
+            e.string_soc[0], e.string_soc_sigma[0], e.voltage_model.sum(), e.resistance_scale.mean(), e.usable_Ah[0],
+            e.capacity_sigma_Ah.max(), e.charge_10s_W[0], e.discharge_10s_W[0], w.charge_A[0], w.discharge_A[0],
+        )  # fmt: skip
+        self.cell[row, 0], self.cell[row, 1] = e.soc, e.soc_sigma
+        key = state.faults.active.tobytes()
+        if key not in self.known:
+            self.known[key] = ";".join(
+                site.faults.name[k] for k in np.flatnonzero(state.faults.active.any(axis=1)).tolist()
+            )
+        self.faults[row] = self.known[key]
+
+    def result(self, ready: Ready) -> Replayed:
+        """Return the columns of the contract; a mean cell is scaled to its string."""
+        by_name = dict(zip(STRING_COLUMNS, self.string.T, strict=True))
+        for name in ("voltage_model_V", "power_charge_10s_W", "power_discharge_10s_W"):
+            by_name[name] = by_name[name] * ready.scale
+        charge_A, discharge_A = by_name.pop("charge_A"), by_name.pop("discharge_A")
+        columns = {"time_s": ready.recording.time_s} | by_name
+        if ready.recording.cells > 1:
+            for k in range(ready.recording.cells):
+                columns[f"cell_{k + 1:02d}_soc"] = self.cell[:, 0, k]
+                columns[f"cell_{k + 1:02d}_soc_sigma"] = self.cell[:, 1, k]
+        return Replayed(ready, columns, self.faults, charge_A, discharge_A, self.events)
+
+
+STRING_COLUMNS = (
+    "soc", "soc_sigma", "voltage_model_V", "resistance_scale", "capacity_Ah", "capacity_sigma_Ah",
+    "power_charge_10s_W", "power_discharge_10s_W", "charge_A", "discharge_A",
+)  # fmt: skip
+
+
+def table(result: Replayed) -> dict[str, Floats | list[str]]:
+    """Return the output columns in the order of the contract: time, estimates, faults, single cells."""
+    columns: dict[str, Floats | list[str]] = {}
+    for name, values in result.columns.items():
+        columns[name] = values
+        if name == "power_discharge_10s_W":
+            columns["faults"] = result.faults
+    return columns

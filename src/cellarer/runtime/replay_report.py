@@ -1,0 +1,245 @@
+"""What a replay has to say: figures for one line of JSON and for people, and the report with its plots.
+
+Here, and only here, `ah_reference` is looked at: it judges the estimate, it never made it.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.model.values import Event
+from cellarer.runtime.plots import Bars, Line, Panel, draw
+from cellarer.runtime.recording import gaps
+from cellarer.runtime.replay import Replayed
+from cellarer.runtime.report import Figure, Report, Section
+
+Floats = NDArray[np.float64]
+
+SETTLED_SHARE = 0.1  # of the rows: an estimate from an unknown start has found its way by then, or never
+EVENTS_SHOWN = 300
+
+
+def reference_soc(result: Replayed) -> Floats:
+    """Return SOC by the reference counter, (row,); NaN where the file has none or the start was not given.
+
+    The capacity is the cell file's or the user's, the begin what the user said: truth as far as these are true.
+    """
+    ready = result.ready
+    recording, settings = ready.recording, ready.settings
+    unknown = np.full(recording.rows, np.nan)
+    if settings.initial_soc is None or not np.isfinite(recording.ah_reference).any():
+        return unknown
+    capacity_Ah = float(ready.config.capacity_Ah[0])
+    first = recording.ah_reference[np.flatnonzero(np.isfinite(recording.ah_reference))[0]]
+    return np.asarray(settings.initial_soc + (recording.ah_reference - first) / capacity_Ah)
+
+
+def figures(result: Replayed) -> dict[str, object]:
+    """Return the numbers of a replay, units spelled: what `--json` prints."""
+    recording, columns = result.ready.recording, result.columns
+    gap, step_s, longest = gaps(recording)
+    soc, error_V = columns["soc"], model_error(result)
+    known = np.flatnonzero(np.isfinite(soc))
+    last = int(known[-1]) if known.size else -1
+    reference = reference_soc(result)
+    return {
+        "recording": recording.path.name,
+        "cell": result.ready.cell.model.name,
+        "series": result.ready.series,
+        "parallel": result.ready.settings.parallel,
+        "rows": recording.rows,
+        "bad_rows": int((~recording.good).sum()),
+        "findings": [str(finding) for finding in recording.findings],
+        "runs": len(recording.run_labels),
+        "gaps": int(gap.sum()),
+        "gap_limit_s": longest,
+        "longest_gap_s": float(step_s[gap].max()) if gap.any() else 0.0,
+        "soc_end": float(soc[last]) if known.size else None,
+        "soc_sigma_end": float(columns["soc_sigma"][last]) if known.size else None,
+        "voltage_rmse_mV": _rms(error_V) * 1e3,
+        "soc_rmse_pct": _rms(soc - reference) * 100.0,
+        "soc_max_error_pct": float(np.nanmax(np.abs(soc - reference), initial=np.nan)) * 100.0
+        if np.isfinite(soc - reference).any()
+        else None,
+        "resistance_scale_end": float(columns["resistance_scale"][last]) if known.size else None,
+        "capacity_Ah": float(columns["capacity_Ah"][last]) if known.size else None,
+        "faults": sorted({name for names in set(result.faults) for name in names.split(";") if name}),
+        "warnings": list(result.ready.warnings),
+    }
+
+
+def model_error(result: Replayed) -> Floats:
+    """Return model minus measured voltage per cell, V, (row,), settled rows only; NaN elsewhere."""
+    recording = result.ready.recording
+    total = recording.cell_V.sum(axis=1) if recording.cells else recording.voltage_V
+    error = (result.columns["voltage_model_V"] - total) / result.ready.series
+    error[: int(SETTLED_SHARE * recording.rows)] = np.nan
+    return np.asarray(error)
+
+
+def _rms(x: Floats) -> float:
+    known = x[np.isfinite(x)]
+    return float(np.sqrt(np.mean(known * known))) if known.size else float("nan")
+
+
+def write_up(result: Replayed) -> Report:
+    """Return the report of a replay."""
+    recording, settings, f = result.ready.recording, result.ready.settings, figures(result)
+    name = recording.path.name
+    if len(recording.run_labels) == 1 and recording.run_labels[0] != "1":
+        name += f", {recording.run_labels[0]}"
+    hours = _duration_h(result)
+    shape = f"{result.ready.series} in series, {settings.parallel} parallel"
+    sections = [_plot_section(result), _data_section(result, f), _event_section(result), _settings_section(result)]
+    return Report(
+        title=f"Replay of {name}",
+        subtitle=f"{result.ready.cell.model.title}, {shape}; {recording.rows} rows over {hours:.3g} h",
+        figures=[
+            Figure(
+                "SOC at the end",
+                _shown(f["soc_end"], 100.0, "%"),
+                f"± {_shown(f['soc_sigma_end'], 200.0, '%')} (2 sigma)",
+            ),
+            Figure("SOC against reference", _shown(f["soc_rmse_pct"], 1.0, "%"), "root mean square"),
+            Figure("Voltage model", _shown(f["voltage_rmse_mV"], 1.0, "mV"), "root mean square per cell"),
+            Figure("Resistance", _shown(f["resistance_scale_end"], 1.0, "×"), "of the cell file's"),
+            Figure("Bad rows", str(f["bad_rows"]), f"of {recording.rows}"),
+            Figure("Gaps", str(f["gaps"]), f"steps over {f['gap_limit_s']:g} s"),
+            Figure("Fault rows active", str(len(f["faults"])), "at any time"),  # type: ignore[arg-type]
+        ],
+        warnings=result.ready.warnings,
+        sections=[s for s in sections if s is not None],
+    )
+
+
+def _duration_h(result: Replayed) -> float:
+    step_s = gaps(result.ready.recording)[1]
+    return float(np.nansum(step_s)) / 3600.0
+
+
+def _shown(value: object, scale: float, unit: str) -> str:
+    if not isinstance(value, float) or value != value:
+        return "–"
+    return f"{value * scale:.3g} {unit}"
+
+
+def joined_time(result: Replayed) -> Floats:
+    """Return a time in s that runs on over several runs, so that they stand beside each other in a plot."""
+    recording = result.ready.recording
+    time_s = recording.time_s.copy()
+    shift, end = 0.0, 0.0
+    for run in range(len(recording.run_labels)):
+        rows = (recording.run == run) & recording.usable
+        if rows.any():
+            shift = end - float(time_s[rows][0])
+            end = end + float(time_s[rows][-1] - time_s[rows][0])
+            time_s[recording.run == run] += shift
+    time_s[~recording.usable] = np.nan
+    return time_s
+
+
+def _plot_section(result: Replayed) -> Section:
+    recording, columns, scale = result.ready.recording, result.columns, 1.0 / result.ready.series
+    time_s = joined_time(result)
+    volts: list[Line] = []
+    if recording.cells > 1:
+        volts += [
+            Line("highest cell", "high", recording.cell_V.max(axis=1)),
+            Line("lowest cell", "low", recording.cell_V.min(axis=1)),
+        ]
+        volts += [Line("model, mean", "model", columns["voltage_model_V"] * scale)]
+    else:
+        single = recording.cell_V[:, 0] if recording.cells else recording.voltage_V * scale
+        volts += [Line("measured", "measured", single), Line("model", "model", columns["voltage_model_V"] * scale)]
+    soc = [Line("estimated, ± 2 sigma", "measured", columns["soc"] * 100.0, band=columns["soc_sigma"] * 200.0)]
+    reference = reference_soc(result)
+    if np.isfinite(reference).any():
+        soc.append(Line("by ah_reference", "truth", reference * 100.0, dashed=True))
+    panels = [
+        Panel("Cell voltage, V", tuple(volts)),
+        Panel("State of charge, %", tuple(soc)),
+        Panel("Current and its limits, A", (
+            Line("current", "measured", recording.current_A),
+            Line("charge limit", "truth", result.charge_A),
+            Line("discharge limit", "high", -result.discharge_A),
+        )),
+    ]  # fmt: skip
+    if recording.temp_degC.shape[1]:
+        lines = (
+            Line("highest", "high", recording.temp_degC.max(axis=1)),
+            Line("lowest", "low", recording.temp_degC.min(axis=1)),
+        )
+        panels.append(
+            Panel(
+                "Temperature, °C",
+                lines if recording.temp_degC.shape[1] > 1 else (Line("measured", "high", recording.temp_degC[:, 0]),),
+            )
+        )
+    spans = fault_spans(result, time_s)
+    if spans:
+        panels.append(Panel("Faults", Bars(spans)))
+    return Section("Over time", svg=draw(time_s, panels))
+
+
+def fault_spans(result: Replayed, time_s: Floats) -> dict[str, list[tuple[float, float]]]:
+    """Return when each fault row was active, in s of the plot."""
+    rows = [row for row in range(len(result.faults)) if np.isfinite(time_s[row])]
+    edges = [rows[0], *(b for a, b in pairwise(rows) if result.faults[a] != result.faults[b]), rows[-1]] if rows else []
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for a, b in pairwise(edges):
+        for name in filter(None, result.faults[a].split(";")):
+            known = spans.setdefault(name, [])
+            begin, end = float(time_s[a]), float(time_s[b])
+            if known and known[-1][1] == begin:
+                begin = known.pop()[0]
+            known.append((begin, end))
+    return spans
+
+
+def _data_section(result: Replayed, f: dict[str, object]) -> Section:
+    rows = [(finding.what, str(finding.rows), str(finding.first_row)) for finding in result.ready.recording.findings]
+    rows.append((f"gap: step over {f['gap_limit_s']:g} s", str(f["gaps"]), f"longest {f['longest_gap_s']:.4g} s"))
+    return Section(
+        "What the data lacks",
+        "Rows that cannot be used have no estimate; over a gap nothing is counted and the uncertainty grows.",
+        header=("what", "rows", "first row"),
+        rows=rows,
+    )
+
+
+def _event_section(result: Replayed) -> Section | None:
+    if not result.events:
+        return None
+    shown = [_event_row(time_s, event) for time_s, event in result.events[:EVENTS_SHOWN]]
+    more = len(result.events) - len(shown)
+    text = f"The first {EVENTS_SHOWN}; {more} more are not shown." if more else ""
+    return Section("Events", text, header=("time_s", "kind", "name", "cell", "value", "limit", "cause"), rows=shown)
+
+
+def _event_row(time_s: float, event: Event) -> tuple[str, ...]:
+    cell = str(event.cell + 1) if event.cell >= 0 else ""
+    return (f"{time_s:.6g}", event.kind, event.name, cell, f"{event.value:.4g}", f"{event.limit:.4g}", event.cause)
+
+
+def _settings_section(result: Replayed) -> Section:
+    settings, site = result.ready.settings, result.ready.config
+    rows = [
+        ("cell", settings.cell),
+        ("capacity_Ah", f"{site.capacity_Ah[0]:g}" + ("" if settings.capacity_Ah else " (cell file)")),
+        ("initial_soc", "unknown" if settings.initial_soc is None else f"{settings.initial_soc:g}"),
+        ("initial_sigma", f"{settings.initial_sigma:g}"),
+        (
+            "temperature_degC",
+            "measured" if settings.temperature_degC is None else f"{settings.temperature_degC:g} where not measured",
+        ),
+        ("learn_capacity", "yes" if settings.learn_capacity else "no"),
+        ("configuration", site.hash[:16]),
+    ]
+    return Section("Settings", header=("what", "value"), rows=rows)
+
+
+def file_name(path: Path) -> str:
+    """Return the name without its folders: a report says nothing about the machine it was made on."""
+    return path.name
