@@ -24,6 +24,7 @@ class SwitchgearFile(Strict):
     kind: Literal["none", "contactors", "fets", "separate"] = "none"
     link_voltage: bool = True
     feedback: bool = True
+    opening_ms: Annotated[float, Field(ge=0, le=1000)] = 30
     settle_ms: Annotated[float, Field(ge=1, le=5000)] = 50
     precharge_ms: Annotated[float, Field(ge=10, le=60000)] = 2000
     precharge_V: Positive = 1.0
@@ -92,7 +93,11 @@ class LinkFile(Strict):
 
 
 class DeviceFile(Strict):
-    """Something we read or drive. `protocol` is a file of wire/protocols; numbers say which part of the pack it is."""
+    """Something we read or drive. `protocol` is a file of wire/protocols; numbers say which part of the pack it is.
+
+    `signals` lists what it measures: absent is not unknown. `drops_after_ms`: its outputs open by themselves that long
+    after the last refresh; `watchdog`: a hardware watchdog does it. `protects`: fault rows it acts on by itself.
+    """
 
     name: Name
     protocol: str
@@ -109,6 +114,8 @@ class DeviceFile(Strict):
     period_ms: Annotated[float, Field(ge=1, le=600000)] | None = None
     authority: Literal["observe", "limit", "switch"] = "observe"
     drops_after_ms: Annotated[float, Field(ge=10, le=300)] | None = None
+    watchdog: bool = False
+    protects: list[str] = []
     options: dict[str, float | int | str | bool] = {}
 
 

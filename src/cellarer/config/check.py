@@ -1,0 +1,178 @@
+"""What a site can and cannot protect, how fast it reacts at worst, and what is wrong with it before it ever runs.
+
+Worst case per fault row: (debounce + 1) × sample period + cycle + guard + actuator, for RAMP rows plus the longest wait
+for the current to fall. Over-current and hard inputs are decided by the guard on arrival: no cycle, no debounce.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellarer.config.error import ConfigError
+from cellarer.config.load import Site
+from cellarer.config.rows import RowFile, read_rows
+from cellarer.model.config import Switchgear
+from cellarer.model.quantities import BY_NAME
+from cellarer.model.values import Level
+
+GUARD_S = 0.005  # s: the guard looks at the sample ring this often
+ON_ARRIVAL = {"emergency_stop", "interlock_open", "crash", "charge_current", "discharge_current"}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The worst case of one row on one string."""
+
+    row: str
+    string: int
+    level: str
+    bound_s: float
+    budget_s: float
+    path: str  # control, guard, device
+    parts: str
+
+    @property
+    def ok(self) -> bool:
+        """Return whether the bound keeps the budget."""
+        return self.bound_s <= self.budget_s
+
+
+def timing(site: Site) -> list[Timing]:
+    """Return the worst case of every row that is on, per string; the slowest relative to its budget first."""
+    table = site.config.faults
+    files = {row.name: row for row in read_rows()}
+    rows = []
+    for index, string in np.argwhere(table.enabled):
+        name = table.name[index]
+        base = files.get(name) or files[name.rsplit("_", 1)[0]]
+        rows.append(_worst(site, int(index), int(string), base))
+    return sorted(rows, key=lambda r: -r.bound_s / r.budget_s)
+
+
+def _worst(site: Site, index: int, string: int, row: RowFile) -> Timing:
+    config, table = site.config, site.config.faults
+    level, name = Level(int(table.level[index])), table.name[index]
+    period = max((_period(site, need, string) for need in row.need), default=config.cycle_ns * 1e-9)
+    opening = site.file.pack[int(config.layout.pack_of_string[string])].switchgear.opening_ms * 1e-3
+    actuator = opening if level >= Level.RAMP and config.switch.kind[string] != Switchgear.NONE else 0.0
+    if row.name in _protected_by_devices(site, string):
+        return Timing(name, string, level.name.lower(), 0.0, row.budget_s, "device", "the device protects by itself")
+    if row.signal in ON_ARRIVAL and level == Level.OPEN:
+        parts = f"sample {period:.3f} + guard {GUARD_S:.3f} + actuator {actuator:.3f}"
+        return Timing(name, string, "open", period + GUARD_S + actuator, row.budget_s, "guard", parts)
+    cycle = config.cycle_ns * 1e-9
+    waiting = float(row.above or 0.0) if row.signal.endswith("_silence") and not isinstance(row.above, str) else 0.0
+    debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
+    ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0
+    bound = waiting + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
+    parts = f"age {waiting:.3f} + debounce {debounce:.3f} + sample {period:.3f} + cycle {cycle:.3f} + guard {cycle:.3f}"
+    parts += f" + ramp {ramp:.3f} + actuator {actuator:.3f}"
+    return Timing(name, string, level.name.lower(), bound, row.budget_s, "control", parts)
+
+
+def _period(site: Site, need: str, string: int) -> float:
+    """Return the sample period of the quickest alternative of a need, s."""
+    config = site.config
+    first = np.cumsum([0] + [p.strings for p in site.file.pack])
+    periods = []
+    for name in need.split("|"):
+        if not config.sensing.present[config.layout.where[name]].any():
+            continue
+        own = [
+            d.period_ms * 1e-3
+            for d in site.file.device
+            if d.period_ms and name in (d.signals or []) and _reaches(site, d.pack, d.string, first, name, string)
+        ]
+        periods.append(max(own) if own else BY_NAME[name].period_s)
+    return min(periods, default=0.0)
+
+
+def _reaches(site: Site, pack: int, string_number: int, first: np.ndarray, name: str, string: int) -> bool:
+    if BY_NAME[name].axis == "pack":
+        return int(site.config.layout.pack_of_string[string]) == pack - 1
+    return int(first[pack - 1]) + string_number - 1 == string
+
+
+def _protected_by_devices(site: Site, string: int) -> set[str]:
+    first = np.cumsum([0] + [p.strings for p in site.file.pack])
+    return {name for d in site.file.device if int(first[d.pack - 1]) + d.string - 1 == string for name in d.protects}
+
+
+def refuse(site: Site) -> None:
+    """Raise ConfigError for what must not run: a reaction over its budget, an opener that holds its state, bad names."""
+    names = {row.name for row in read_rows()}
+    for device in site.file.device:
+        for name in device.protects:
+            if name not in names:
+                raise ConfigError(
+                    site.path, f"device {device.name}.protects", name, f"rows of faults.toml: {sorted(names)}"
+                )
+        if device.authority == "switch" and device.drops_after_ms is None and not device.watchdog:
+            raise ConfigError(
+                site.path,
+                f"device {device.name}.drops_after_ms",
+                None,
+                "10 to 300: an opener must drop by itself after the last refresh, or watchdog = true must do it",
+            )
+    _gear_needs_opener(site)
+    late = [t for t in timing(site) if not t.ok]
+    if late:
+        worst = late[0]
+        raise ConfigError(
+            site.path,
+            f"reaction of {worst.row} on string {worst.string + 1}",
+            f"{worst.bound_s:.3f} s ({worst.parts})",
+            f"at most {worst.budget_s:g} s: shorten device period_ms or cycle_ms, or let a device protect it (protects)",
+        )
+
+
+def _gear_needs_opener(site: Site) -> None:
+    for string, kind in enumerate(site.config.switch.kind):
+        if kind != Switchgear.NONE and site.file.device and site.config.switch.authority[string] < 2:
+            pack = site.file.pack[int(site.config.layout.pack_of_string[string])].name
+            raise ConfigError(
+                site.path,
+                f"pack {pack}.switchgear.kind",
+                Switchgear(int(kind)).name.lower(),
+                "none, or a device with authority = switch",
+            )
+
+
+def report(site: Site) -> str:
+    """Say in words what this site is, what it protects and estimates, and what it cannot."""
+    config, table = site.config, site.config.faults
+    on = np.any(table.enabled, axis=1).tolist()
+    base = [n.removesuffix("_operating").removesuffix("_recommended").removesuffix("_maximum") for n in table.name]
+    can = list(dict.fromkeys(b for b, yes in zip(base, on, strict=True) if yes))
+    cannot = [n for n in dict.fromkeys(base) if n not in can]
+    size = config.layout.size
+    lines = [
+        f"site {config.site}: {size['pack']} pack(s), {size['string']} string(s), {size['cell']} cells, "
+        f"{size['temp']} temperature sensors, configuration {config.hash[:12]}",
+        f"protects against {len(can)} kinds of fault: {', '.join(n.replace('_', ' ') for n in can)}",
+        "NOT protected, because nothing measures it: " + (", ".join(n.replace("_", " ") for n in cannot) or "nothing"),
+        *_estimates(site),
+    ]
+    lines += [
+        f"cell {cell.model.name}: estimated, not measured: {', '.join(cell.estimated)}"
+        for cell in {c.model.name: c for c in site.cells}.values()
+        if cell.estimated
+    ]
+    return "\n".join(lines)
+
+
+def _estimates(site: Site) -> list[str]:
+    config = site.config
+    have = {n for n, where in config.layout.where.items() if config.sensing.present[where].any()}
+    lines = []
+    if {"cell_voltage", "current"} <= have:
+        lines.append("estimates per cell: state of charge, resistance, capacity, each with sigma")
+    elif "current" in have:
+        lines.append("estimates per string only: no cell voltages")
+    else:
+        lines.append("cannot estimate: no current is measured")
+    if "temp_degC" not in have:
+        lines.append("no temperature: the cell's tables are read at 25 degC and sigma says so")
+    if "link_voltage" not in have and (config.switch.kind == Switchgear.CONTACTORS).any():
+        lines.append("precharge cannot be proven by voltage: only by current and time")
+    return lines
