@@ -1,0 +1,137 @@
+"""What hangs on the DC link: inverter with house and sun, vehicle, e-bike, laptop, a constant current, or nothing.
+
+A load wishes a power or a current; what becomes of it is bound by its own rating and, if it obeys, by the limits that
+it was told `delay_s` ago, moving in steps and no faster than it can. It holds the charge voltage exactly as a regulator
+does: strings are sources behind resistors, so the current that brings the link to that voltage is known.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.config.schema import LoadFile
+from cellarer.sim import noise, profiles, trips
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+INVERTER_LOSS_W = 35.0
+START_S = 2.0  # an inverter wakes up this long after its link came up
+UP = 0.85  # link voltage against that of the strings from which on the inverter sees a battery
+SLEW_PER_S = 5.0  # of its rating
+STEP = 0.001  # of its rating: resolution of the current
+DEAD_BAND = 0.004  # of its rating: smaller changes are not followed
+CHARGER_C = 0.5  # 1/h: a charger without a rating
+ROUNDS = {"drive": trips.drive, "ebike": trips.ride, "laptop": trips.laptop}
+
+
+class Bus(NamedTuple):
+    """What a load sees of its strings, and what it was told; all (bus,)."""
+
+    emf: Floats  # V of the connected strings behind `ohm`; NaN where none is connected
+    ohm: Floats
+    volts: Floats  # at the link
+    charge_A: Floats  # limits in force, magnitudes
+    discharge_A: Floats
+    charge_V: Floats
+    may_charge: Bools  # some connected string passes that direction
+    may_discharge: Bools
+
+
+@dataclass(slots=True)
+class Load:
+    """The loads of all buses, one kind, each with its own day."""
+
+    file: LoadFile
+    start_hour: float
+    rated_A: Floats  # (bus,)
+    energy_Wh: Floats  # (bus,) of the packs on it
+    keys: NDArray[np.uint64]  # (bus,)
+    round: trips.Round | None
+    now_A: Floats  # (bus,) what flows
+    up_s: Floats  # (bus,) since the link came up
+    told: deque[tuple[float, Floats]] = field(default_factory=deque)
+    day: profiles.Day | None = None
+
+    def current(self, time_s: float, h: float, bus: Bus, disobey_charge: Bools, disobey_discharge: Bools) -> Floats:
+        """Return the current put into the link for the next h seconds, + charges, (bus,)."""
+        connected = np.isfinite(bus.emf) & (bus.volts > UP * np.where(np.isfinite(bus.emf), bus.emf, 0.0))
+        self.up_s = np.where(connected, self.up_s + h, 0.0)
+        awake = connected & (self.up_s >= START_S) if self.file.kind == "home" else connected
+        limit = self._limits(time_s, bus)
+        low = np.where(disobey_discharge, -self.rated_A, -np.minimum(self.rated_A, limit[1]))
+        high = np.where(disobey_charge, self.rated_A, np.minimum(self.rated_A, limit[0]))
+        with np.errstate(invalid="ignore"):
+            regulated = np.maximum((limit[2] - bus.emf) / bus.ohm, 0.0)
+        high = np.where(disobey_charge | ~np.isfinite(regulated), high, np.minimum(high, regulated))
+        wish = np.clip(self.wish(time_s, h, bus, high), low, high)
+        wish = np.where(np.abs(wish - self.now_A) < DEAD_BAND * self.rated_A, np.clip(self.now_A, low, high), wish)
+        step = STEP * self.rated_A
+        wish = np.trunc(wish / step) * step
+        most = SLEW_PER_S * self.rated_A * h
+        moved = np.clip(wish, self.now_A - most, self.now_A + most)
+        moved = np.where((moved > 0.0) & ~bus.may_charge, 0.0, moved)
+        moved = np.where((moved < 0.0) & ~bus.may_discharge, 0.0, moved)
+        self.now_A = np.where(awake, moved, 0.0)
+        return self.now_A
+
+    def wish(self, time_s: float, h: float, bus: Bus, most_A: Floats) -> Floats:
+        """Return the current that would be drawn or given if nothing bound it, (bus,)."""
+        match self.file.kind:
+            case "rest":
+                return np.zeros_like(self.rated_A)
+            case "constant":
+                return np.full_like(self.rated_A, self.file.current_A)
+            case "home":
+                return amperes(self.home_W(time_s + 0.5 * h), bus.emf, bus.ohm)
+        assert self.round is not None
+        if trips.phase(self.round, time_s)[0]:
+            return most_A
+        return amperes(trips.mean_power(self.round, time_s, h) * self.energy_Wh, bus.emf, bus.ohm)
+
+    def home_W(self, time_s: float) -> Floats:
+        """Return sun less demand, (bus,) W: + charges."""
+        seconds = self.start_hour * 3600.0 + time_s
+        number = int(seconds // 86400.0)
+        if self.day is None or self.day.number != number:
+            self.day = profiles.day(self.keys, number, self.file.demand_kWh_per_day, self.file.solar_kWp)
+        minute = int(seconds % 86400.0 // 60.0)
+        return np.asarray(self.day.solar_W[:, minute] - self.day.demand_W[:, minute] - INVERTER_LOSS_W)
+
+    def facts(self, time_s: float) -> tuple[bool, bool, bool]:
+        """Return whether power is asked for, a charge plug is in, and a charger is alive."""
+        if self.round is None:
+            return True, False, self.file.kind != "rest"
+        plugged, asks = trips.phase(self.round, time_s)
+        return asks or plugged, plugged, plugged
+
+    def _limits(self, time_s: float, bus: Bus) -> Floats:
+        """Return the limits that were told `delay_s` ago, (3, bus): charge A, discharge A, charge V."""
+        new = np.stack([bus.charge_A, bus.discharge_A, bus.charge_V])
+        if not self.told or not np.array_equal(self.told[-1][1], new):
+            self.told.append((time_s, new))
+        while len(self.told) > 1 and self.told[1][0] <= time_s - self.file.delay_s:
+            self.told.popleft()
+        return self.told[0][1]
+
+
+def load(file: LoadFile, start_hour: float, seed: int, numbers: Ints, rated_A: Floats, energy_Wh: Floats) -> Load:
+    """Make the loads of all buses. numbers (bus,) seed them; rated_A is used where the site file gives no rating."""
+    rating = np.full_like(rated_A, file.inverter_A) if file.inverter_A else rated_A
+    return Load(
+        file=file, start_hour=start_hour, rated_A=rating, energy_Wh=energy_Wh,
+        keys=noise.mix(seed, numbers, 41), round=ROUNDS[file.kind](seed, numbers) if file.kind in ROUNDS else None,
+        now_A=np.zeros_like(rating), up_s=np.zeros_like(rating),
+    )  # fmt: skip
+
+
+def amperes(power_W: Floats, emf: Floats, ohm: Floats) -> Floats:
+    """Return the current with V·i = P at a source behind a resistor; the most it can give if P is more."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inside = np.maximum(emf * emf + 4.0 * ohm * power_W, 0.0)
+        current = (np.sqrt(inside) - emf) / (2.0 * ohm)
+    return np.where(np.isfinite(current), current, 0.0)

@@ -1,0 +1,284 @@
+"""The simulated world: packs with their switchgear, links, loads, heat and sensors, batched over everything.
+
+`advance` moves the world, `sample` and `values` show what its sensors say, `truth` what really is. Packs, strings,
+groups and members are axes of arrays, never loops: 16 cells and 100 000 cells run the same lines. Same seed, same
+bytes: no clock, no global random state. Own equations, none of `core`'s: else the estimators would test themselves.
+One step: members → groups → strings (sources behind resistors) → links → currents back → cells, heat, sensors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.config.schema import DeviceFile, SimulationFile
+from cellarer.model.config import Config
+from cellarer.model.quantities import BY_NAME
+from cellarer.model.values import NEVER, Command, Sample
+from cellarer.sim import build, circuit, faults, groups, truth
+from cellarer.sim.loads import Bus
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+LONGEST_S = 60.0
+FAST_S = 0.001  # the step that the voltages before the first one are worked out with
+TIGHT_S = 2.0  # lag of a sensor that sits as it should
+BURNT_OUT_DEGC = 700.0  # injected heat ends here: nothing is left to burn
+
+
+@dataclass(slots=True)
+class Orders:
+    """What the plant is told; (string,) unless said. Limits that were never told are 0."""
+
+    minus: Bools
+    precharge: Bools
+    plus: Bools
+    charge_switch: Bools
+    discharge_switch: Bools
+    charge_A: Floats
+    discharge_A: Floats
+    charge_V: Floats
+    bleed: Bools  # (cell,)
+    heater: Floats  # (pack,) 0…1
+    pump: Floats  # (pack,) 0…1
+
+
+def no_orders(config: Config) -> Orders:
+    """Return orders of a silent controller: everything open, no current."""
+    size = config.layout.size
+    no, zero = np.zeros(size["string"], bool), np.zeros(size["string"])
+    return Orders(
+        no.copy(), no.copy(), no.copy(), no.copy(), no.copy(), zero.copy(), zero.copy(), zero.copy(),
+        np.zeros(size["cell"], bool), np.zeros(size["pack"]), np.zeros(size["pack"]),
+    )  # fmt: skip
+
+
+def orders_of(command: Command) -> Orders:
+    """Return the orders that a command means for in-process runs, without guard and wires."""
+    window = command.window
+    return Orders(
+        command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch,
+        window.charge_A, window.discharge_A, window.charge_V, command.bleed, command.heater, command.pump,
+    )  # fmt: skip
+
+
+class Plant:
+    """The world of one site, or of many like it."""
+
+    def __init__(
+        self, config: Config, simulation: SimulationFile | None, seed: int | None = None, *,
+        numbers: Sequence[int] | None = None, bus_of_pack: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        """Build the world. seed None = the file's.
+
+        numbers      (pack,) what seeds each pack: a pack with the same number is the same pack in any batch
+        bus_of_pack  (pack,) rising; None = all packs of the site on one DC bus, as a bank is
+        """
+        parts = build.parts(config, simulation or SimulationFile(), seed, numbers, bus_of_pack)
+        self.config, self.layout = config, config.layout
+        self.time_ns = 0
+        self.groups, self.cells, self.heat, self.gear = parts.groups, parts.cells, parts.heat, parts.gear
+        self.link, self.load, self.knobs, self.sensors = parts.link, parts.load, parts.knobs, parts.sensors
+        self.foreign, self.fixed, self.fuse = parts.foreign, parts.fixed, parts.fuse
+        self.faults = faults.Injections(self)
+        self.pack_of_cell = config.layout.pack_of_string[config.layout.string_of_cell]
+        n_string, n_cell = config.layout.size["string"], config.layout.size["cell"]
+        self.current = np.zeros(n_string)  # A at the end of the last step
+        self.mean_current = np.zeros(n_string)
+        self.through_Wh = np.zeros((2, n_string))  # charged, discharged at the string's terminals
+        self.voltage = np.zeros(n_cell)  # V of each group at the end of the last step
+        self.bleeding = np.zeros(n_cell, bool)
+        self.air = np.zeros((2, config.layout.size["pack"]))  # heater and pump as they act
+        self.probe_degC = self.heat.surface_degC[self.fixed.probe]
+        self.cells.refresh(self.heat.core_degC)
+        self.last = self.cells.begin(FAST_S, self.heat.core_degC)
+        self._settle()
+        self.sensors.read(truth.signals(self), 0.0, self.knobs)
+        self.arrived = Sample(self.sensors.value, np.full(self.sensors.value.size, NEVER))
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the begin of the simulation."""
+        return self.time_ns * 1e-9
+
+    def advance(self, dt_s: float, orders: Orders) -> None:
+        """Let dt_s seconds pass (1 ms … any; longer than 60 s is divided) with these orders in force."""
+        end_ns = self.time_ns + round(dt_s * 1e9)
+        self._apply(orders)
+        while self.time_ns < end_ns:
+            left_s = (end_ns - self.time_ns) * 1e-9
+            h = min(left_s, LONGEST_S, self.gear.next_s(), self.faults.next_s(self.time_s))
+            h_ns = min(max(round(h * 1e9), 1000), end_ns - self.time_ns)
+            self._step(h_ns * 1e-9, orders)
+            self.time_ns += h_ns
+        self._settle()
+        self.sensors.read(truth.signals(self), self.time_s, self.knobs)
+
+    def sample(self, now_ns: int | None = None) -> Sample:
+        """Return all readings of signals that the site has. now_ns: what the clock of the reader shows; None = own."""
+        now = self.time_ns if now_ns is None else now_ns
+        present = self.config.sensing.present
+        value = np.where(present, self.sensors.value, np.nan)
+        time_ns = np.where(present, self.sensors.sample_times(now, self.time_s), NEVER)
+        if "link_silent" in self.knobs.turned:
+            lost = self.knobs["link_silent"] > 0.5
+            value, time_ns = np.where(lost, self.arrived.value, value), np.where(lost, self.arrived.time_ns, time_ns)
+        self.arrived = Sample(value, time_ns)
+        return self.arrived
+
+    def values(self, device: DeviceFile) -> Mapping[str, Floats]:
+        """Return the readings that a device takes, by signal name: its own cells, sensors, string and pack."""
+        spans = self._spans(device)
+        names = device.signals or [name for name in self.layout.where if spans[BY_NAME[name].axis] is not None]
+        out = {}
+        for name in names:
+            span = spans[BY_NAME[name].axis]
+            if span is not None:
+                out[name] = self.sensors.value[self.layout.where[name]][span]
+        return out
+
+    def inject(
+        self, fault_name: str, string: int = 0, cell: int = 0, size: float | None = None, start_s: float = 0.0,
+        shape: str = "step",
+    ) -> None:  # fmt: skip
+        """Let a fault of the catalogue happen from start_s on. cell: from 0 in the string; shape: faults.SHAPES."""
+        self.faults.add(fault_name, string, cell, size, start_s, shape)
+
+    @property
+    def truth(self) -> truth.Truth:
+        """What really is, for judging only."""
+        return truth.truth(self)
+
+    def _spans(self, device: DeviceFile) -> dict[str, slice | None]:
+        layout = self.layout
+        pack = device.pack - 1
+        string = int(layout.first_string[pack]) + device.string - 1
+        cell = int(layout.first_cell[string]) + device.first_cell - 1
+        temp = int(np.searchsorted(layout.string_of_temp, string)) + device.first_temperature - 1
+        return {
+            "cell": slice(cell, cell + device.cells) if device.cells else None,
+            "temp": slice(temp, temp + device.temperatures) if device.temperatures else None,
+            "string": slice(string, string + 1),
+            "pack": slice(pack, pack + 1),
+        }
+
+    def _apply(self, orders: Orders) -> None:
+        """Turn knobs for the faults in force and hand orders to coils, bleeders, pumps."""
+        knobs = self.knobs
+        self.faults.apply(self.time_s)
+        coil = 1.0 - knobs["sag_V"] / self.fixed.supply_V
+        wanted = np.stack([orders.minus, orders.precharge, orders.plus])
+        charge, discharge = self.foreign.switches(orders.charge_switch, orders.discharge_switch, knobs["blocked"])
+        self.gear.order(wanted, charge, discharge, coil[self.layout.pack_of_string], knobs)
+        stuck = knobs["bleed_stuck"]
+        self.bleeding = (orders.bleed | (stuck > 0.5)) & (stuck > -0.5)
+        heater = np.maximum(orders.heater, knobs["heater_stuck"]) * knobs["heater"]
+        pump = np.maximum(orders.pump, knobs["pump_stuck"]) * knobs["pump"]
+        self.air = np.clip(np.stack([heater, pump]), 0.0, 1.0)
+        self.heat.ambient_degC = self.fixed.ambient_degC + knobs["ambient_add"]
+
+    def _step(self, h: float, orders: Orders) -> None:
+        """Move the world by h seconds without a switching event inside."""
+        knobs, cells = self.knobs, self.cells
+        self.faults.apply(self.time_s)
+        step = cells.begin(h, self.heat.core_degC)
+        g = self.alive / step.ohm
+        emf, ohm = groups.gather(self.groups, step.emf, g, self.shunt_S)
+        string_emf = self.layout.total(emf)
+        string_ohm = self.layout.total(ohm + self.fixed.joint_ohm + knobs["joint_ohm"])
+        flow = self._flow(h, orders, string_emf, string_ohm)
+        group_A = flow.mean_A[self.layout.string_of_cell]
+        volts = emf + ohm * group_A
+        member_A = groups.split(self.groups, volts, step.emf, g)
+        heat_W = cells.finish(step, member_A, h, self.heat.core_degC)
+        heat_W = heat_W + self.groups.spread(self._group_heat(volts, group_A) / self.groups.parallel)
+        self.heat.step(h, heat_W, self.air[1], self.air[0])
+        self._hold_temperatures(h)
+        cells.refresh(self.heat.core_degC)
+        self.last = step
+        string_volts = string_emf + flow.mean_A * self.layout.total(ohm)
+        energy = string_volts * flow.mean_A * (h / 3600.0)
+        self.through_Wh += np.stack([np.maximum(energy, 0.0), np.maximum(-energy, 0.0)])
+        self.mean_current, self.current, self.link.volts = flow.mean_A, flow.end_A, flow.volts
+        self.gear.heat(flow.mean_A, self.precharge_ohm, h)
+        self.fuse.step(flow.mean_A, h)
+        closed = self.gear.closed
+        opened = self.gear.move(h, knobs)
+        self.gear.weld(opened, flow.end_A)
+        self.gear.inrush(closed, (self.link.spread(flow.volts) - string_emf) / (string_ohm + self.fixed.contact_ohm))
+
+    def _flow(self, h: float, orders: Orders, emf: Floats, ohm: Floats) -> circuit.Flow:
+        """Solve the links for h seconds with what load and charger do."""
+        knobs, gear, link = self.knobs, self.gear, self.link
+        whole = (knobs["cut_string"] < 0.5) & ~self.fuse.blown
+        main = gear.main & whole
+        path = np.where(main, 1.0 / (ohm + self.fixed.contact_ohm + knobs["contact_ohm"]), 0.0)
+        through = np.where(gear.precharging & whole, 1.0 / (ohm + self.precharge_ohm), 0.0)
+        charge, discharge = gear.directions()
+        total = link.fold(path)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            bus = Bus(
+                emf=link.fold(path * emf) / total, ohm=1.0 / total, volts=link.volts,
+                charge_A=link.fold(known(orders.charge_A) * main),
+                discharge_A=link.fold(known(orders.discharge_A) * main),
+                charge_V=np.minimum.reduceat(np.where(main, known(orders.charge_V), np.inf), self.fixed.first_string),
+                may_charge=link.fold(main & charge) > 0, may_discharge=link.fold(main & discharge) > 0,
+            )  # fmt: skip
+        source = self.load.current(self.time_s, h, bus, knobs["disobey_charge"] > 0.5, knobs["disobey_discharge"] > 0.5)
+        forced = knobs["force_A"]
+        source = np.where(np.isfinite(forced) & (total > 0.0), forced, source)
+        fed = link.fold(path + through) > 0.0
+        shunt = knobs["link_short_S"] + np.where(fed, 0.0, self.fixed.discharge_S * knobs["link_discharge"])
+        link.farad = self.fixed.farad * knobs["link_capacity"]
+        return circuit.solve(link, emf, path + through, charge, discharge, source, shunt, h)
+
+    def _group_heat(self, volts: Floats, group_A: Floats) -> Floats:
+        """Return heat that is not the members' own, (cell,) W: joints, shorts, injected, half of the bleed resistor."""
+        knobs = self.knobs
+        joint = group_A * group_A * knobs["joint_ohm"]
+        short = volts * volts * knobs["short_S"]
+        bleed = volts * volts * self.fixed.bleed_S * self.bleeding * 0.5
+        burning = np.maximum.reduceat(self.heat.core_degC, self.groups.first) < BURNT_OUT_DEGC
+        return np.asarray(joint + short + bleed + knobs["heat_W"] * burning)
+
+    def _hold_temperatures(self, h: float) -> None:
+        """Hold cells at the temperature that a fault asks for; let the sensors follow, loose ones late."""
+        held = self.knobs["core_degC"]
+        if "core_degC" in self.knobs.turned:
+            member = self.groups.spread(held)
+            known_ = np.isfinite(member)
+            self.heat.core_degC = np.where(known_, member, self.heat.core_degC)
+            self.heat.surface_degC = np.where(known_, member, self.heat.surface_degC)
+        left = np.exp(-h / np.maximum(self.knobs["lag_s"], TIGHT_S))
+        self.probe_degC = self.probe_degC * left + self.heat.surface_degC[self.fixed.probe] * (1.0 - left)
+
+    def _settle(self) -> None:
+        """Work out the voltages of this instant for sensors and truth."""
+        emf, r0 = self.cells.now(self.last)
+        source, ohm = groups.gather(self.groups, emf, self.alive / r0, self.shunt_S)
+        self.voltage = source + ohm * self.current[self.layout.string_of_cell]
+
+    @property
+    def alive(self) -> Floats:
+        """1 for members that are connected, 0 for those cut off, (member,)."""
+        if "cut" not in self.knobs.turned:
+            return self.fixed.one
+        return (self.fixed.place >= self.groups.spread(self.knobs["cut"])).astype(np.float64)
+
+    @property
+    def shunt_S(self) -> Floats:
+        """Conductance across each group: bleed resistor and internal short, (cell,)."""
+        return np.asarray(self.fixed.bleed_S * self.bleeding + self.knobs["short_S"])
+
+    @property
+    def precharge_ohm(self) -> Floats:
+        """Precharge resistor of each string, (string,)."""
+        return np.asarray(self.fixed.resistor_ohm * self.knobs["precharge_ohm"])
+
+
+def known(x: Floats) -> Floats:
+    """Return limits with 0 for those never told."""
+    return np.where(np.isfinite(x), x, 0.0)
