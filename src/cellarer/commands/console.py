@@ -71,6 +71,23 @@ def progress(label: str) -> Iterator[Progress]:
         yield lambda fraction: bar.update(task, completed=fraction)
 
 
+def can_write(out: Path | None, report: Path | None) -> None:
+    """Raise Mistake now, before the long work, if a table or a report could not be written."""
+    for name, path, extra, modules in (
+        ("out", out, "parquet", ("pyarrow",) if out is not None and out.suffix.lower() == ".parquet" else ()),
+        ("report", report, "report", ("matplotlib", "jinja2")),
+    ):
+        if path is None:
+            continue
+        need(extra, *modules)
+        if not path.parent.is_dir():
+            raise Mistake(f"--{name} = {path}: the folder {path.parent} does not exist")
+        if path.is_dir():
+            raise Mistake(f"--{name} = {path}: is a folder; name a file in it")
+    if out is not None and out.suffix.lower() not in (".parquet", ".csv"):
+        raise Mistake(f"--out = {out}: the name must end in .parquet or .csv")
+
+
 def need(extra: str, *modules: str) -> None:
     """Raise Mistake if a module of an extra is not installed."""
     missing = [module for module in modules if find_spec(module) is None]

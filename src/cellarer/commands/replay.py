@@ -49,16 +49,11 @@ def command(
     Columns and units: docs/recording-format.md. OUT has one row per row of the recording.
     """
     _check_range(said)
+    console.can_write(out, report)
     from cellarer.runtime import recording as recordings
     from cellarer.runtime import replay, replay_report, tables
     from cellarer.runtime import report as reports
 
-    if out is not None:
-        tables.can_write(out)
-    if report is not None:
-        console.need("report", "matplotlib", "jinja2")
-        if not report.parent.is_dir():
-            raise Mistake(f"--report {report}: the folder {report.parent} does not exist")
     read = recordings.read(recording)
     if run is not None:
         read = recordings.pick(read, run)

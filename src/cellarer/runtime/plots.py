@@ -36,6 +36,7 @@ STYLE: dict[Any, object] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": GRID,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -4,12 +4,11 @@ Here, and only here, `ah_reference` is looked at: it judges the estimate, it nev
 """
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.model.values import Event
+from cellarer.model import events as sentences
 from cellarer.runtime.plots import Bars, Line, Panel, draw
 from cellarer.runtime.recording import gaps
 from cellarer.runtime.replay import Replayed
@@ -58,8 +57,8 @@ def figures(result: Replayed) -> dict[str, object]:
         "longest_gap_s": float(step_s[gap].max()) if gap.any() else 0.0,
         "soc_end": float(soc[last]) if known.size else None,
         "soc_sigma_end": float(columns["soc_sigma"][last]) if known.size else None,
-        "voltage_rmse_mV": _rms(error_V) * 1e3,
-        "soc_rmse_pct": _rms(soc - reference) * 100.0,
+        "voltage_rmse_mV": rms(error_V) * 1e3,
+        "soc_rmse_pct": rms(soc - reference) * 100.0,
         "soc_max_error_pct": float(np.nanmax(np.abs(soc - reference), initial=np.nan)) * 100.0
         if np.isfinite(soc - reference).any()
         else None,
@@ -79,7 +78,8 @@ def model_error(result: Replayed) -> Floats:
     return np.asarray(error)
 
 
-def _rms(x: Floats) -> float:
+def rms(x: Floats) -> float:
+    """Return the root mean square of what is known; NaN if nothing is."""
     known = x[np.isfinite(x)]
     return float(np.sqrt(np.mean(known * known))) if known.size else float("nan")
 
@@ -177,19 +177,19 @@ def _plot_section(result: Replayed) -> Section:
                 lines if recording.temp_degC.shape[1] > 1 else (Line("measured", "high", recording.temp_degC[:, 0]),),
             )
         )
-    spans = fault_spans(result, time_s)
+    spans = spans_of(time_s, result.faults)
     if spans:
         panels.append(Panel("Faults", Bars(spans)))
     return Section("Over time", svg=draw(time_s, panels))
 
 
-def fault_spans(result: Replayed, time_s: Floats) -> dict[str, list[tuple[float, float]]]:
-    """Return when each fault row was active, in s of the plot."""
-    rows = [row for row in range(len(result.faults)) if np.isfinite(time_s[row])]
-    edges = [rows[0], *(b for a, b in pairwise(rows) if result.faults[a] != result.faults[b]), rows[-1]] if rows else []
+def spans_of(time_s: Floats, faults: list[str]) -> dict[str, list[tuple[float, float]]]:
+    """Return when each fault row was active: name → (begin, end) in s. faults (row,) names joined by ;"""
+    rows = np.flatnonzero(np.isfinite(time_s)).tolist()
+    edges = [rows[0], *(b for a, b in pairwise(rows) if faults[a] != faults[b]), rows[-1]] if rows else []
     spans: dict[str, list[tuple[float, float]]] = {}
     for a, b in pairwise(edges):
-        for name in filter(None, result.faults[a].split(";")):
+        for name in filter(None, faults[a].split(";")):
             known = spans.setdefault(name, [])
             begin, end = float(time_s[a]), float(time_s[b])
             if known and known[-1][1] == begin:
@@ -212,15 +212,13 @@ def _data_section(result: Replayed, f: dict[str, object]) -> Section:
 def _event_section(result: Replayed) -> Section | None:
     if not result.events:
         return None
-    shown = [_event_row(time_s, event) for time_s, event in result.events[:EVENTS_SHOWN]]
+    shown = [
+        (f"{time_s:.6g}", event.kind, event.name, sentences.text(result.ready.config, event))
+        for time_s, event in result.events[:EVENTS_SHOWN]
+    ]
     more = len(result.events) - len(shown)
     text = f"The first {EVENTS_SHOWN}; {more} more are not shown." if more else ""
-    return Section("Events", text, header=("time_s", "kind", "name", "cell", "value", "limit", "cause"), rows=shown)
-
-
-def _event_row(time_s: float, event: Event) -> tuple[str, ...]:
-    cell = str(event.cell + 1) if event.cell >= 0 else ""
-    return (f"{time_s:.6g}", event.kind, event.name, cell, f"{event.value:.4g}", f"{event.limit:.4g}", event.cause)
+    return Section("Events", text, header=("time_s", "kind", "name", "what happened"), rows=shown)
 
 
 def _settings_section(result: Replayed) -> Section:
@@ -238,8 +236,3 @@ def _settings_section(result: Replayed) -> Section:
         ("configuration", site.hash[:16]),
     ]
     return Section("Settings", header=("what", "value"), rows=rows)
-
-
-def file_name(path: Path) -> str:
-    """Return the name without its folders: a report says nothing about the machine it was made on."""
-    return path.name

@@ -68,14 +68,6 @@ def write(path: Path, columns: Mapping[str, Column]) -> None:
     partial.replace(path)
 
 
-def can_write(path: Path) -> None:
-    """Raise TableError now, before the long work, if `write` could not write here."""
-    if _suffix(path) == ".parquet":
-        need_pyarrow(path)
-    if not path.parent.is_dir():
-        raise TableError(path, f"the folder {path.parent} does not exist")
-
-
 def _as_text(column: Column) -> Iterator[str]:
     if isinstance(column, Sequence):
         return iter(column)

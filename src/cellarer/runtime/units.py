@@ -108,8 +108,7 @@ def _median(values: Floats) -> float:
 def leave_out_absurd(recording: Recording, series: int) -> Recording:
     """Mark rows whose voltage no cell can have, whatever its type, and count them."""
     low, high = BY_NAME["cell_voltage"].low, BY_NAME["cell_voltage"].high
-    if recording.cells:
-        absurd = np.logical_not(((low <= recording.cell_V) & (recording.cell_V <= high)).any(axis=1, keepdims=True)[:, 0])
-    else:
-        absurd = (recording.voltage_V < low * series) | (recording.voltage_V > high * series)
+    volts = recording.cell_V if recording.cells else recording.voltage_V[:, None] / series
+    plausible = (low <= volts) & (volts <= high)
+    absurd = np.asarray(plausible.sum(axis=1) == 0)
     return leave_out(recording, f"voltage is outside {low:g} … {high:g} V per cell", absurd)

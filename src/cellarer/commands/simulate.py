@@ -1,0 +1,66 @@
+"""`cellarer simulate`: a site in virtual time."""
+
+from pathlib import Path
+
+import click
+
+from cellarer.commands import console
+from cellarer.commands.console import FILE, Mistake
+
+MOST_DAYS = 36_525.0
+
+
+@click.command()
+@click.argument("site")
+@click.option("--hours", type=float, metavar="N", help="Virtual time to run.")
+@click.option("--days", type=float, metavar="N", help="Virtual time to run; without any: one day.")
+@click.option("--years", type=float, metavar="N", help="Virtual time to run.")
+@click.option("--seed", type=int, help="Seed of the simulated world; without it the site file's.")
+@click.option("--out", type=FILE, metavar="OUT", help="Table to write, .parquet or .csv.")
+@click.option("--report", type=FILE, metavar="OUT.html", help="Report to write, one HTML file with plots.")
+@console.json_option
+def command(
+    site: str, seed: int | None, out: Path | None, report: Path | None, as_json: bool, **times: float | None
+) -> None:
+    """Run SITE (a shipped name or a path) in virtual time, in one process, much faster than real time.
+
+    Same site, same seed: same bytes. The hash is printed.
+    """
+    seconds = _seconds(times)
+    console.can_write(out, report)
+    from cellarer import config
+    from cellarer.runtime import report as reports
+    from cellarer.runtime import simulate, simulate_report, tables
+
+    loaded = config.load(site)
+    if loaded.file.simulation is None:
+        raise Mistake(f"{site}: simulation is missing: a site is simulated as its section [simulation] says")
+    with console.progress(f"simulating {loaded.file.name}") as progress:
+        result = simulate.simulate(loaded, seconds, loaded.file.simulation.seed if seed is None else seed, progress)
+    if out is not None:
+        tables.write(out, simulate.table(result))
+    if report is not None:
+        reports.write(report, simulate_report.write_up(result))
+    figures = simulate_report.figures(result)
+    if as_json:
+        console.emit(figures)
+        return
+    console.pairs({name: _shown(value) for name, value in figures.items()})
+
+
+def _seconds(times: dict[str, float | None]) -> float:
+    """Return the virtual time that was asked for."""
+    given = {name: value for name, value in times.items() if value is not None}
+    if len(given) > 1:
+        raise Mistake(f"--{' and --'.join(given)}: give one of them")
+    name, value = next(iter(given.items()), ("days", 1.0))
+    days = value * {"hours": 1.0 / 24.0, "days": 1.0, "years": 365.25}[name]
+    if not 0.0 < days <= MOST_DAYS:
+        raise Mistake(f"--{name} = {value:g}: allowed is more than 0 and at most {MOST_DAYS:g} days")
+    return days * 86400.0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number}" for key, number in value.items()) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
