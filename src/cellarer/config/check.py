@@ -1,7 +1,8 @@
 """What a site can and cannot protect, how fast it reacts at worst, and what is wrong with it before it ever runs.
 
 Worst case per fault row: (debounce + 1) × sample period + cycle + guard + actuator, for RAMP rows plus the longest wait
-for the current to fall. Over-current and hard inputs are decided by the guard on arrival: no cycle, no debounce.
+for the current to fall. A string without switchgear of ours is not refused: we only narrow there, its own BMS
+protects. Over-current and hard inputs are decided by the guard on arrival: no cycle, no debounce.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 
 from cellarer.config.error import ConfigError
 from cellarer.config.load import Site
-from cellarer.config.rows import RowFile, read_rows
+from cellarer.config.rows import SWITCHGEAR, RowFile, read_rows
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import Level
@@ -52,7 +53,9 @@ def timing(site: Site) -> list[Timing]:
 def _worst(site: Site, index: int, string: int, row: RowFile) -> Timing:
     config, table = site.config, site.config.faults
     level, name = Level(int(table.level[index])), table.name[index]
-    period = max((_period(site, need, string) for need in row.need), default=config.cycle_ns * 1e-9)
+    period = max(
+        (_period(site, need, string) for need in row.need if need != SWITCHGEAR), default=config.cycle_ns * 1e-9
+    )
     opening = site.file.pack[int(config.layout.pack_of_string[string])].switchgear.opening_ms * 1e-3
     actuator = opening if level >= Level.RAMP and config.switch.kind[string] != Switchgear.NONE else 0.0
     if row.name in _protected_by_devices(site, string):
@@ -61,13 +64,22 @@ def _worst(site: Site, index: int, string: int, row: RowFile) -> Timing:
         parts = f"sample {period:.3f} + guard {GUARD_S:.3f} + actuator {actuator:.3f}"
         return Timing(name, string, "open", period + GUARD_S + actuator, row.budget_s, "guard", parts)
     cycle = config.cycle_ns * 1e-9
-    waiting = float(row.above or 0.0) if row.signal.endswith("_silence") and not isinstance(row.above, str) else 0.0
+    waiting = _silence(site, row, string)
     debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
     ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0
     bound = waiting + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
     parts = f"age {waiting:.3f} + debounce {debounce:.3f} + sample {period:.3f} + cycle {cycle:.3f} + guard {cycle:.3f}"
     parts += f" + ramp {ramp:.3f} + actuator {actuator:.3f}"
     return Timing(name, string, level.name.lower(), bound, row.budget_s, "control", parts)
+
+
+def _silence(site: Site, row: RowFile, string: int) -> float:
+    """Return how long a signal stays silent before its row is bad, s: maximum age and threshold; 0 for others."""
+    if not row.signal.endswith("_silence"):
+        return 0.0
+    sensing, layout = site.config.sensing, site.config.layout
+    oldest = max(float(sensing.max_age_ns[layout.where[need]].max()) for need in row.need if need != SWITCHGEAR)
+    return oldest * 1e-9 + float(row.above or 0.0)
 
 
 def _period(site: Site, need: str, string: int) -> float:
@@ -99,14 +111,12 @@ def _protected_by_devices(site: Site, string: int) -> set[str]:
 
 
 def refuse(site: Site) -> None:
-    """Raise ConfigError for what must not run: a reaction over its budget, an opener that holds its state, bad names."""
+    """Raise ConfigError for what must not run: a reaction over its budget, an opener that holds its state."""
     names = {row.name for row in read_rows()}
     for device in site.file.device:
         for name in device.protects:
             if name not in names:
-                raise ConfigError(
-                    site.path, f"device {device.name}.protects", name, f"rows of faults.toml: {sorted(names)}"
-                )
+                raise ConfigError(site.path, f"device {device.name}.protects", name, f"one of {sorted(names)}")
         if device.authority == "switch" and device.drops_after_ms is None and not device.watchdog:
             raise ConfigError(
                 site.path,
@@ -115,7 +125,8 @@ def refuse(site: Site) -> None:
                 "10 to 300: an opener must drop by itself after the last refresh, or watchdog = true must do it",
             )
     _gear_needs_opener(site)
-    late = [t for t in timing(site) if not t.ok]
+    kind, heavy = site.config.switch.kind, ("derate", "ramp", "open")
+    late = [t for t in timing(site) if not t.ok and t.level in heavy and kind[t.string] != Switchgear.NONE]
     if late:
         worst = late[0]
         raise ConfigError(

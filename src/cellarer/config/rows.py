@@ -70,10 +70,15 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     return rows
 
 
-def enabled(layout: Layout, sensing: Sensing, need: list[str]) -> Bools:
+SWITCHGEAR = "switchgear"  # a need that is no signal: the string has something to switch
+
+
+def enabled(layout: Layout, sensing: Sensing, has_gear: Bools, need: list[str]) -> Bools:
     """Return (string,): everything that a row needs is measured on this string. Alternatives are joined by |."""
-    result = np.ones(layout.size["string"], bool)
+    result = np.where(SWITCHGEAR in need, has_gear, layout.yes)
     for alternatives in need:
+        if alternatives == SWITCHGEAR:
+            continue
         result &= np.logical_or.reduce([_present(layout, sensing, name) for name in alternatives.split("|")])
     return result
 
@@ -91,7 +96,9 @@ def _present(layout: Layout, sensing: Sensing, name: str) -> Bools:
             return present
 
 
-def compile_rows(rows: list[RowFile], layout: Layout, sensing: Sensing, thresholds: Mapping[str, Floats]) -> FaultTable:
+def compile_rows(
+    rows: list[RowFile], layout: Layout, sensing: Sensing, has_gear: Bools, thresholds: Mapping[str, Floats]
+) -> FaultTable:
     """Stack the rows. thresholds: name → (3, string) for three-level rows or (string,)."""
     flat: list[tuple[RowFile, str, str, Floats, Floats, float]] = []
     for row in rows:
@@ -105,7 +112,7 @@ def compile_rows(rows: list[RowFile], layout: Layout, sensing: Sensing, threshol
         for name, at, trip in zip(LEVELS if len(level) == 3 else ("",), level, value, strict=True):
             full = f"{row.name}_{name}" if name else row.name
             flat.append((row, full, at, sign * trip, sign * trip - row.release, sign))
-    use = np.array([enabled(layout, sensing, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat])
+    use = np.array([enabled(layout, sensing, has_gear, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat])
     signals = tuple(dict.fromkeys(row.signal for (row, *_), on in zip(flat, use, strict=True) if on.any()))
     levels = np.array([Level[at.upper()] for _, _, at, *_ in flat], np.int8)
     latch = [row.latch if at in ("ramp", "open") else "self" for row, _, at, *_ in flat]

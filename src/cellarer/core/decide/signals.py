@@ -217,14 +217,15 @@ def cell_open_wire(look: Look) -> Reading:
 
 
 def _silence(name: str) -> Callable[[Look], Reading]:
-    """Seconds since the oldest element of a signal was last valid, whatever the reason: stale, absurd or missing."""
+    """Seconds beyond its maximum age that the oldest element has not been valid: stale, absurd or missing."""
 
     def silence(look: Look) -> Reading:
         layout = look.config.layout
         where = layout.where[name]
         axis = BY_NAME[name].axis
         present = look.config.sensing.present[where]
-        age = np.where(present, (look.now_ns - look.seen.valid_ns[where]) * 1e-9, NOT_NOW)
+        overdue_ns = look.now_ns - look.seen.valid_ns[where] - look.config.sensing.max_age_ns[where]
+        age = np.where(present, overdue_ns * 1e-9, NOT_NOW)
         value = _to_string(look, age, axis)
         now = np.full(value.shape, look.now_ns)
         return Reading(value, look.config.layout.yes, now, age if axis in ("cell", "temp") else None, axis)
