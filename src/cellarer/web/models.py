@@ -1,0 +1,231 @@
+"""Forms of the HTTP API, for its OpenAPI document and for what comes in. null is unknown; + current charges.
+
+Answers are not validated again on their way out: board/view.py makes them, and a test holds them against these forms.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = float | None
+Numbers = list[float | None]
+
+What = Literal["open", "close", "reset", "service", "set_soc", "zero_current", "target_soc", "full_by", "confirm"]
+Kind = Literal["fault", "clear", "switch", "charge", "request", "refuse", "system"]
+
+
+class Form(BaseModel):
+    """A form that others may rely on: no field beyond those named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Fault(Form):
+    """An active fault, the most severe first."""
+
+    name: str
+    level: Literal["inform", "warn", "derate", "ramp", "open"]
+    text: str = Field(description="in plain words: which cell, which value, which limit")
+    cell: int | None = Field(description="from 1")
+    value: Number
+    limit: Number
+    latched: bool = Field(description="stays until it is reset, though its cause may be gone")
+    since_s: Number
+
+
+class Limits(Form):
+    """What may flow now; magnitudes. 0 is none, null is unknown."""
+
+    charge_A: Number
+    discharge_A: Number
+    charge_V: Number = Field(description="charge no further than this voltage")
+    discharge_V: Number = Field(description="discharge no further than this voltage")
+    charge_W: Number
+    discharge_W: Number
+
+
+class StringLimits(Limits):
+    """The same for one string, with the reason that binds."""
+
+    charge_reason: str
+    discharge_reason: str
+    voltage_reason: str
+
+
+class Cells(Form):
+    """One value per cell, the first is cell 1."""
+
+    voltage_V: Numbers
+    soc_pct: Numbers
+    soc_sigma_pct: Numbers
+    bleeding: list[bool]
+    capacity_Ah: Numbers
+    resistance_pct: Numbers = Field(description="100 = as the cell file says")
+
+
+class String(Form):
+    """Series cells with one current and one switchgear."""
+
+    phase: str
+    phase_since_s: Number
+    charge_phase: str
+    minus: bool = Field(description="ordered closed")
+    precharge: bool
+    plus: bool
+    charge_switch: bool
+    discharge_switch: bool
+    feedback: dict[str, bool | None] = Field(description="what the auxiliary contacts say; absent = not wired")
+    current_A: Number
+    voltage_V: Number
+    link_voltage_V: Number = Field(description="behind the switchgear")
+    power_W: Number
+    soc_pct: Number
+    soc_sigma_pct: Number
+    usable_Ah: Number
+    closings: int
+    wear_pct: Number = Field(description="share of contact life used")
+    charged_Ah: Number
+    discharged_Ah: Number
+    cells: Cells
+    lowest_cell: int | None
+    highest_cell: int | None
+    lowest_V: Number
+    highest_V: Number
+    temps_degC: Numbers
+    limits: StringLimits
+    power_charge_10s_W: Number
+    power_discharge_10s_W: Number
+    faults: list[Fault]
+    missing: list[str] = Field(description="what must change before it closes, or before the next charge phase")
+
+
+class Pack(Form):
+    """Strings under one controller."""
+
+    name: str
+    inputs: dict[str, bool | None] = Field(description="digital inputs that the site has")
+    outputs: dict[str, bool | Number]
+    limits: Limits
+    current_A: Number
+    voltage_V: Number
+    power_W: Number
+    soc_pct: Number
+    soc_sigma_pct: Number
+    soh_pct: Number
+    energy_Wh: Number
+    time_to_empty_s: Number
+    time_to_full_s: Number
+    wish_closed: bool
+    strings: list[String]
+
+
+class View(Form):
+    """A site at one moment."""
+
+    time_ns: int
+    unix_s: float
+    cycle: int
+    overruns: int
+    site: str
+    config_hash: str
+    packs: list[Pack]
+    not_protected: list[str]
+
+
+class Recorder(BaseModel):
+    """How the recorder fares."""
+
+    ok: bool
+    text: str
+
+
+class Now(Form):
+    """The newest snapshot. When `stale` is true, nothing in `state` may be taken for the present."""
+
+    age_s: Number = Field(description="of the snapshot; null = there is none")
+    stale: bool
+    recorder: Recorder | None
+    state: View | None
+
+
+class Line(Form):
+    """One channel; null where unknown, and in rows that mark a gap."""
+
+    min: Numbers
+    avg: Numbers
+    max: Numbers
+
+
+class History(Form):
+    """Channels over common bins."""
+
+    width_s: float
+    unix_s: list[float] = Field(description="middle of each bin")
+    series: dict[str, Line]
+
+
+class Channels(Form):
+    """What is recorded."""
+
+    channels: list[str]
+    begin_unix_s: Number
+    end_unix_s: Number
+
+
+class Event(Form):
+    """One change with its cause."""
+
+    seq: int
+    unix_s: float
+    time_ns: int | None
+    kind: Kind
+    name: str
+    pack: int | None = Field(description="from 1, as string and cell")
+    string: int | None
+    cell: int | None
+    value: Number
+    limit: Number
+    cause: str | None
+    text: str | None
+
+
+class Events(Form):
+    """Events, newest first, and the head of their hash chain."""
+
+    events: list[Event]
+    head_seq: int
+    head_hash: str
+
+
+class Ask(BaseModel):
+    """A request. Whether it is done is decided by the rules of the site."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    what: What
+    pack: str | None = Field(default=None, max_length=100, description="name; absent = the only pack, or all to open")
+    value: float | None = Field(
+        default=None, description="set_soc, target_soc: %; full_by: unix time in s, 0 withdraws"
+    )
+
+
+class Answer(Form):
+    """What became of a request."""
+
+    pack: str
+    id: str
+    accepted: bool
+    text: str
+
+
+class Answers(Form):
+    """One answer per pack that was asked."""
+
+    answers: list[Answer]
+
+
+class Healthz(Form):
+    """Whether this site is being looked after."""
+
+    ok: bool
+    text: str
