@@ -5,8 +5,9 @@ that one value per string is a `reduceat` over offsets: packs of different size 
 cells. Cells count from 0 here, from 1 wherever people or files see them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,10 @@ class Layout:
     yes: Bools = field(init=False)  # (string,) all true: shared, never altered
     size: Mapping[str, int] = field(init=False)  # axis → count
     where: Mapping[str, slice] = field(init=False)  # signal name → its place in the flat array
+    first_of_owner: Ints = field(init=False)  # (owned,) where the elements of one signal and one owner begin
+    owner_of: Ints = field(init=False)  # (signal,) back from the flat array to (owned,)
+    owned: Mapping[str, slice] = field(init=False)  # signal name → its place in (owned,): one per string, or per pack
+    unowned: Ints = field(init=False)  # places in (owned,) without any element: strings without a sensor
 
     def __post_init__(self) -> None:
         for name in ("string_of_cell", "string_of_temp", "pack_of_string"):
@@ -66,9 +71,39 @@ class Layout:
         for q in SIGNALS:
             where[q.name] = slice(at, at + size[q.axis])
             at += size[q.axis]
+        self._own(put)
         put(self, "yes", np.ones(n_string, bool))
         put(self, "size", size | {"signal": at})
         put(self, "where", where)
+
+    def _own(self, put: Callable[[object, str, object], None]) -> None:
+        """Lay out (owned,): for each signal one place per string (or pack), so that one reduceat serves all signals."""
+        counts = {
+            "cell": np.bincount(self.string_of_cell, minlength=self.pack_of_string.size),
+            "temp": np.bincount(self.string_of_temp, minlength=self.pack_of_string.size),
+            "string": np.ones(self.pack_of_string.size, np.int64),
+            "pack": np.ones(self.first_string.size, np.int64),
+        }
+        sizes, owned, at = [], {}, 0
+        for q in SIGNALS:
+            owned[q.name] = slice(at, at + counts[q.axis].size)
+            sizes.append(counts[q.axis])
+            at += counts[q.axis].size
+        flat = np.concatenate(sizes)
+        first = np.cumsum(flat) - flat
+        put(self, "owner_of", np.repeat(np.arange(flat.size), flat))
+        put(self, "first_of_owner", first[flat > 0])
+        put(self, "unowned", np.flatnonzero(flat == 0))
+        put(self, "owned", owned)
+
+    def by_owner(self, ufunc: np.ufunc, x: NDArray[Any], empty: float) -> NDArray[Any]:
+        """Reduce a flat (signal,) array to (owned,) in one pass; owners without an element get `empty`."""
+        reduced = ufunc.reduceat(x, self.first_of_owner)
+        if not self.unowned.size:
+            return reduced
+        result = np.full(reduced.size + self.unowned.size, empty, reduced.dtype)
+        result[np.setdiff1d(np.arange(result.size), self.unowned, assume_unique=True)] = reduced
+        return result
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Layout, (self.string_of_cell, self.string_of_temp, self.pack_of_string, self.temp_of_cell))

@@ -1,26 +1,27 @@
 """What a fault row can look at: named functions that give one value per string, from measurements alone.
 
 A signal returns a Reading: the worst value of the elements that are known, whether all of them are known, when the
-worst one was measured, and the elements themselves (for naming the cell, only when a row changes). Unknown elements
+worst one was measured, and what the elements are (for naming the cell, only when a row changes). Unknown elements
 never hide known ones: a fault on one cell is seen while its neighbour's wire is broken. And they never count as good:
 `known` is False, so nothing is cleared. −inf means: does not apply now. Rows that look from below use the negative.
 Add a signal by adding a function to SIGNALS; what it needs to be measured and its rows stand in config/faults.toml.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from cellarer.core.digest import NOT_NOW, Digest
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
 
-NOT_NOW = -np.inf
 OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
 OPENING = int(Phase.OPENING)
 NO_SWITCHGEAR = int(Switchgear.NONE)
+FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
 
 
 class Reading(NamedTuple):
@@ -35,20 +36,79 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What signals may see: measurements, their memory, the switchgear. Never an estimate."""
+    """What decide may see: measurements, their memory, the switchgear. Never an estimate."""
 
     config: Config
     seen: Seen
+    digest: Digest
     watch: Watch
     state: State
     now_ns: int
-    memo: dict[str, Reading] = field(default_factory=dict)  # readings that several signals share
 
     def of(self, name: str) -> Floats:
+        """Return a signal as seen, one value per element of its axis; NaN = unknown."""
         return self.seen.value[self.config.layout.where[name]]
 
     def time_ns(self, name: str) -> Ints:
+        """Return when each element of a signal was measured."""
         return self.seen.time_ns[self.config.layout.where[name]]
+
+    def per_string(self, x: Floats | Ints | Bools, name: str) -> Floats | Ints | Bools:
+        """Return the part of an (owned,) array that belongs to a signal, (string,)."""
+        mine = x[self.config.layout.owned[name]]
+        return mine[self.config.layout.pack_of_string] if BY_NAME[name].axis == "pack" else mine
+
+
+def highest(name: str) -> Callable[[Look], Reading]:
+    """Highest known element of a measured signal."""
+    axis = BY_NAME[name].axis
+
+    def signal(look: Look) -> Reading:
+        d = look.digest
+        elements = look.of(name) if axis in ("cell", "temp") else None
+        value, known, at = (look.per_string(x, name) for x in (d.high, d.known, d.high_ns))
+        return Reading(value, known, at, elements, axis)
+
+    return signal
+
+
+def lowest(name: str) -> Callable[[Look], Reading]:
+    """Lowest known element of a measured signal, negative."""
+    axis = BY_NAME[name].axis
+
+    def signal(look: Look) -> Reading:
+        d = look.digest
+        elements = -look.of(name) if axis in ("cell", "temp") else None
+        value, known, at = (look.per_string(x, name) for x in (d.low, d.known, d.low_ns))
+        return Reading(value, known, at, elements, axis)
+
+    return signal
+
+
+def _silence(name: str) -> Callable[[Look], Reading]:
+    """Seconds beyond its maximum age that the oldest element has not been valid: stale, absurd or missing."""
+    axis = BY_NAME[name].axis
+
+    def silence(look: Look) -> Reading:
+        value = look.per_string(look.digest.overdue, name)
+        elements = None
+        if axis in ("cell", "temp"):
+            elements = look.now_ns - look.seen.valid_ns[look.config.layout.where[name]].astype(np.float64)
+        return Reading(value, look.config.layout.yes, np.full(value.shape, look.now_ns), elements, axis)
+
+    return silence
+
+
+def _absurd(name: str) -> Callable[[Look], Reading]:
+    """1 where the newest sample of a signal is outside its plausible range."""
+    axis = BY_NAME[name].axis
+
+    def absurd(look: Look) -> Reading:
+        value, at = look.per_string(look.digest.absurd, name), look.per_string(look.digest.absurd_ns, name)
+        elements = look.seen.absurd[look.config.layout.where[name]].astype(np.float64)
+        return Reading(value, look.config.layout.yes, at, elements if axis in ("cell", "temp") else None, axis)
+
+    return absurd
 
 
 def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
@@ -76,33 +136,23 @@ def _one(value: Floats, time_ns: Ints) -> Reading:
     return Reading(np.where(known, value, NOT_NOW), known, time_ns)
 
 
-def _shared(signal: Callable[[Look], Reading]) -> Callable[[Look], Reading]:
-    """Evaluate a signal once per cycle, however many others build on it."""
-
-    def shared(look: Look) -> Reading:
-        name = signal.__name__
-        if name not in look.memo:
-            look.memo[name] = signal(look)
-        return look.memo[name]
-
-    return shared
-
-
 def _masked(reading: Reading, applies: Bools, sure: Bools) -> Reading:
     """Leave the reading where it applies; elsewhere −inf, which is good. `sure`: we know whether it applies."""
     return reading._replace(value=np.where(applies, reading.value, NOT_NOW), known=reading.known & sure)
 
 
-@_shared
 def cell_high(look: Look) -> Reading:
     """Highest cell voltage, from the cells or as a foreign BMS reports it."""
-    return _foreign(look, _worst(look, look.of("cell_voltage"), look.time_ns("cell_voltage"), "cell"), +1.0)
+    return _foreign(look, _CELL_HIGH(look), +1.0)
 
 
-@_shared
 def cell_low(look: Look) -> Reading:
     """Lowest cell voltage, negative."""
-    return _foreign(look, _worst(look, -look.of("cell_voltage"), look.time_ns("cell_voltage"), "cell"), -1.0)
+    return _foreign(look, _CELL_LOW(look), -1.0)
+
+
+_CELL_HIGH, _CELL_LOW = highest("cell_voltage"), lowest("cell_voltage")
+temp_high, temp_low = highest("temp_degC"), lowest("temp_degC")
 
 
 def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
@@ -124,23 +174,6 @@ def cell_spread(look: Look) -> Reading:
     """Highest minus lowest cell."""
     high, low = cell_high(look), cell_low(look)
     return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
-
-
-def cell_deep(look: Look) -> Reading:
-    """Lowest cell voltage, negative, for the permanent deep-discharge flag."""
-    return cell_low(look)
-
-
-@_shared
-def temp_high(look: Look) -> Reading:
-    """Highest temperature."""
-    return _worst(look, look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
-
-
-@_shared
-def temp_low(look: Look) -> Reading:
-    """Lowest temperature, negative."""
-    return _worst(look, -look.of("temp_degC"), look.time_ns("temp_degC"), "temp")
 
 
 def _direction(look: Look, sign: float) -> tuple[Bools, Bools]:
@@ -174,14 +207,6 @@ def temp_rate(look: Look) -> Reading:
     return reading._replace(known=look.config.layout.yes)
 
 
-def charge_current(look: Look) -> Reading:
-    return _one(look.of("current"), look.time_ns("current"))
-
-
-def discharge_current(look: Look) -> Reading:
-    return _one(-look.of("current"), look.time_ns("current"))
-
-
 def charge_over_limit(look: Look) -> Reading:
     """Charge current beyond what was published, A."""
     return _one(look.watch.over_charge_A, look.time_ns("current"))
@@ -212,60 +237,6 @@ def cell_frozen(look: Look) -> Reading:
     return _worst(look, due, look.time_ns("cell_voltage"), "cell")._replace(known=layout.yes)
 
 
-def cell_open_wire(look: Look) -> Reading:
-    return _worst(look, look.of("cell_open_wire"), look.time_ns("cell_open_wire"), "cell")
-
-
-def _silence(name: str) -> Callable[[Look], Reading]:
-    """Seconds beyond its maximum age that the oldest element has not been valid: stale, absurd or missing."""
-
-    def silence(look: Look) -> Reading:
-        layout = look.config.layout
-        where = layout.where[name]
-        axis = BY_NAME[name].axis
-        present = look.config.sensing.present[where]
-        overdue_ns = look.now_ns - look.seen.valid_ns[where] - look.config.sensing.max_age_ns[where]
-        age = np.where(present, overdue_ns * 1e-9, NOT_NOW)
-        value = _to_string(look, age, axis)
-        now = np.full(value.shape, look.now_ns)
-        return Reading(value, look.config.layout.yes, now, age if axis in ("cell", "temp") else None, axis)
-
-    return silence
-
-
-def _absurd(name: str) -> Callable[[Look], Reading]:
-    """1 where the newest sample of a signal is outside its plausible range."""
-
-    def absurd(look: Look) -> Reading:
-        where, axis = look.config.layout.where[name], BY_NAME[name].axis
-        bad = np.where(look.seen.absurd[where], 1.0, 0.0)
-        value = _to_string(look, bad, axis)
-        time_ns = _to_string(look, look.seen.time_ns[where], axis)
-        known = look.config.layout.yes
-        return Reading(value, known, time_ns, bad if axis in ("cell", "temp") else None, axis)
-
-    return absurd
-
-
-def _to_string(look: Look, x: Floats | Ints, axis: str) -> Floats | Ints:
-    layout = look.config.layout
-    if axis == "cell":
-        return np.maximum.reduceat(x, layout.first_cell)
-    if axis == "temp":
-        return layout.over_temps(np.maximum, x, NOT_NOW if x.dtype.kind == "f" else NEVER)
-    return x[layout.pack_of_string] if axis == "pack" else x
-
-
-def _fact(name: str) -> Callable[[Look], Reading]:
-    """A digital input or reported alarm: 1 is bad."""
-
-    def fact(look: Look) -> Reading:
-        axis = BY_NAME[name].axis
-        return _one(_to_string(look, look.of(name), axis), _to_string(look, look.time_ns(name), axis))
-
-    return fact
-
-
 def insulation_low(look: Look) -> Reading:
     """Insulation resistance per volt of the string, negative, ohm/V."""
     pack = look.config.layout.pack_of_string
@@ -274,49 +245,31 @@ def insulation_low(look: Look) -> Reading:
     )
 
 
-def supply_low(look: Look) -> Reading:
-    pack = look.config.layout.pack_of_string
-    return _one(-look.of("supply_voltage")[pack], look.time_ns("supply_voltage")[pack])
-
-
-@_shared
-def _all_off(look: Look) -> Reading:
-    """Known where the string's switchgear is ordered open."""
+def _all_off(look: Look) -> Bools:
+    """The string's switchgear is ordered open and had time to follow."""
     command = look.state.command
     off = ~(command.minus | command.precharge | command.plus | command.charge_switch | command.discharge_switch)
-    off &= (look.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[look.state.switches.phase]
-    return Reading(look.state.watch.current, off, look.time_ns("current"))
+    return off & (look.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[look.state.switches.phase]
 
 
 def current_open(look: Look) -> Reading:
     """|current| through a string whose switchgear is ordered open, A."""
     reading = _one(np.abs(look.of("current")), look.time_ns("current"))
-    return _masked(reading, _all_off(look).known, look.config.layout.yes)
-
-
-CONTACTS = (
-    ("feedback_minus", "minus"),
-    ("feedback_precharge", "precharge"),
-    ("feedback_plus", "plus"),
-    ("feedback_charge", "charge_switch"),
-    ("feedback_discharge", "discharge_switch"),
-)
+    return _masked(reading, _all_off(look), look.config.layout.yes)
 
 
 def _contact(look: Look, stuck_closed: bool) -> Reading:
-    """1 where an auxiliary contact contradicts its coil."""
-    layout = look.config.layout
-    worst, time_ns, known = np.zeros(layout.yes.size), np.full(layout.yes.size, NEVER), layout.yes
-    for feedback, coil in CONTACTS:
-        present = look.config.sensing.present[layout.where[feedback]]
-        if not present.any():
-            continue
-        closed, ordered, at = look.of(feedback), getattr(look.state.command, coil), look.time_ns(feedback)
-        wrong = present & (ordered != stuck_closed) & (closed == float(stuck_closed))
-        known = known & (~present | ~np.isnan(closed))
-        time_ns = np.where(wrong > worst, at, np.maximum(time_ns, np.where(worst > 0.0, NEVER, at)))
-        worst = np.maximum(worst, wrong)
-    return Reading(worst, known, time_ns)
+    """1 where an auxiliary contact contradicts its coil; contacts lie side by side in the sample."""
+    layout, command, n = look.config.layout, look.state.command, look.config.layout.yes.size
+    where = slice(layout.where[FEEDBACK[0]].start, layout.where[FEEDBACK[-1]].stop)
+    closed, present = look.seen.value[where].reshape(-1, n), look.config.sensing.present[where].reshape(-1, n)
+    ordered = np.array(
+        (command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch)
+    )
+    wrong = present & (ordered != stuck_closed) & (closed == float(stuck_closed))
+    time_ns = np.where(wrong.any(axis=0) & ~wrong, NEVER, look.seen.time_ns[where].reshape(-1, n)).max(axis=0)
+    known = ~(present & np.isnan(closed)).any(axis=0)
+    return Reading(wrong.any(axis=0).astype(np.float64), known, time_ns)
 
 
 def contact_welded(look: Look) -> Reading:
@@ -336,7 +289,7 @@ def link_follows(look: Look) -> Reading:
     reading = _one(
         np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
     )
-    return _masked(reading, _all_off(look).known, look.config.layout.yes)
+    return _masked(reading, _all_off(look), look.config.layout.yes)
 
 
 def precharge_failures(look: Look) -> Reading:
@@ -361,10 +314,10 @@ def contact_wear(look: Look) -> Reading:
 SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_high": cell_high,
     "cell_low": cell_low,
-    "cell_deep": cell_deep,
+    "cell_deep": cell_low,
     "cell_spread": cell_spread,
     "cell_frozen": cell_frozen,
-    "cell_open_wire": cell_open_wire,
+    "cell_open_wire": highest("cell_open_wire"),
     "cell_silence": _silence("cell_voltage"),
     "cell_absurd": _absurd("cell_voltage"),
     "temp_high": temp_high,
@@ -375,8 +328,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "temp_rate": temp_rate,
     "temp_silence": _silence("temp_degC"),
     "temp_absurd": _absurd("temp_degC"),
-    "charge_current": charge_current,
-    "discharge_current": discharge_current,
+    "charge_current": highest("current"),
+    "discharge_current": lowest("current"),
     "charge_over_limit": charge_over_limit,
     "discharge_over_limit": discharge_over_limit,
     "current_silence": _silence("current"),
@@ -389,14 +342,14 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "feedback_silence": _silence("feedback_plus"),
     "emergency_stop_silence": _silence("emergency_stop"),
     "interlock_silence": _silence("interlock_open"),
-    "emergency_stop": _fact("emergency_stop"),
-    "interlock_open": _fact("interlock_open"),
-    "crash": _fact("crash"),
-    "gas": _fact("gas"),
-    "foreign_alarm": _fact("foreign_alarm"),
+    "emergency_stop": highest("emergency_stop"),
+    "interlock_open": highest("interlock_open"),
+    "crash": highest("crash"),
+    "gas": highest("gas"),
+    "foreign_alarm": highest("foreign_alarm"),
     "foreign_silence": _silence("foreign_alarm"),
     "insulation_low": insulation_low,
-    "supply_low": supply_low,
+    "supply_low": lowest("supply_voltage"),
     "contact_welded": contact_welded,
     "contact_stuck_open": contact_stuck_open,
     "link_follows": link_follows,
