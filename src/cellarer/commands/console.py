@@ -31,10 +31,19 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def paragraph(text: str) -> None:
+    """Print a text on stdout, wrapped to the width of the terminal."""
+    click.echo(textwrap.fill(text, _width(), subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _width() -> int:
+    return max(shutil.get_terminal_size((100, 24)).columns, 60)
+
+
 def pairs(values: Mapping[str, str]) -> None:
     """Print names and values on stdout, values aligned and wrapped to the width of the terminal."""
     left = max(map(len, values), default=0) + 2
-    width = max(shutil.get_terminal_size((100, 24)).columns, left + 30)
+    width = max(_width(), left + 30)
     for name, value in values.items():
         click.echo(textwrap.fill(value, width, initial_indent=f"{name:<{left}}", subsequent_indent=" " * left))
 

@@ -52,7 +52,7 @@ def _seconds(times: dict[str, float | None]) -> float:
     """Return the virtual time that was asked for."""
     given = {name: value for name, value in times.items() if value is not None}
     if len(given) > 1:
-        raise Mistake(f"--{' and --'.join(given)}: give one of them")
+        raise Mistake(f"--{' and --'.join(sorted(given))}: give one of them")
     name, value = next(iter(given.items()), ("days", 1.0))
     days = value * {"hours": 1.0 / 24.0, "days": 1.0, "years": 365.25}[name]
     if not 0.0 < days <= MOST_DAYS:

@@ -25,7 +25,7 @@ from cellarer.runtime.units import check_units, leave_out_absurd
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CYCLE_MAX_S = 60.0  # core integrates no longer step; a longer one that is no gap is crossed in equal parts
+CYCLE_MAX_S = 59.0  # core integrates up to 60 s; a longer step that is no gap is crossed in equal parts
 CAPACITY_SIGMA = 0.05  # 1: how well a cell of unknown age keeps the capacity of its file
 REPORT_EVERY = 2000  # rows between two reports of progress
 

@@ -20,7 +20,8 @@ from cellarer.sim.plant import Plant, no_orders, orders_of
 
 Floats = NDArray[np.float64]
 
-LONGEST_S = 60.0  # of a step; core takes a longer one for a gap
+LONGEST_S = 50.0  # of a step; core takes more than 60 s for a gap
+LOAD_LONGEST_S = {"drive": 1.0, "ebike": 1.0, "laptop": 10.0}  # loads that change faster
 CALM_S = 1.0  # step right after something happened
 GROWTH = 1.5  # how fast the step grows while nothing happens
 ROWS_MOST = 40_000  # rows that are kept; a longer run is recorded less often
@@ -58,6 +59,7 @@ def simulate(
     plan = Plan(NEVER, np.zeros(config.layout.size["cell"]), np.full(config.layout.size["pack"], np.nan))
     quiet, close = no_requests(config), _close(config)
     cycle_s, every_s = config.cycle_ns * 1e-9, max(seconds / ROWS_MOST, config.cycle_ns * 1e-9)
+    longest_s = LOAD_LONGEST_S.get(site.file.simulation.load.kind if site.file.simulation else "", LONGEST_S)
     book, orders, dt_s, steps, due_s = _Book(config), no_orders(config), cycle_s, 0, 0.0
     while plant.time_s < seconds:
         plant.advance(min(dt_s, seconds - plant.time_s), orders)
@@ -69,7 +71,7 @@ def simulate(
         if plant.time_s >= due_s or events:
             book.note(plant, state)
             due_s = plant.time_s + every_s
-        dt_s = next_step(config, state, bool(events), dt_s)
+        dt_s = min(next_step(config, state, bool(events), dt_s), longest_s)
         if steps % 500 == 0:
             progress(plant.time_s / seconds)
     progress(1.0)

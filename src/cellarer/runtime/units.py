@@ -45,7 +45,7 @@ def _check_voltage(recording: Recording, limits: CellLimits, series: int) -> Non
         if low <= typical / 1000.0 <= high:
             raise RecordingError(recording.path, f"{what}: it looks like millivolts; then name the column …_mV")
         count = round(typical * series / (0.5 * (limits.cap_voltage_min + limits.cap_voltage_max)))
-        if name.startswith("voltage") and count > series:
+        if not recording.cells and count > series:
             raise RecordingError(recording.path, f"{what}: with {series} in series; is it --series {count} or near?")
         raise RecordingError(recording.path, f"{what}: is it another cell, or another number in series than {series}?")
 
