@@ -4,7 +4,9 @@ The same tables as the drivers, from the other side; nothing else is shared with
 (a value that is NaN) it does not send. A polled device answers in the next call of `frames`.
 """
 
-from cellarer.config.schema import DeviceFile
+import math
+
+from cellarer.config.schema import DeviceFile, FaceFile
 from cellarer.wire.counters import Sender
 from cellarer.wire.frame import Frame
 from cellarer.wire.order import Order
@@ -79,7 +81,11 @@ class Emulator:
 
     def _answer(self, message: Message, values: Values) -> list[bytes]:
         data = pack(message, values)
-        return [] if data is None else [self.protocol.framing.to_controller(message.id, data)]
+        return (
+            []
+            if data is None or self.protocol.framing is None
+            else [self.protocol.framing.to_controller(message.id, data)]
+        )
 
     def _apply(self, heard: Heard) -> Order:
         before = {name: getattr(self._order, name) for name in Order.__slots__}
@@ -96,3 +102,50 @@ class Emulator:
 def emulator(device: DeviceFile) -> Emulator:
     """Return the emulation of a device of a site file."""
     return Emulator(get(device.protocol), device)
+
+
+class Machine:
+    """The machine on the other side of a face, simulated: an inverter, a charger or a VCU that hears our limits."""
+
+    def __init__(self, protocol: Protocol, face: FaceFile) -> None:
+        self.protocol = configured(protocol, face.options, f"face {face.name!r}")
+        self._ear = Ear(self.protocol, "device", 1, {"cell": 1000, "temp": 1000})
+        self._count = Sender()
+        self._heard: dict[str, tuple[float, int]] = {}
+        self._sent_ns = {m.name: NEVER_NS for m in self.protocol.sent_by("controller")}
+
+    @property
+    def counters(self) -> Counters:
+        """Return what was heard, good and refused."""
+        return self._ear.counters
+
+    def receive(self, item: Frame | bytes, now_ns: int) -> None:
+        """Take a frame from the battery."""
+        for heard in self._ear.hear(item, now_ns):
+            self._heard.update({r.signal: (r.value, now_ns) for r in heard.readings if r.at == 0})
+
+    def heard(self, name: str, now_ns: int, max_age_s: float = 3.0) -> float:
+        """Return what the battery last said under this name; NaN when it never did or not for `max_age_s`."""
+        value, when = self._heard.get(name, (math.nan, NEVER_NS))
+        return value if now_ns - when <= max_age_s * 1e9 else math.nan
+
+    def limits(self, now_ns: int) -> tuple[float, float]:
+        """Return (charge, discharge) in A that an obedient machine takes; 0 when nothing was heard for 3 s."""
+        both = (self.heard(f"foreign_{way}_limit", now_ns) for way in ("charge", "discharge"))
+        charge, discharge = (0.0 if math.isnan(limit) else limit for limit in both)
+        return charge, discharge
+
+    def frames(self, now_ns: int, values: Values | None = None) -> list[Frame]:
+        """Return what the machine sends now: its heartbeat, and with `values` its command."""
+        made = []
+        for message in self.protocol.sent_by("controller"):
+            period_ns = int(message.period_ms * 1e6)
+            if period_ns and now_ns - self._sent_ns[message.name] >= period_ns:
+                self._sent_ns[message.name] = now_ns
+                made += frames(message, values or {}, 1, {"cell": 0, "temp": 0}, self._count)
+        return made
+
+
+def machine(face: FaceFile) -> Machine:
+    """Return the machine that a face of a site file speaks to."""
+    return Machine(get(face.protocol), face)

@@ -54,7 +54,7 @@ class Ear:
         self._sizes = sizes
         self._by_id = {key: found for m in protocol.sent_by(sender) for key, found in _ids(m, address, sizes)}
         if protocol.framing:
-            self._framer = protocol.framing.framer()
+            self._framer = protocol.framing.framer(sender)
 
     def hear(self, item: Frame | bytes, now_ns: int) -> list[Heard]:
         """Return the good messages in a CAN frame or serial chunk; everything else is counted and dropped."""
@@ -62,7 +62,7 @@ class Ear:
         for key, data in self._split(item):
             found = self._by_id.get(key)
             if found is None:
-                if self.protocol.framing:
+                if self.protocol.framing:  # a CAN bus has other talkers, a line has not
                     self.counters.bad["unknown"] += 1
                 continue
             try:
@@ -75,8 +75,11 @@ class Ear:
         return heard
 
     def _split(self, item: Frame | bytes) -> Iterator[tuple[tuple[int, bool], bytes]]:
-        if isinstance(item, Frame):
-            yield (item.id, item.extended), item.data
+        if isinstance(item, Frame) or not self.protocol.framing:
+            if isinstance(item, Frame) and not self.protocol.framing:
+                yield (item.id, item.extended), item.data
+            else:
+                self.counters.bad["transport"] += 1  # bytes on a CAN bus, frames on a line
             return
         for part in self._framer.feed(item):
             if isinstance(part, BadFrame):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from cellarer.wire.crc import crc8_j1850
 from cellarer.wire.errors import BadFrame
 from cellarer.wire.frame import Frame, Reading
+from cellarer.wire.framing import Framing
 
 Value = float | int | bool | str | Sequence[float] | None
 Values = Mapping[str, Any]  # name → number, sequence of numbers (one per cell, sensor …) or text
@@ -105,6 +106,7 @@ class Message:
     id: int
     fields: tuple[Field, ...]
     length: int = 8
+    least: int | None = None  # shortest data that is read; None = `length`
     period_ms: float = 0.0  # 0 = only when asked, or ordered
     asks: str = ""  # a question: name of the message that answers
     sender: Literal["device", "controller"] = "device"
@@ -154,11 +156,12 @@ class Protocol:
     messages: tuple[Message, ...] = ()
     bitrate: int = 500_000  # bit/s, or baud
     roles: tuple[Literal["device", "face"], ...] = ("device",)
-    framing: Any = None  # serial: wire.framing.Framing
+    framing: Framing | None = None  # serial lines
     options: Mapping[str, Option] = field(default_factory=dict)
     vary: Vary | None = None  # a variant by options
     fill: Fill | None = None  # what an emulated device knows beside the plant's sensors
     derive: Derive | None = None  # readings that follow from others
+    dialect: str = ""  # faces: which alarm bits, a key of wire.alarms.DIALECTS
     drops_after_ms: float | None = None  # outputs fall this long after the last order; None = they hold
     not_tested: str = ""  # hardware it was not tested on
     source: str = ""
@@ -328,8 +331,9 @@ def unpack(message: Message, data: bytes, *, frame_id: int = 0, extra: int = 0) 
 
 def check(message: Message, data: bytes, frame_id: int = 0) -> None:
     """Raise BadFrame unless length, CRC and constants are those of this message."""
-    if len(data) < message.length:
-        raise BadFrame("length", f"{message.name}: {len(data)} bytes, {message.length} expected")
+    least = message.length if message.least is None else message.least
+    if len(data) < least:
+        raise BadFrame("length", f"{message.name}: {len(data)} bytes, {least} expected")
     crc = message.one(Role.CRC)
     if crc and data[crc.at] != _crc(frame_id, data[: message.length], crc.at):
         raise BadFrame("crc", message.name)
@@ -381,11 +385,19 @@ def _get(data: bytes, f: Field, element: int) -> int:
 
 
 def frames(
-    message: Message, values: Values, address: int, sizes: Mapping[str, int], counter: Callable[[str, int], int]
+    message: Message,
+    values: Values,
+    address: int,
+    sizes: Mapping[str, int],
+    counter: Callable[[str, int], int],
+    only: int | None = None,
 ) -> list[Frame]:
-    """Return the CAN frames of one message: one per block. counter(name, block) gives the next alive counter."""
+    """Return the CAN frames of one message, one per block. counter(name, block) gives the next alive counter.
+
+    only   one block alone
+    """
     made = []
-    for block in range(message.block_count(sizes)):
+    for block in range(message.block_count(sizes)) if only is None else (only,):
         frame_id = message.address_id(address, block)
         count = counter(message.name, block) if message.one(Role.COUNTER) else 0
         data = pack(message, values, frame_id=frame_id, block=block, counter=count)

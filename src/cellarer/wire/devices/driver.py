@@ -10,6 +10,7 @@ from cellarer.wire.peer import NEVER_NS, Counters, Ear, check_size
 from cellarer.wire.protocols import get
 from cellarer.wire.table import Message, Protocol, configured, frames, pack, settle
 
+ANSWER_NS = 250_000_000  # so long a device may take to answer
 _RANK = {"observe": 0, "limit": 1, "switch": 2}
 
 
@@ -29,6 +30,7 @@ class Driver:
         self._count = Sender()
         self._polls = [m for m in self.protocol.sent_by("controller") if m.asks]
         self._asked_ns = [NEVER_NS] * len(self._polls)
+        self._waiting_ns = NEVER_NS
         self._wanted = set(device.signals) if device.signals is not None else set(BY_NAME)
         if unknown := self._wanted - set(BY_NAME):
             raise ValueError(f"{where}: signals names {sorted(unknown)[0]!r}; allowed: {', '.join(BY_NAME)}")
@@ -45,16 +47,21 @@ class Driver:
 
     def receive(self, item: Frame | bytes, now_ns: int) -> list[Reading]:
         """Return the readings in a CAN frame or serial chunk; `at` 0 is the device's first cell or sensor."""
-        readings = [r for heard in self._ear.hear(item, now_ns) for r in heard.readings]
+        heard = self._ear.hear(item, now_ns)
+        if heard:
+            self._waiting_ns = NEVER_NS
+        readings = [r for h in heard for r in h.readings]
         if readings and self.protocol.derive:
             readings += self.protocol.derive(readings, self.options)
         return [r for r in readings if r.signal in self._wanted and r.at < self._size(r.signal)]
 
     def due(self, now_ns: int) -> list[bytes]:
-        """Return the questions that are to be asked now; at most one, because a line carries one answer at a time."""
+        """Return the questions to be asked now: at most one, and none while an answer is awaited."""
+        if now_ns - self._waiting_ns < ANSWER_NS:
+            return []
         for i, poll in enumerate(self._polls):
             if now_ns - self._asked_ns[i] >= self.protocol.period_ns(poll, self.device.period_ms):
-                self._asked_ns[i] = now_ns
+                self._asked_ns[i] = self._waiting_ns = now_ns
                 return self._serial(poll, {})
         return []
 
@@ -70,7 +77,9 @@ class Driver:
 
     def _serial(self, message: Message, values: dict[str, object]) -> list[bytes]:
         data = pack(message, values)
-        return [] if data is None else [self.protocol.framing.to_device(message.id, data)]
+        return (
+            [] if data is None or self.protocol.framing is None else [self.protocol.framing.to_device(message.id, data)]
+        )
 
     def _size(self, signal: str) -> int:
         return self._sizes.get(BY_NAME[signal].axis, 1)

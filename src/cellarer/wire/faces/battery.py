@@ -1,0 +1,180 @@
+"""Snapshot view → what machines are told: one set of quantities for every face, named as the fields of the tables.
+
+A machine sees one battery: one pack, or with `pack = 0` all packs of the site side by side. Side by side, current
+shares itself, so that the sum is bounded by the weakest: number of packs times the smallest limit. What is unknown is
+NaN; an unknown limit is 0. + current charges.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cellarer.wire.alarms import active, bits
+from cellarer.wire.table import Values
+
+Part = Mapping[str, Any]
+
+# What a face says when control is silent: nothing may flow, and that is an alarm.
+ZERO = ("foreign_charge_limit", "foreign_discharge_limit", "charge_W", "discharge_W")
+PHASES = (
+    "open", "minus", "precharge", "plus", "closed", "ramp", "opening", "cooling", "charge_only", "discharge_only",
+)  # fmt: skip
+CHARGE_PHASES = ("idle", "blocked", "precondition", "bulk", "absorption", "float")
+_CLOSED = {"closed", "ramp", "charge_only", "discharge_only"}
+
+
+def number(value: float | None) -> float:
+    """Return a number of the view; unknown is NaN."""
+    return math.nan if value is None else float(value)
+
+
+def parts(view: Part, pack: int) -> list[Part]:
+    """Return the packs that a face speaks for; pack counts from 1, 0 = all. Raises ValueError if there is none."""
+    packs: list[Part] = view["packs"]
+    if pack > len(packs):
+        raise ValueError(f"pack = {pack}; allowed 0 (all) to {len(packs)}")
+    return packs if pack == 0 else [packs[pack - 1]]
+
+
+def battery(view: Part, pack: int = 0, dialect: str = "", least_A: float = 0.0) -> Values:
+    """Return every quantity of the battery that this face shows.
+
+    dialect   which alarm bits to add
+    least_A   lowest current limit to be sent, for inverters that take 0 for "no limit"
+    """
+    packs = parts(view, pack)
+    strings = [s for p in packs for s in p["strings"]]
+    values = _limits(packs, least_A) | _state(packs, strings) | _measured(packs, strings) | _cells(strings)
+    values |= _texts(view, packs, strings)
+    values["modules"] = values["modules_ok"] = float(len(strings))
+    if dialect:
+        values |= bits(active(f for s in strings for f in s["faults"]), dialect)
+    return values
+
+
+def silent(last: Values, dialect: str) -> Values:
+    """Return what is said when control is silent: zero limits, an alarm, the last end voltages; nothing stale."""
+    kept = {name: last[name] for name in ("charge_V", "discharge_V") if name in last}
+    alarm = bits(active([{"name": "control_silent", "level": "open"}]), dialect) if dialect else {}
+    return kept | dict.fromkeys(ZERO, 0.0) | alarm | {"modules": last.get("modules", 1.0), "stale": 1.0}
+
+
+def _limits(packs: Sequence[Part], least_A: float) -> dict[str, Any]:
+    limits = [p["limits"] for p in packs]
+    share = {key: len(limits) * min(_zero(limit[key]) for limit in limits) for key in _POWERS}
+    charge_V = min(number(limit["charge_V"]) for limit in limits)
+    voltage = max(number(p["voltage_V"]) for p in packs)
+    enable = {
+        f"{way}_enable": float(all(p["outputs"][f"allow_{way}"] for p in packs) and share[f"{way}_A"] > 0)
+        for way in ("charge", "discharge")
+    }
+    return {
+        "foreign_charge_limit": max(share["charge_A"], least_A),
+        "foreign_discharge_limit": max(share["discharge_A"], least_A),
+        "charge_W": share["charge_W"],
+        "discharge_W": share["discharge_W"],
+        # a charge voltage of zero makes some inverters dump the battery: say where it stands, with no current
+        "charge_V": charge_V if charge_V > 0 else voltage,
+        "discharge_V": max(number(limit["discharge_V"]) for limit in limits),
+    } | enable
+
+
+_POWERS = ("charge_A", "discharge_A", "charge_W", "discharge_W")
+
+
+def _zero(limit: float | None) -> float:
+    """Return a limit; an unknown one is 0."""
+    return max(limit, 0.0) if limit is not None else 0.0
+
+
+def _state(packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
+    outputs = [p["outputs"] for p in packs]
+    inputs = [p["inputs"] for p in packs]
+    closed = [s["phase"] in _CLOSED for s in strings]
+    levels = ("inform", "warn", "derate", "ramp", "open")
+    worst = max((levels.index(f["level"]) + 1 for s in strings for f in s["faults"]), default=0)
+    blocked = {way: sum(not p["outputs"][f"allow_{way}"] for p in packs) for way in ("charge", "discharge")}
+    return {
+        "phase": float(PHASES.index(strings[0]["phase"])),
+        "charge_phase": float(CHARGE_PHASES.index(strings[0]["charge_phase"])),
+        "closed": float(all(closed)),
+        "strings_closed": float(sum(closed)),
+        "fault_level": float(worst),
+        "modules_offline": float(len(closed) - sum(closed)),
+        "modules_no_charge": float(blocked["charge"]),
+        "modules_no_discharge": float(blocked["discharge"]),
+        "allow_charge": float(all(o["allow_charge"] for o in outputs)),
+        "allow_discharge": float(all(o["allow_discharge"] for o in outputs)),
+        "pre_alarm": float(any(o["pre_alarm"] for o in outputs)),
+        "force_charge_1": float(any(o["start_generator"] for o in outputs)),
+        "drive_inhibit": float(any(i.get("charge_plug") for i in inputs)),
+        "stale": 0.0,
+    }
+
+
+def _measured(packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
+    voltages = [number(p["voltage_V"]) for p in packs]
+    usable = [number(s["usable_Ah"]) for s in strings]
+    links = [number(s["link_voltage_V"]) for s in strings]
+    soc = _weighted([number(p["soc_pct"]) for p in packs], [_usable(p) for p in packs]) / 100
+    return {
+        "string_voltage": sum(voltages) / len(voltages),
+        "link_voltage": links[0],
+        "current": sum(number(p["current_A"]) for p in packs),
+        "foreign_soc": soc,
+        "soc_fine": soc,
+        "soc_sigma": max((number(p["soc_sigma_pct"]) for p in packs), default=math.nan) / 100,
+        "soh": min(number(p["soh_pct"]) for p in packs) / 100,
+        "capacity_Ah": sum(usable),
+        "installed_Ah": sum(usable),
+        "energy_Wh": sum(number(p["energy_Wh"]) for p in packs),
+    }
+
+
+def _usable(pack: Part) -> float:
+    return sum(number(s["usable_Ah"]) for s in pack["strings"])
+
+
+def _weighted(values: Sequence[float], weights: Sequence[float]) -> float:
+    total = sum(weights)
+    return sum(v * w for v, w in zip(values, weights)) / total if total > 0 else math.nan
+
+
+def _cells(strings: Sequence[Part]) -> dict[str, Any]:
+    cells = [number(v) for s in strings for v in s["cells"]["voltage_V"]]
+    temps = [number(t) for s in strings for t in s["temps_degC"]]
+    known, warm = [v for v in cells if v == v], [t for t in temps if t == t]
+    return {
+        "cell_voltage": cells,
+        "temp_degC": temps,
+        "cell_voltage_low": min(known, default=math.nan),
+        "cell_voltage_high": max(known, default=math.nan),
+        "cell_low": _first(cells, min(known, default=math.nan)),
+        "cell_high": _first(cells, max(known, default=math.nan)),
+        "temp_low_degC": min(warm, default=math.nan),
+        "temp_high_degC": max(warm, default=math.nan),
+        "temperature_degC": max(warm, key=lambda t: abs(t - 20), default=math.nan),
+    }
+
+
+def _first(values: Sequence[float], value: float) -> float:
+    """Return the number of an element, from 1."""
+    return float(values.index(value) + 1) if value == value else math.nan
+
+
+def _texts(view: Part, packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
+    cells = _cells(strings)
+    temps = cells["temp_degC"]
+    name = str(packs[0]["name"] if len(packs) == 1 else view["site"]).ljust(16)
+    return {
+        "name_1": name[:8],
+        "name_2": name[8:16],
+        "cell_low_name": _label("cell", cells["cell_low"]),
+        "cell_high_name": _label("cell", cells["cell_high"]),
+        "temp_low_name": _label("temp", _first(temps, cells["temp_low_degC"])),
+        "temp_high_name": _label("temp", _first(temps, cells["temp_high_degC"])),
+    }
+
+
+def _label(kind: str, at: float) -> str:
+    return f"{kind} {at:.0f}" if at == at else ""
