@@ -1,0 +1,55 @@
+"""Estimators of every cell: SOC with sigma, resistance, capacity, power, energy, core temperature, imbalance.
+
+State in, state out, arrays over cells, no loop over cells. `compile_cells` once per site, `init` once per start,
+`step` when the estimation is due, then the read-out functions.
+"""
+
+from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
+from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
+from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
+from cellarer.core.estimate.filter import HAS_KERNEL, init, run_block, set_soc, step
+from cellarer.core.estimate.readout import (
+    current_offset,
+    hysteresis,
+    ocv,
+    resistance_scale,
+    resistance_scale_sigma,
+    soc,
+    soc_sigma,
+    strain,
+    voltage_model,
+)
+from cellarer.core.estimate.state import EstimateState
+
+
+def capacity_Ah(cfg: EstimatorConfig, state: EstimateState) -> Floats:
+    """Capacity of the series group, (cell,) Ah."""
+    return _capacity_Ah(cfg, state.pairs)
+
+
+def capacity_sigma_Ah(cfg: EstimatorConfig, state: EstimateState) -> Floats:
+    """One sigma of the capacity, (cell,) Ah."""
+    return _capacity_sigma_Ah(cfg, state.pairs)
+
+
+__all__ = [
+    "HAS_KERNEL",
+    "EstimateState",
+    "EstimatorConfig",
+    "capacity_Ah",
+    "capacity_sigma_Ah",
+    "compile_cells",
+    "current_offset",
+    "hysteresis",
+    "init",
+    "ocv",
+    "resistance_scale",
+    "resistance_scale_sigma",
+    "run_block",
+    "set_soc",
+    "soc",
+    "soc_sigma",
+    "step",
+    "strain",
+    "voltage_model",
+]

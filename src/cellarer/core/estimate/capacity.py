@@ -1,0 +1,153 @@
+"""Capacity of every cell from pairs of trusted points: charge that flowed (Ah) against change of SOC seen by voltage.
+
+Both are uncertain, so the fit is total least squares, recursive with six sums (approximate weighted total least
+squares: G. Plett, J. Power Sources 196 (2011) 2319). The gate matters more than the method: a point counts only where
+voltage tells SOC (little polarisation, slope of the curve large enough), a pair only over a wide swing. Where the curve
+is flat no point qualifies, and sigma stays as wide as it was.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.core.estimate.config import EstimatorConfig
+from cellarer.core.estimate.fields import FIELDS, INDEX, LANES
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+LOOK_EVERY_S = 10.0
+POINT_SIGMA = 0.025  # of SOC: no point is wider than this
+SWING = 0.3  # of SOC: the narrowest pair
+NEAR_SWING = 0.08  # within it a better point replaces the anchor
+CLAIM = 0.07  # relative sigma of the capacity before anything was measured
+COUNT_ERROR = 0.004  # gain error of the current sensor
+FADE = 2e-4  # relative random walk per Ah/Ah of throughput … per full equivalent swing
+LEAST = 0.002  # relative: sigma never claims more
+
+
+class Pairs(NamedTuple):
+    """Rows of the memory, each (cell,); charge and capacity in Ah of one cell."""
+
+    anchor: Floats  # 1: there is an anchor
+    z: Floats
+    variance: Floats
+    charge: Floats  # since the anchor
+    charge_s: Floats  # s since the anchor
+    since_look: Floats  # s
+    c1: Floats
+    c2: Floats
+    c3: Floats
+    c4: Floats
+    c5: Floats
+    c6: Floats
+    capacity: Floats
+    relative: Floats  # sigma of capacity over capacity
+    closed: Floats  # pairs so far
+
+
+PAIR_FIELDS = len(Pairs._fields)
+
+
+def begin_pairs(cfg: EstimatorConfig) -> Floats:
+    """Start from the rated capacity with a synthetic pair, x = 1 and y = capacity, as wide as CLAIM."""
+    q = cfg.capacity_Ah / cfg.parallel
+    zero, one = np.zeros(cfg.cells), np.ones(cfg.cells)
+    weight = one / CLAIM**2 * 2.0  # the sum of both errors is CLAIM² when each has half
+    return np.stack(
+        Pairs(zero, zero, one, zero, zero, zero, weight, weight, weight, weight, weight, weight, q, one * CLAIM, zero)
+    )
+
+
+def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: float, gap: bool) -> Floats:
+    """Count charge since the anchor; now and then look whether this moment makes a point and a pair."""
+    field = buffer.reshape(-1, FIELDS, LANES)
+    at = INDEX
+    n = cfg.cells
+    if gap:
+        new = pairs.copy()
+        new[0] = 0.0  # what flowed is not known: the anchor is lost
+        return new
+    moving = field[:, [at["in_c"], 5, at["in_noise"]], :].transpose(1, 0, 2).reshape(3, -1)[:, :n]
+    new = pairs.copy()
+    p = Pairs(*new)
+    p.charge[:] += (moving[0] - moving[1]) * (dt_s / 3600.0)
+    p.charge_s[:] += dt_s
+    p.since_look[:] += dt_s
+    p.anchor[:] = np.where(moving[2] > 0.0, 0.0, p.anchor)
+    if p.since_look[0] < LOOK_EVERY_S:
+        return new
+    p.since_look[:] = 0.0
+    _look(p, field.transpose(1, 0, 2).reshape(FIELDS, -1)[:, :n])
+    return new
+
+
+def _look(p: Pairs, x: Floats) -> None:
+    """Judge this moment; take it as anchor, or close a pair with it."""
+    at = INDEX
+    pol = x[at["x_r0"]] * (x[at["in_i"]] - x[5]) + x[at["x_r1"]] * x[1] + x[at["x_r2"]] * x[2]
+    model = x[at["x_ocv"]] + x[at["x_local"]] * (x[0] - x[at["x_z"]]) + x[at["x_m"]] * x[3] + x[4] * pol
+    slope = np.maximum(x[at["x_far"]], 1e-4)
+    z = x[0] + (x[at["in_v"]] - model) / slope
+    doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.2 * pol) ** 2 + (0.4 * x[at["x_m"]]) ** 2
+    variance = doubt / slope**2
+    point = (variance < POINT_SIGMA**2) & (x[at["in_known"]] > 0.0) & (np.abs(z - 0.5) < 0.53)
+    swing = np.abs(p.charge) / p.capacity
+    pair = point & (p.anchor > 0.0) & (swing > SWING)
+    if pair.any():
+        _close(p, pair, z - p.z, variance + p.variance, np.sqrt(x[26]))
+    better = point & (p.anchor > 0.0) & (swing < NEAR_SWING) & (variance < p.variance)
+    fresh = (point & (p.anchor == 0.0)) | better | pair
+    for row, value in ((p.anchor, 1.0), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0)):
+        row[:] = np.where(fresh, value, row)
+
+
+def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma: Floats) -> None:
+    """Add one pair to the sums and solve for the capacity, by Newton's method on the quartic's merit function."""
+    q0 = p.capacity
+    x = swing
+    y = p.charge / q0  # in units of the capacity, so that both errors are alike
+    error_y = (COUNT_ERROR * y) ** 2 + (offset_sigma * p.charge_s / 3600.0 / q0) ** 2
+    weight_y, weight_x = 1.0 / np.maximum(error_y, 1e-8), 1.0 / np.maximum(variance, 1e-8)
+    fade = 1.0 - np.minimum(np.abs(y) * FADE / (p.relative**2 + 1e-9) * 0.01, 0.05)
+    gain = np.where(pair, 1.0, 0.0)
+    keep = np.where(pair, fade, 1.0)
+    for row, value in (
+        (p.c1, x * x * weight_y), (p.c2, x * y * weight_y), (p.c3, y * y * weight_y),
+        (p.c4, x * x * weight_x), (p.c5, x * y * weight_x), (p.c6, y * y * weight_x),
+    ):  # fmt: skip
+        row[:] = keep * row + gain * value
+    r = np.ones_like(x)
+    for _ in range(6):
+        first, second = _merit(p, r)
+        r = np.clip(r - first / np.maximum(second, 1e-9), 0.5, 1.5)
+    _, second = _merit(p, r)
+    p.relative[:] = np.where(pair, np.maximum(np.sqrt(2.0 / np.maximum(second, 1e-9)), LEAST), p.relative)
+    p.capacity[:] = np.where(pair, q0 * r, p.capacity)
+    for row, power in ((p.c2, 1), (p.c5, 1), (p.c3, 2), (p.c6, 2)):  # y is now measured in the new capacity
+        row[:] = np.where(pair, row / r**power, row)
+    p.closed[:] += gain
+
+
+def _merit(p: Pairs, r: Floats) -> tuple[Floats, Floats]:
+    """First and second derivative of Plett's merit function at capacity r (numerically: it is smooth and cheap)."""
+    d = 1e-3
+
+    def merit(q: Floats) -> Floats:
+        top = p.c4 * q**4 - 2.0 * p.c5 * q**3 + (p.c1 + p.c6) * q**2 - 2.0 * p.c2 * q + p.c3
+        return np.asarray(top / (q * q + 1.0) ** 2)
+
+    low, mid, high = merit(r - d), merit(r), merit(r + d)
+    return (high - low) / (2.0 * d), (high - 2.0 * mid + low) / (d * d)
+
+
+def capacity_Ah(cfg: EstimatorConfig, pairs: Floats) -> Floats:
+    """Capacity of the series group, (cell,) Ah."""
+    return Pairs(*pairs).capacity * cfg.parallel
+
+
+def capacity_sigma_Ah(cfg: EstimatorConfig, pairs: Floats) -> Floats:
+    """One sigma of it, (cell,) Ah."""
+    p = Pairs(*pairs)
+    return p.capacity * p.relative * cfg.parallel

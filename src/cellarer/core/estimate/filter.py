@@ -1,0 +1,250 @@
+"""State of charge of every cell: init, step, run. The arithmetic is in equations.py, twice executed (NumPy, kernel).
+
+`step` takes measurements of series groups with NaN for unknown, turns NaN into masks, copies the buffer once and lets
+the kernel work on the copy. SOC unknown at the start is set from the first known voltage, as widely as that allows.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.core.estimate import numpy_form
+from cellarer.core.estimate.capacity import begin_pairs, follow_pairs
+from cellarer.core.estimate.config import EstimatorConfig
+from cellarer.core.estimate.equations import GAP_S, HOLD_S, LOST_C, UNKNOWN, gap_variance
+from cellarer.core.estimate.fields import INDEX, INPUT, LANES, WIDTH
+from cellarer.core.estimate.state import (
+    NEVER_LOOKED_UP,
+    START_HYSTERESIS,
+    START_OFFSET,
+    START_POLARISATION,
+    START_SCALE,
+    EstimateState,
+    aligned,
+    copied,
+    fields_of,
+    get,
+    put,
+)
+
+try:
+    from cellarer.core.estimate import kernel as _kernel
+except ImportError:  # without numba the NumPy form does the work
+    _kernel = None  # type: ignore[assignment]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+HAS_KERNEL = _kernel is not None
+WIDEST = 0.3  # sigma of a SOC about which nothing is known
+
+
+def init(
+    cfg: EstimatorConfig,
+    soc0: Floats,
+    soc_sigma0: Floats,
+    capacity_Ah: Floats | None = None,
+    resistance_scale: Floats | None = None,
+) -> EstimateState:
+    """Begin. soc0 (cell,) fraction, NaN = unknown; soc_sigma0 (cell,); capacity_Ah (cell,) of the group if known."""
+    soc0 = np.broadcast_to(np.asarray(soc0, dtype=np.float64), (cfg.cells,))
+    sigma0 = np.broadcast_to(np.asarray(soc_sigma0, dtype=np.float64), (cfg.cells,))
+    unknown = ~np.isfinite(soc0)
+    sigma0 = np.where(unknown | ~np.isfinite(sigma0), WIDEST, np.clip(sigma0, 1e-4, WIDEST))
+    capacity = (
+        cfg.capacity_Ah if capacity_Ah is None else np.where(np.isfinite(capacity_Ah), capacity_Ah, cfg.capacity_Ah)
+    )
+    q = capacity / cfg.parallel
+    buffer = aligned(cfg.lanes // LANES * WIDTH)
+    buffer[:] = 0.0
+    fields_of(buffer)[:, INDEX["capacity"], :] = 1.0
+    fields_of(buffer)[:, INDEX["x_z"], :] = NEVER_LOOKED_UP
+    fields_of(buffer)[:, INDEX["in_degC"], :] = 25.0
+    scale = (
+        np.ones(cfg.cells)
+        if resistance_scale is None
+        else np.where(np.isfinite(resistance_scale), resistance_scale, 1.0)
+    )
+    put(buffer, "z", np.where(unknown, 0.5, np.clip(soc0, 0.0, 1.0)))
+    put(buffer, "k", scale)
+    put(buffer, "capacity", q)
+    for name, variance in (
+        ("p00", sigma0**2), ("p11", START_POLARISATION * q * q), ("p22", START_POLARISATION * q * q),
+        ("p33", np.full(cfg.cells, START_HYSTERESIS)), ("p44", np.full(cfg.cells, START_SCALE)),
+        ("p55", START_OFFSET * q * q),
+    ):  # fmt: skip
+        put(buffer, name, variance)
+    return EstimateState(buffer, unknown, begin_pairs(cfg))
+
+
+def step(
+    cfg: EstimatorConfig,
+    state: EstimateState,
+    voltage: Floats,
+    current: Floats,
+    temp_degC: Floats,
+    dt_s: float,
+    current_mean: Floats | None = None,
+    rest: Bools | None = None,
+    plain: bool = False,
+) -> EstimateState:
+    """Advance all cells by dt_s; the first step of a series has dt_s = 0.
+
+    voltage       (cell,) V, NaN = unknown: no correction
+    current       (cell,) A of the string through the group, now, + charges; NaN = unknown: sigma grows
+    temp_degC     (cell,); NaN: the last known one stays
+    current_mean  (cell,) A, mean since the last step; without it the previous current up to 1 s, then both's mean
+    rest          (cell,) the true current is known to be zero (contactors open): what the sensor shows is offset
+    plain         use the NumPy form even where the kernel is there
+    A step over GAP_S is a gap: nothing is integrated, polarisation relaxes, sigma grows.
+    """
+    buffer = copied(state.buffer)
+    gap = gap_variance(dt_s)
+    _write_inputs(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
+    unknown = state.unknown
+    if unknown.any():
+        unknown = _set_from_voltage(cfg, buffer, unknown)
+    form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
+    form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
+    return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0))
+
+
+def _write_inputs(
+    cfg: EstimatorConfig, buffer: Floats, voltage: Floats, current: Floats, temp_degC: Floats, dt_s: float,
+    current_mean: Floats | None, rest: Bools | None,
+) -> None:  # fmt: skip
+    """Turn NaN into masks and write the input fields."""
+    n = cfg.cells
+    known = np.isfinite(voltage)
+    present = np.isfinite(current)
+    i = np.where(present, current, 0.0) / cfg.parallel
+
+    field = fields_of(buffer)
+    at = INDEX
+    before = field[:, [5, at["last_i"], at["capacity"], at["in_degC"]], :].transpose(1, 0, 2).reshape(4, -1)
+    offset, last, q, temp_before = before[:, :n]
+    if dt_s > GAP_S:
+        c = offset
+    elif current_mean is not None:
+        present = present & np.isfinite(current_mean)
+        c = np.where(present, current_mean, 0.0) / cfg.parallel
+    else:
+        c = np.where(present, last if dt_s <= HOLD_S else 0.5 * (last + i), 0.0)
+    inputs = np.zeros((7, cfg.lanes))
+    inputs[3] = 25.0
+    inputs[0, :n] = np.where(known, voltage, 0.0)
+    inputs[1, :n] = i
+    inputs[2, :n] = c
+    inputs[3, :n] = np.where(np.isfinite(temp_degC), temp_degC, temp_before)
+    inputs[4, :n] = known
+    inputs[5, :n] = 0.0 if rest is None else rest & present
+    inputs[6, :n] = np.where(present, 0.0, (LOST_C * q) ** 2)
+    field[:, INPUT : INPUT + 7, :] = inputs.reshape(7, -1, LANES).transpose(1, 0, 2)
+
+
+def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> Bools:
+    """Give a SOC to cells that have none and show a voltage: invert the curve, with the sigma that its slope allows."""
+    at = INDEX
+    x = fields_of(buffer).transpose(1, 0, 2).reshape(len(INDEX), -1)[:, : cfg.cells]
+    now = np.flatnonzero(unknown & (x[at["in_known"]] > 0.0))
+    if not len(now):
+        return unknown
+    kind, temp_degC, i, v = cfg.kind[now], x[at["in_degC"], now], x[at["in_i"], now], x[at["in_v"], now]
+    low, high = np.zeros(len(now)), np.ones(len(now))
+    tables = cfg.tables
+    for _ in range(24):
+        z = 0.5 * (low + high)
+        node = numpy_form.look_up(tables.node, tables.rows, kind, z, temp_degC)
+        above = node[0] + (node[2] + 0.5 * node[3]) * i > v
+        low, high = np.where(above, low, z), np.where(above, z, high)
+    doubt = (3.0 * node[7]) ** 2 + node[1] ** 2 + ((0.5 * node[2] + node[3] + node[4]) * i) ** 2
+    sigma = np.clip(np.sqrt(doubt) / np.maximum(node[6], 1e-3), 0.03, WIDEST)
+    column, variance = x[at["z"]].copy(), x[at["p00"]].copy()
+    # where the curve says little, begin nearer to the middle of what is possible
+    share = (sigma / WIDEST) ** 2
+    column[now], variance[now] = (1.0 - 0.5 * share) * z + 0.5 * share * 0.5, sigma**2
+    put(buffer, "z", column)
+    put(buffer, "p00", variance)
+    left = unknown.copy()
+    left[now] = False
+    return left
+
+
+def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: Floats) -> EstimateState:
+    """Impose a SOC (request, full or empty touch) where `soc` is finite; its links to the other states are cut."""
+    buffer = copied(state.buffer)
+    asked = np.isfinite(soc)
+    for name, value in (("z", np.clip(soc, 0.0, 1.0)), ("p00", np.asarray(soc_sigma) ** 2)):
+        put(buffer, name, np.where(asked, value, get(cfg, state, name)))
+    for name in ("p01", "p02", "p03", "p04", "p05"):
+        put(buffer, name, np.where(asked, 0.0, get(cfg, state, name)))
+    return replace(state, buffer=buffer, unknown=state.unknown & ~asked)
+
+
+def run_block(
+    cfg: EstimatorConfig,
+    state: EstimateState,
+    voltage: Floats,
+    current: Floats,
+    temp_degC: Floats,
+    dt_s: Floats,
+    every: int = 1,
+) -> tuple[EstimateState, Floats, Floats]:
+    """Run many rows with the time loop inside the kernel: the same SOC as `step` row by row.
+
+    voltage, current, temp_degC (time, cell) or (time, 1), NaN = unknown; dt_s (time,), 0 first
+    Returns the state, SOC and sigma (time, cell), every `every`-th row. Capacity pairs are not followed here.
+    """
+    if _kernel is None or state.unknown.any():
+        return _run_rows(cfg, state, voltage, current, temp_degC, dt_s, every)
+    rows, lanes = len(dt_s), cfg.lanes
+
+    def laid_out(values: Floats, filler: float) -> Floats:
+        out = np.full((rows, lanes), filler)
+        out[:, : cfg.cells] = values
+        return np.where(np.isfinite(out), out, UNKNOWN)
+
+    temp = np.array(np.broadcast_to(temp_degC, (rows, cfg.cells)))
+    missing = ~np.isfinite(temp)
+    if missing.any():
+        temp = _last_known(temp, missing, get(cfg, state, "in_degC"))
+    soc, sigma = np.empty((-(-rows // every), lanes)), np.empty((-(-rows // every), lanes))
+    buffer = copied(state.buffer)
+    _kernel.run_block(
+        buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, laid_out(voltage, UNKNOWN),
+        laid_out(np.broadcast_to(current, (rows, cfg.cells)) / cfg.parallel, 0.0), laid_out(temp, 25.0),
+        np.asarray(dt_s, dtype=np.float64), 1.0 if cfg.learn_offset else 0.0, soc, sigma, every,
+    )  # fmt: skip
+    return replace(state, buffer=buffer), soc[:, : cfg.cells], sigma[:, : cfg.cells]
+
+
+def _last_known(values: Floats, missing: Bools, before: Floats) -> Floats:
+    """Fill what is missing with the value of the row before, along time."""
+    stacked = np.concatenate([before[None], values])
+    index = np.where(
+        np.concatenate([np.zeros((1, values.shape[1]), bool), missing]), 0, np.arange(len(stacked))[:, None]
+    )
+    return np.asarray(np.take_along_axis(stacked, np.maximum.accumulate(index, axis=0), axis=0)[1:])
+
+
+def _run_rows(
+    cfg: EstimatorConfig, state: EstimateState, voltage: Floats, current: Floats, temp_degC: Floats,
+    dt_s: Floats, every: int,
+) -> tuple[EstimateState, Floats, Floats]:  # fmt: skip
+    """The same row by row, for machines without numba and for cells whose SOC is still unknown."""
+    shape = (len(dt_s), cfg.cells)
+    volts, amperes, temp = (np.broadcast_to(x, shape) for x in (voltage, current, temp_degC))
+    soc: list[Floats] = []
+    sigma: list[Floats] = []
+    for row, dt in enumerate(dt_s):
+        if row and _kernel is not None and not state.unknown.any() and row % every == 0:
+            state, rest_soc, rest_sigma = run_block(
+                cfg, state, volts[row:], amperes[row:], temp[row:], dt_s[row:], every
+            )
+            return state, np.concatenate([soc, rest_soc]), np.concatenate([sigma, rest_sigma])
+        state = step(cfg, state, volts[row], amperes[row], temp[row], float(dt))
+        if row % every == 0:
+            soc.append(get(cfg, state, "z"))
+            sigma.append(np.sqrt(np.maximum(get(cfg, state, "p00"), 0.0)))
+    return state, np.array(soc), np.array(sigma)

@@ -1,0 +1,168 @@
+"""The step of the estimator compiled by numba: two passes per block of LANES cells, no allocation, no exp.
+
+Pass one looks tables up, cell by cell (gather), and only where SOC or temperature have moved on; pass two is straight
+arithmetic over the lanes of a block, which LLVM turns into vector instructions because every access is one base plus
+a constant (see fields.py). The arithmetic is equations.advance, the same that NumPy runs; here it is inlined.
+`run_block` has the time loop inside, so that the state of a block stays in the first cache: for replay and fleets.
+Fast maths is allowed here: inputs carry no NaN. Protection never comes through this file.
+"""
+
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from cellarer.core.estimate import equations
+from cellarer.core.estimate.equations import CORRELATION_S, HOLD_S, LOST_C, UNKNOWN
+from cellarer.core.estimate.fields import (
+    HOLD_K,
+    HOLD_SOC,
+    INDEX,
+    INPUT,
+    LANES,
+    LOOKED_UP,
+    NODE_WIDTH,
+    ROW_WIDTH,
+    WIDTH,
+)
+from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_K
+from cellarer.model.cell import SOC_POINTS
+
+# numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
+STAMP = "03ea20397ad4"
+
+OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True}
+INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline": True}
+
+decay = njit(**INLINE)(equations.decay)
+gap_variance = njit(**INLINE)(equations.gap_variance)
+# The same code with `decay` bound to its compiled form
+advance = njit(**INLINE)(FunctionType(equations.advance.__code__, {**vars(equations), "decay": decay}))
+
+L = LANES
+HALF_UNKNOWN = 0.5 * UNKNOWN
+CAPACITY, LAST_I, STRAIN, QUIET_SECONDS, QUIET_I, MODEL_V = (
+    INDEX[name] * L for name in ("capacity", "last_i", "strain", "quiet_s", "quiet_i", "model_v")
+)
+IN_V, IN_I, IN_C, IN_DEGC, IN_KNOWN, IN_ZERO, IN_NOISE = (INPUT * L + n * L for n in range(7))
+X_Z, X_DEGC, X_OCV, X_M, X_R0, X_R1, X_R2, X_NEAR, X_FAR, X_SIGMA, X_LOCAL = (LOOKED_UP * L + n * L for n in range(11))
+X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA = (LOOKED_UP * L + n * L for n in range(11, 15))
+TOP = SOC_POINTS - 1
+ROW = SOC_POINTS * NODE_WIDTH
+
+
+@njit(**INLINE)
+def look_up_lane(d: Any, o: Any, kind: int, node: Any, rows: Any, dt: float) -> None:
+    """Look up the tables of one cell; o is the cell's place in the buffer."""
+    z = d[o] + dt / (3600.0 * d[o + np.uint64(CAPACITY)]) * (d[o + np.uint64(IN_C)] - d[o + np.uint64(5 * L)])
+    temp_degC = d[o + np.uint64(IN_DEGC)]
+    d[o + np.uint64(X_Z)] = z
+    d[o + np.uint64(X_DEGC)] = temp_degC
+    u = min(max(z, -0.05), 1.05) * TOP
+    j = min(max(int(u), 0), TOP - 1)
+    f = u - j
+    w = min(max((temp_degC - TEMP_LOW_DEGC) * (1.0 / TEMP_STEP_K), 0.0), TEMP_POINTS - 1.0)
+    r = min(int(w), TEMP_POINTS - 2)
+    g = w - r
+    line = kind * TEMP_POINTS + r
+    n = np.uint64(line * ROW + j * NODE_WIDTH)
+    for x in range(NODE_WIDTH):
+        p = n + np.uint64(x)
+        left = node[p] + g * (node[p + np.uint64(ROW)] - node[p])
+        p = p + np.uint64(NODE_WIDTH)
+        right = node[p] + g * (node[p + np.uint64(ROW)] - node[p])
+        d[o + np.uint64(X_OCV) + np.uint64(x * L)] = left + f * (right - left)
+        if x == 0:
+            d[o + np.uint64(X_LOCAL)] = (right - left) * TOP
+    n = np.uint64(line * ROW_WIDTH)
+    for x in range(ROW_WIDTH):
+        p = n + np.uint64(x)
+        d[o + np.uint64(X_TAU1) + np.uint64(x * L)] = rows[p] + g * (rows[p + np.uint64(ROW_WIDTH)] - rows[p])
+
+
+@njit(**INLINE)
+def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float, gap: float, learn: float) -> None:
+    """Advance one block of LANES cells that begins at o."""
+    trust = max(1.0, CORRELATION_S / max(dt, 0.01))
+    moved = 0.0
+    for lane in range(L):
+        l = o + np.uint64(lane)
+        z = d[l] + dt / (3600.0 * d[l + np.uint64(CAPACITY)]) * (d[l + np.uint64(IN_C)] - d[l + np.uint64(5 * L)])
+        moved = max(moved, abs(z - d[l + np.uint64(X_Z)]) * (1.0 / HOLD_SOC))
+        moved = max(moved, abs(d[l + np.uint64(IN_DEGC)] - d[l + np.uint64(X_DEGC)]) * (1.0 / HOLD_K))
+    if moved > 1.0:
+        for lane in range(L):
+            look_up_lane(d, o + np.uint64(lane), kind[b * L + lane], node, rows, dt)
+    for lane in range(L):
+        l = o + np.uint64(lane)
+        d[l + np.uint64(LAST_I)] = d[l + np.uint64(IN_I)]
+        (
+            d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)], d[l + np.uint64(4 * L)],
+            d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)], d[l + np.uint64(8 * L)],
+            d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)], d[l + np.uint64(12 * L)],
+            d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)], d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)],
+            d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
+            d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
+            d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(STRAIN)],
+            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(MODEL_V)],
+        ) = advance(
+            d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)], d[l + np.uint64(4 * L)],
+            d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)], d[l + np.uint64(8 * L)],
+            d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)], d[l + np.uint64(12 * L)],
+            d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)], d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)],
+            d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
+            d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
+            d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(CAPACITY)], d[l + np.uint64(STRAIN)],
+            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(IN_V)],
+            d[l + np.uint64(IN_I)], d[l + np.uint64(IN_C)], d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_ZERO)],
+            d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)], d[l + np.uint64(X_M)],
+            d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)], d[l + np.uint64(X_NEAR)],
+            d[l + np.uint64(X_FAR)], d[l + np.uint64(X_SIGMA)], d[l + np.uint64(X_LOCAL)], d[l + np.uint64(X_TAU1)],
+            d[l + np.uint64(X_TAU2)], d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)], dt, trust, gap, learn,
+        )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def step_buffer(d: Any, node: Any, rows: Any, kind: Any, dt: float, gap: float, learn: float) -> None:
+    """Advance every cell of the buffer in place; the same call as numpy_form.step_buffer."""
+    for b in range(d.size // WIDTH):
+        step_block(d, np.uint64(b * WIDTH), b, kind, node, rows, dt, gap, learn)
+
+
+@njit(**OPTIONS)
+def run_block(
+    d: Any, node: Any, rows: Any, kind: Any, voltage: Any, current: Any, temp_degC: Any, dt: Any, learn: float,
+    soc: Any, soc_sigma: Any, every: int,
+) -> None:  # fmt: skip
+    """Run whole recordings, block by block, so that a block's state stays in the first cache.
+
+    voltage, current, temp_degC  (time, lane) for all lanes of the buffer, UNKNOWN for what is not known; dt (time,) s
+    soc, soc_sigma  (time // every, lane) are written at every `every`-th row
+    """
+    for b in range(d.size // WIDTH):
+        o = np.uint64(b * WIDTH)
+        for row in range(dt.size):
+            span = dt[row]
+            gap = gap_variance(span)
+            half = 0.5 if span > HOLD_S else 0.0
+            for lane in range(L):
+                l = o + np.uint64(lane)
+                n = b * L + lane
+                known = 1.0 if voltage[row, n] > HALF_UNKNOWN else 0.0
+                present = 1.0 if current[row, n] > HALF_UNKNOWN else 0.0
+                i = present * current[row, n]
+                last = d[l + np.uint64(LAST_I)]
+                q = d[l + np.uint64(CAPACITY)]
+                d[l + np.uint64(IN_V)] = known * voltage[row, n]
+                d[l + np.uint64(IN_KNOWN)] = known
+                d[l + np.uint64(IN_I)] = i
+                d[l + np.uint64(IN_C)] = d[l + np.uint64(5 * L)] if gap > 0.0 else present * (last + half * (i - last))
+                d[l + np.uint64(IN_DEGC)] = temp_degC[row, n]
+                d[l + np.uint64(IN_ZERO)] = 0.0
+                d[l + np.uint64(IN_NOISE)] = (1.0 - present) * LOST_C * LOST_C * q * q
+            step_block(d, o, b, kind, node, rows, span, gap, learn)
+            if row % every == 0:
+                for lane in range(L):
+                    soc[row // every, b * L + lane] = d[o + np.uint64(lane)]
+                    soc_sigma[row // every, b * L + lane] = np.sqrt(max(d[o + np.uint64(6 * L + lane)], 0.0))

@@ -1,0 +1,215 @@
+"""The filter: kernel and NumPy form agree, unknown is masked, gaps and permutations behave, nothing diverges."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellarer.cells import load
+from cellarer.core import estimate
+from cellarer.core.estimate import equations, fields, numpy_form
+from cellarer.core.estimate.stamp import SOURCES, stamp
+from cellarer.core.estimate.tables import compile_tables
+
+HERE = Path(estimate.__file__).parent
+MODELS = [load(name).model for name in ("panasonic_18650pf", "lfp_280ah")]
+
+pytestmark = pytest.mark.filterwarnings("ignore:Inspection disabled")
+
+
+def site(cells: int = 20, learn: bool = False) -> estimate.EstimatorConfig:
+    """Cells of two kinds, some of them two in parallel."""
+    kind = np.arange(cells) % 2
+    parallel = 1.0 + np.arange(cells) % 3
+    capacity = np.array([m.capacity_Ah for m in MODELS])[kind] * parallel
+    return estimate.compile_cells(MODELS, kind, capacity, parallel, learn)
+
+
+def drive(cfg: estimate.EstimatorConfig, rows: int, seed: int = 1) -> tuple[np.ndarray, ...]:
+    """Random currents with pauses, plausible voltages, drifting temperature, uneven steps with one gap."""
+    r = np.random.default_rng(seed)
+    amperes = r.normal(0.0, 0.4, (rows, cfg.cells)) * cfg.capacity_Ah * (r.random((rows, 1)) > 0.3)
+    volts = np.where(cfg.kind[: cfg.cells] == 0, 3.7, 3.3) + 0.03 * r.normal(size=(rows, cfg.cells))
+    temp = 25.0 - np.linspace(0.0, 30.0, rows)[:, None] + r.normal(0.0, 0.1, (rows, cfg.cells))
+    dt = r.choice([0.1, 0.1, 0.5, 1.0, 10.0, 60.0], rows)
+    dt[0], dt[rows // 2] = 0.0, 900.0
+    return volts, amperes, temp, dt
+
+
+@pytest.mark.needs("numba")
+def test_kernel_and_numpy_form_agree_per_step() -> None:
+    from cellarer.core.estimate import kernel
+
+    cfg = site()
+    volts, amperes, temp, dt = drive(cfg, 200)
+    volts[5::7, 3] = np.nan
+    amperes[9::11, 4] = np.nan
+    state = estimate.init(cfg, np.full(cfg.cells, 0.6), np.full(cfg.cells, 0.05))
+    for row in range(200):
+        arguments = (cfg, state, volts[row], amperes[row], temp[row], float(dt[row]))
+        fast, plain = estimate.step(*arguments), estimate.step(*arguments, plain=True)
+        np.testing.assert_allclose(fast.buffer, plain.buffer, rtol=1e-9, atol=1e-12)
+        state = fast
+    assert stamp({name: (HERE / name).read_text(encoding="utf-8") for name in SOURCES}) == kernel.STAMP
+
+
+@pytest.mark.needs("numba")
+def test_run_block_equals_step_row_by_row() -> None:
+    cfg = site(learn=True)
+    volts, amperes, temp, dt = drive(cfg, 300)
+    volts[20:40, 2] = np.nan
+    temp[50:60, 1] = np.nan
+    amperes[100:220] = 0.004 * cfg.capacity_Ah
+    state = estimate.init(cfg, np.full(cfg.cells, 0.6), np.full(cfg.cells, 0.05))
+    _, soc, sigma = estimate.run_block(cfg, state, volts, amperes, temp, dt)
+    for row in range(300):
+        state = estimate.step(cfg, state, volts[row], amperes[row], temp[row], float(dt[row]))
+        np.testing.assert_allclose(soc[row], estimate.soc(cfg, state), atol=1e-9)
+        np.testing.assert_allclose(sigma[row], estimate.soc_sigma(cfg, state), atol=1e-9)
+
+
+@pytest.mark.needs("numba")
+def test_kernel_is_vectorised_and_its_field_table_is_whole() -> None:
+    from numba import njit
+
+    from cellarer.core.estimate import kernel
+
+    fresh = njit(**{**kernel.OPTIONS, "cache": False})(kernel.step_buffer.py_func)
+    cfg = site()
+    state = estimate.init(cfg, np.full(cfg.cells, 0.5), np.full(cfg.cells, 0.1))
+    fresh(state.buffer.copy(), cfg.tables.node, cfg.tables.rows, cfg.kind, 0.1, 0.0, 0.0)
+    assembly = "".join(fresh.inspect_asm().values())
+    assert len(re.findall(r"\b(?:v?mulpd|vf\w+pd|fmul\s+v\d+\.2d|fmla\s+v\d+\.2d)", assembly)) > 50
+    assert fields.INDEX["x_gamma"] * fields.LANES == kernel.X_GAMMA
+    assert fields.INDEX["in_noise"] * fields.LANES == kernel.IN_NOISE
+    assert fields.NAMES[: fields.STATE_WIDTH][-1] == "p55"
+    assert len(set(fields.NAMES)) == fields.FIELDS
+
+
+def test_buffer_of_the_caller_is_not_altered() -> None:
+    cfg = site(3)
+    state = estimate.init(cfg, np.full(3, 0.5), np.full(3, 0.1))
+    before, pairs = state.buffer.copy(), state.pairs.copy()
+    estimate.step(cfg, state, np.full(3, 3.5), np.full(3, 1.0), np.full(3, 25.0), 1.0)
+    np.testing.assert_array_equal(before, state.buffer)
+    np.testing.assert_array_equal(pairs, state.pairs)
+
+
+@given(st.integers(0, 2**31))
+def test_garbage_never_leaves_the_bounds(seed: int) -> None:
+    r = np.random.default_rng(seed)
+    cfg = site(7)
+    state = estimate.init(cfg, r.uniform(-0.5, 1.5, 7), r.uniform(0.0, 1.0, 7))
+    for _ in range(12):
+        volts = np.where(r.random(7) < 0.3, np.nan, r.uniform(0.0, 6.0, 7))
+        amperes = np.where(r.random(7) < 0.3, np.nan, r.normal(0.0, 3.0, 7) * cfg.capacity_Ah)
+        temp = np.where(r.random(7) < 0.3, np.nan, r.uniform(-60.0, 120.0, 7))
+        state = estimate.step(cfg, state, volts, amperes, temp, float(r.choice([0.001, 0.1, 1.0, 60.0, 1e4, 1e8])))
+    assert np.isfinite(state.buffer).all()
+    soc, sigma = estimate.soc(cfg, state), estimate.soc_sigma(cfg, state)
+    known = np.isfinite(soc)
+    assert ((soc[known] >= -0.031) & (soc[known] <= 1.031)).all()
+    assert ((sigma[known] >= 0.0) & (sigma[known] <= 1.0)).all()
+    scale = estimate.resistance_scale(cfg, state)
+    assert ((scale >= 0.5) & (scale <= 2.5)).all()
+
+
+def test_unknown_voltage_integrates_and_widens_sigma() -> None:
+    cfg = site(2)
+    state = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.01))
+    one_c = cfg.capacity_Ah
+    for row in range(61):
+        state = estimate.step(cfg, state, np.full(2, np.nan), one_c, np.full(2, 25.0), 0.0 if row == 0 else 1.0)
+    np.testing.assert_allclose(estimate.soc(cfg, state), 0.5 + 60.0 / 3600.0, atol=1e-9)
+    assert (estimate.soc_sigma(cfg, state) > 0.01).all()
+
+
+def test_unknown_current_lets_sigma_grow_faster() -> None:
+    cfg = site(2)
+    start = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.01))
+    known = lost = start
+    none = np.full(2, np.nan)
+    for _ in range(60):
+        known = estimate.step(cfg, known, none, np.zeros(2), np.full(2, 25.0), 1.0)
+        lost = estimate.step(cfg, lost, none, none, np.full(2, 25.0), 1.0)
+    assert (estimate.soc_sigma(cfg, lost) > 1.25 * estimate.soc_sigma(cfg, known)).all()
+
+
+def test_gap_integrates_nothing_and_widens_sigma() -> None:
+    cfg = site(2)
+    state = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.01))
+    state = estimate.step(cfg, state, np.full(2, np.nan), cfg.capacity_Ah, np.full(2, 25.0), 1.0)
+    after = estimate.step(cfg, state, np.full(2, np.nan), cfg.capacity_Ah, np.full(2, 25.0), 3600.0)
+    np.testing.assert_allclose(estimate.soc(cfg, after), estimate.soc(cfg, state), atol=1e-9)
+    assert (estimate.soc_sigma(cfg, after) > 0.05).all()
+
+
+def test_order_of_cells_does_not_matter() -> None:
+    cfg = site(24)
+    volts, amperes, temp, dt = drive(cfg, 40)
+    turn = np.random.default_rng(3).permutation(24)
+    other = estimate.compile_cells(MODELS, cfg.kind[:24][turn], cfg.capacity_Ah[turn], cfg.parallel[turn])
+    one = estimate.init(cfg, np.full(24, 0.6), np.full(24, 0.05))
+    two = estimate.init(other, np.full(24, 0.6), np.full(24, 0.05))
+    for row in range(40):
+        one = estimate.step(cfg, one, volts[row], amperes[row], temp[row], float(dt[row]))
+        two = estimate.step(other, two, volts[row][turn], amperes[row][turn], temp[row][turn], float(dt[row]))
+    # blocks look tables up together, so neighbours may shift a cell by what a held look-up costs
+    np.testing.assert_allclose(estimate.soc(cfg, one)[turn], estimate.soc(other, two), atol=2e-5)
+
+
+def test_parallel_cells_scale_current_and_capacity() -> None:
+    one = estimate.compile_cells(MODELS, np.array([0]), np.array([3.0]), np.array([1.0]))
+    four = estimate.compile_cells(MODELS, np.array([0]), np.array([12.0]), np.array([4.0]))
+    a = estimate.init(one, np.array([0.7]), np.array([0.05]))
+    b = estimate.init(four, np.array([0.7]), np.array([0.05]))
+    for row in range(50):
+        i = np.array([np.sin(row)])
+        a = estimate.step(one, a, np.array([3.7]), i, np.array([20.0]), 1.0)
+        b = estimate.step(four, b, np.array([3.7]), 4.0 * i, np.array([20.0]), 1.0)
+    np.testing.assert_allclose(a.buffer.reshape(-1)[0], b.buffer.reshape(-1)[0], rtol=1e-12)
+    np.testing.assert_allclose(4.0 * estimate.current_offset(one, a), estimate.current_offset(four, b), rtol=1e-9)
+
+
+def test_unknown_soc_comes_from_the_first_voltage() -> None:
+    cfg = estimate.compile_cells(MODELS, np.array([0, 1]), np.array([3.0, 280.0]), np.ones(2))
+    state = estimate.init(cfg, np.full(2, np.nan), np.full(2, np.nan))
+    assert np.isnan(estimate.soc(cfg, state)).all()
+    nmc, k = MODELS[0], int(np.argmin(np.abs(MODELS[0].temp_degC - 25.0)))
+    volts = np.array([np.interp(0.4, np.linspace(0, 1, nmc.ocv.shape[1]), nmc.ocv[k]), 3.31])
+    state = estimate.step(cfg, state, volts, np.zeros(2), np.full(2, nmc.temp_degC[k]), 0.0)
+    soc, sigma = estimate.soc(cfg, state), estimate.soc_sigma(cfg, state)
+    assert abs(soc[0] - 0.4) < 0.03
+    assert sigma[0] < 0.1
+    assert sigma[1] > 0.15, "the flat curve of LFP must not pretend to know"
+
+
+def test_rest_teaches_the_current_offset() -> None:
+    cfg = estimate.compile_cells(MODELS, np.array([0, 1]), np.array([3.0, 280.0]), np.ones(2))
+    state = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.02))
+    offset = 0.01 * cfg.capacity_Ah
+    for row in range(600):
+        state = estimate.step(
+            cfg, state, np.full(2, np.nan), offset, np.full(2, 25.0), float(row > 0), rest=np.ones(2, bool)
+        )
+    np.testing.assert_allclose(estimate.current_offset(cfg, state), offset, rtol=0.1)
+    np.testing.assert_allclose(estimate.soc(cfg, state), 0.5, atol=3e-4)
+
+
+def test_tables_extend_resistance_into_the_cold_and_stay_positive() -> None:
+    node = compile_tables(MODELS).node.reshape(len(MODELS), 19, 257, fields.NODE_WIDTH)
+    assert np.isfinite(node).all()
+    assert (node[..., 2] > 0).all()
+    assert (np.diff(node[:, :, 128, 2], axis=1) < 0).all(), "r0 at 50 % falls with warmth, also beyond the data"
+
+
+def test_decay_and_falling_resistance_are_close_to_their_functions() -> None:
+    y = np.linspace(0.0, 30.0, 3001)
+    assert np.abs(equations.decay(y) - np.exp(-y)).max() < 2e-3
+    assert np.abs(equations.decay(y[:100]) - np.exp(-y[:100])).max() < 1e-5
+    z = numpy_form.look_up(compile_tables(MODELS).node, compile_tables(MODELS).rows, np.zeros(3, np.int64),
+                           np.array([-0.02, 0.5, 1.02]), np.full(3, 25.0))  # fmt: skip
+    assert (np.diff(z[0]) > 0).all()
