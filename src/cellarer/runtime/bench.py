@@ -1,0 +1,226 @@
+"""How fast Cellarer is on this machine: the numbers of docs/design.md §8, each measured on one thread.
+
+Every figure says what it counts. Times are the best of several repetitions where a rate is asked for (other processes
+only ever slow a measurement down), percentiles where a latency is asked for.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer import cells, config
+from cellarer.core import estimate as estimators
+from cellarer.core.asked import no_requests
+from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.estimate import numpy_form
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, Plan, Sample
+
+Floats = NDArray[np.float64]
+
+SIZES = (16, 1000, 10000)  # cells
+CELL = "panasonic_18650pf"
+PACK_OF = 100  # cells in series of one pack in the sites that are measured
+SIMULATED = {"series": 96, "parallel": 4}
+CONTROL_CELLS = 10_000
+STEP_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure."""
+
+    seconds: float = 0.6  # per rate
+    cycles: tuple[int, ...] = (2000, 500, 150)  # per size
+
+
+def bench(effort: Effort, progress: Callable[[float], None] = lambda fraction: None) -> dict[str, object]:
+    """Measure everything. Keys and their meaning: docs/cli.md."""
+    found: dict[str, object] = {}
+    tasks = list(_tasks(effort))
+    for k, (name, task) in enumerate(tasks):
+        found[name] = task()
+        progress((k + 1) / len(tasks))
+    return found
+
+
+def _tasks(effort: Effort) -> Iterator[tuple[str, Callable[[], object]]]:
+    yield "ekf_cell_updates_per_s", lambda: {str(n): ekf_rate(n, effort.seconds) for n in SIZES}
+    yield "simulate_cell_steps_per_s", lambda: simulate_rate(effort.seconds)
+    yield "replay_cell_updates_per_s", lambda: replay_rate(1000, effort.seconds)
+    yield "cycle_ms", lambda: {str(n): cycle_ms(n, count) for n, count in zip(SIZES, effort.cycles, strict=True)}
+    yield "start_s", start_s
+    yield "rss_MB", lambda: rss_MB(effort.cycles[-1])
+    yield "baselines", lambda: baselines(effort.seconds)
+
+
+def rate(fresh: Callable[[], Callable[[], object]], units: float, seconds: float) -> float:
+    """Return units per second of the best of five stretches that together take about `seconds`.
+
+    fresh: makes the work anew from its begin, so that every stretch does the same
+    """
+    work = fresh()
+    work()  # compiled and in the caches
+    begin = time.perf_counter()
+    work()
+    once = max(time.perf_counter() - begin, 1e-7)
+    repeat = max(1, round(seconds / 5.0 / once))
+    best = np.inf
+    for _ in range(5):
+        work = fresh()
+        begin = time.perf_counter()
+        for _ in range(repeat):
+            work()
+        best = min(best, (time.perf_counter() - begin) / repeat)
+    return units / best
+
+
+def _estimator(n: int) -> tuple[estimators.EstimatorConfig, estimators.EstimateState]:
+    """Return n cells in the middle of a discharge, with spread."""
+    model = cells.load(CELL).model
+    kind, one = np.zeros(n, np.int64), np.ones(n)
+    tables = estimators.compile_cells([model], kind, one * model.capacity_Ah, one)
+    state = estimators.init(tables, np.linspace(0.3, 0.8, n), one * 0.05)
+    volts, amperes, temp_degC = _readings(n)
+    for dt_s in (0.0, STEP_S, STEP_S):
+        state = estimators.step(tables, state, volts, amperes, temp_degC, dt_s)
+    return tables, state
+
+
+def _readings(n: int) -> tuple[Floats, Floats, Floats]:
+    return np.linspace(3.5, 3.9, n), np.full(n, -1.5), np.full(n, 24.0)
+
+
+def ekf_rate(n: int, seconds: float, form: Callable[..., object] | None = None) -> float:
+    """Return cell updates per second of the filter over n cells; by default compiled where numba is installed."""
+    tables, state = _estimator(n)
+    step_buffer = form or _form()
+
+    def fresh() -> Callable[[], object]:
+        buffer, fixed = state.buffer.copy(), (tables.tables.node, tables.tables.rows, tables.kind, STEP_S, 0.0, 0.0)
+        return lambda: step_buffer(buffer, *fixed)
+
+    return rate(fresh, n, seconds)
+
+
+def _form() -> Callable[..., object]:
+    if estimators.HAS_KERNEL:
+        from cellarer.core.estimate import kernel
+
+        return kernel.step_buffer  # type: ignore[no-any-return]
+    return numpy_form.step_buffer
+
+
+def replay_rate(n: int, seconds: float) -> float:
+    """Return cell updates per second of n cells over 100 rows with the time loop inside the kernel."""
+    tables, state = _estimator(n)
+    rows = 100
+    volts, amperes, temp_degC = (np.tile(x, (rows, 1)) for x in _readings(n))
+    dt_s = np.full(rows, STEP_S)
+
+    def work() -> object:
+        return estimators.run_block(tables, state, volts, amperes, temp_degC, dt_s, rows)
+
+    return rate(lambda: work, float(n * rows), seconds)
+
+
+def simulate_rate(seconds: float) -> float:
+    """Return cell steps per second of the simulated world: 96s4p, every one of 384 cells, steps of 1 s."""
+    from cellarer.sim.plant import Plant, no_orders  # not for those who only measure the cycle
+
+    table: dict[str, object] = {
+        "name": "bench",
+        "pack": [{"name": "p", "cell": CELL, **SIMULATED}],
+        "signals": ["cell_voltage", "current", "temp_degC"],
+        "simulation": {"load": {"kind": "rest"}},
+    }
+    site = config.build(table, "bench")
+    orders = no_orders(site.config)
+
+    def fresh() -> Callable[[], object]:
+        plant = Plant(site.config, site.file.simulation, 1)
+        return lambda: plant.advance(1.0, orders)
+
+    return rate(fresh, float(SIMULATED["series"] * SIMULATED["parallel"]), seconds)
+
+
+def site_of(n: int) -> Config:
+    """Return a site of n cells without switchgear, in packs of PACK_OF cells."""
+    series = min(n, PACK_OF)
+    packs = [
+        {"name": f"p{k}", "cell": CELL, "series": series, "temperature_sensors": max(1, series // 8)}
+        for k in range(n // series)
+    ]
+    signals = ["cell_voltage", "current", "temp_degC", "string_voltage"]
+    return config.build({"name": "bench", "pack": packs, "signals": signals}, "bench").config
+
+
+def cycles(site: Config, count: int) -> Iterator[float]:
+    """Run cycles of 20 ms with changing measurements and yield what each took, in s."""
+    layout, generator = site.layout, np.random.default_rng(1)
+    plan = Plan(NEVER, np.zeros(layout.size["cell"]), np.full(layout.size["pack"], np.nan))
+    state, requests = start(site, 0), no_requests(site)
+    value = np.full(layout.size["signal"], np.nan)
+    value[layout.where["temp_degC"]] = 24.0
+    for k in range(count):
+        now_ns = (k + 1) * site.cycle_ns
+        value = value.copy()
+        volts = 3.7 + 0.01 * generator.standard_normal(layout.size["cell"])
+        value[layout.where["cell_voltage"]] = volts
+        value[layout.where["string_voltage"]] = layout.total(volts)
+        value[layout.where["current"]] = -1.0 + 0.1 * generator.standard_normal()
+        inputs = Inputs(Sample(value, np.full(value.size, now_ns)), requests, plan)
+        begin = time.perf_counter()
+        state, _, _ = step(site, state, inputs, now_ns)
+        yield time.perf_counter() - begin
+
+
+def cycle_ms(n: int, count: int) -> dict[str, float]:
+    """Return percentiles of the whole cycle of n cells, in ms; estimation is due in every fifth."""
+    took = np.array(list(cycles(site_of(n), count)))[count // 10 :] * 1e3
+    return {"p50": float(np.percentile(took, 50)), "p99": float(np.percentile(took, 99))}
+
+
+def start_s() -> float:
+    """Return seconds from starting Python to the end of the first step, with warm caches; the best of three."""
+    code = "from cellarer.runtime.bench import cycles, site_of\nlist(cycles(site_of(16), 6))"
+    best = np.inf
+    for _ in range(4):  # the first fills the caches
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        best = min(best, time.perf_counter() - begin)
+    return float(best)
+
+
+def rss_MB(count: int) -> float:
+    """Return the highest resident memory of a process that runs the cycle of 10 000 cells, in MB."""
+    code = f"from cellarer.runtime.bench import resident\nprint(resident({count}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def resident(count: int) -> float:
+    """Run cycles in this process and return its highest resident memory in MB."""
+    list(cycles(site_of(CONTROL_CELLS), count))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000.0
+
+
+def baselines(seconds: float) -> dict[str, object]:
+    """Return what to hold the figures against: the filter in plain NumPy, and the filter with its checks of inputs."""
+    tables, state = _estimator(1000)
+    readings = _readings(1000)
+
+    def work() -> object:
+        return estimators.step(tables, state, *readings, STEP_S)
+
+    return {
+        "compiled": estimators.HAS_KERNEL,
+        "numpy_ekf_cell_updates_per_s": ekf_rate(1000, seconds, numpy_form.step_buffer),
+        "estimator_step_cell_updates_per_s": rate(lambda: work, 1000.0, seconds),
+    }
