@@ -39,18 +39,24 @@ class Cells:
     current: Floats  # A, mean of the last step
     looked: Looked
     emf_add: Floats  # V added by faults
+    pace: "Pace | None" = None
 
     def begin(self, h: float, core_degC: Floats) -> "Step":
         """Return every member as source and resistor for the mean of the next h seconds."""
         at = self.looked
-        tau1, tau2, exchange = look_temp(self.tables, self.kind, core_degC)
-        e1, e2 = np.exp(-h / tau1), np.exp(-h / tau2)
-        m1, m2 = (1.0 - e1) * tau1 / h, (1.0 - e2) * tau2 / h
-        r0 = at.r0 * self.ohm * exchange_factor(self.current, exchange * self.exchange)
+        if self.pace is None or self.pace.h != h or self.pace.core_degC is not core_degC:
+            self.pace = self._pace(h, core_degC)
+        e1, e2, m1, m2 = self.pace.e1, self.pace.e2, self.pace.m1, self.pace.m2
+        r0 = at.r0 * self.ohm * exchange_factor(self.current, self.pace.exchange)
         r1, r2 = at.r1 * self.ohm, at.r2 * self.ohm
         rise = 0.5 * h * np.maximum(at.slope, 0.0) / self.capacity
         emf = at.ocv + self.emf_add + at.hysteresis * self.hysteresis + r1 * m1 * self.i1 + r2 * m2 * self.i2
         return Step(emf, r0 + r1 * (1.0 - m1) + r2 * (1.0 - m2) + rise, rise, e1, e2, r0)
+
+    def _pace(self, h: float, core_degC: Floats) -> "Pace":
+        tau1, tau2, exchange = look_temp(self.tables, self.kind, core_degC)
+        e1, e2 = np.exp(-h / tau1), np.exp(-h / tau2)
+        return Pace(h, core_degC, e1, e2, (1.0 - e1) * tau1 / h, (1.0 - e2) * tau2 / h, exchange * self.exchange)
 
     def finish(self, step: "Step", current: Floats, h: float, core_degC: Floats) -> Floats:
         """Move the state by h seconds of constant current; return the heat of each member, W."""
@@ -77,6 +83,19 @@ class Cells:
         at = self.looked
         polarised = (at.r1 * self.i1 + at.r2 * self.i2) * self.ohm
         return at.ocv + self.emf_add + at.hysteresis * self.hysteresis + polarised, step.r0
+
+
+@dataclass(slots=True)
+class Pace:
+    """What depends on step and temperature alone, kept while both stand; every array is (member,)."""
+
+    h: float
+    core_degC: Floats
+    e1: Floats  # what is left of polarisation 1 after the step
+    e2: Floats
+    m1: Floats  # share of the old polarisation in the mean over the step
+    m2: Floats
+    exchange: Floats  # A
 
 
 @dataclass(slots=True)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+TOLD = (
+    "cell_voltage_high", "cell_voltage_low", "foreign_soc", "foreign_alarm", "foreign_charge_limit",
+    "foreign_discharge_limit",
+)  # fmt: skip
 BACK = 0.15  # of the span between end of discharge and end of charge: how far a voltage must come back
 OVER = 0.03  # of that span beyond both ends: where its protection acts
 
@@ -32,6 +36,8 @@ class Foreign:
     back_V: Floats
     rated_charge_A: Floats
     rated_discharge_A: Floats
+    needed: bool  # the site has such packs, or asks for what they tell
+    idle: tuple[Floats, Floats, Floats, Bools, Floats, Floats]  # view where there is none
     charge_ok: Bools
     discharge_ok: Bools
 
@@ -45,6 +51,8 @@ class Foreign:
     def view(self, plant: "Plant") -> tuple[Floats, Floats, Floats, Bools, Floats, Floats]:
         """Look at the cells; return lowest, highest cell, SOC, alarm, charge and discharge limit, (string,) each."""
         layout, groups, cells = plant.layout, plant.groups, plant.cells
+        if not self.needed:
+            return self.idle
         low, high = layout.lowest(plant.voltage), layout.highest(plant.voltage)
         self.charge_ok = np.where(self.charge_ok, high < self.high_V, high < self.high_V - self.back_V)
         self.discharge_ok = np.where(self.discharge_ok, low > self.low_V, low > self.low_V + self.back_V)
@@ -61,9 +69,12 @@ def foreign(config: Config) -> Foreign:
     limits = config.limits
     n = limits.rated_charge_A.size
     span = limits.charge_zero_V - limits.discharge_zero_V
+    told = [config.sensing.present[config.layout.where[name]].any() for name in TOLD]
+    zero, no = np.zeros(n), np.zeros(n, bool)
     own = (config.switch.authority != Authority.SWITCH) & (config.switch.kind != Switchgear.NONE)
     return Foreign(
         own=own, high_V=limits.charge_zero_V + OVER * span, low_V=limits.discharge_zero_V - OVER * span,
         back_V=BACK * span, rated_charge_A=limits.rated_charge_A, rated_discharge_A=limits.rated_discharge_A,
+        needed=bool(own.any() or any(told)), idle=(zero, zero, zero, no, zero, zero),
         charge_ok=np.ones(n, bool), discharge_ok=np.ones(n, bool),
     )  # fmt: skip

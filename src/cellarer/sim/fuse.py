@@ -22,6 +22,13 @@ class Fuse:
     heat: Floats  # 1 = melts
     blown: Bools
 
+    def melts_s(self, current: Floats) -> float:
+        """Return when the first fuse melts at this current, s; inf = never. current (string,) A."""
+        rest = (current / self.rated_A) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = COOLING_S * np.log((rest - self.heat) / (rest - 1.0))
+        return float(np.where((rest > 1.0) & ~self.blown, left, np.inf).min())
+
     def step(self, current: Floats, h: float) -> None:
         """Heat for h seconds. current (string,) mean A."""
         rest = (current / self.rated_A) ** 2

@@ -61,7 +61,7 @@ class Heat:
         into = np.bincount(self.pack_of_member, given_J, self.node_degC.size) / h + heater_W
         out = self.case_W_per_K * (1.0 + PUMPED * flow)
         rest = self.ambient_degC + into / out
-        self.node_degC = rest + (self.node_degC - rest) * np.exp(-h * out / self.node_J_per_K)
+        self.node_degC = self.node_degC + (self.node_degC - rest) * np.expm1(-h * out / self.node_J_per_K)
         self.core_degC, self.surface_degC = core, surface
 
     def _from_neighbours(self) -> Floats:

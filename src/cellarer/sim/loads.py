@@ -21,6 +21,7 @@ Bools = NDArray[np.bool_]
 
 INVERTER_LOSS_W = 35.0
 START_S = 2.0  # an inverter wakes up this long after its link came up
+UNCUT_S = 0.1  # steps up to this are not divided where a limit or a start falls into them
 UP = 0.85  # link voltage against that of the strings from which on the inverter sees a battery
 SLEW_PER_S = 5.0  # of its rating
 STEP = 0.001  # of its rating: resolution of the current
@@ -78,6 +79,14 @@ class Load:
         moved = np.where((moved < 0.0) & ~bus.may_discharge, 0.0, moved)
         self.now_A = np.where(awake, moved, 0.0)
         return self.now_A
+
+    def next_s(self, time_s: float, left_s: float) -> float:
+        """Return how long its limits and its sleep stay as they are; short steps need not be cut for that."""
+        if left_s <= UNCUT_S:
+            return left_s
+        pending = self.told[1][0] + self.file.delay_s - time_s if len(self.told) > 1 else left_s
+        waking = self.up_s[(self.up_s > 0.0) & (self.up_s < START_S)]
+        return max(UNCUT_S, min([pending, *(START_S - waking)], default=left_s))
 
     def wish(self, time_s: float, h: float, bus: Bus, most_A: Floats) -> Floats:
         """Return the current that would be drawn or given if nothing bound it, (bus,)."""

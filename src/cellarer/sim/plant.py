@@ -24,7 +24,10 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 LONGEST_S = 60.0
+SHORTEST_NS = 1_000_000
+MOMENT_S = 1e-6
 FAST_S = 0.001  # the step that the voltages before the first one are worked out with
+HEAT_S = 0.2  # temperatures move no more often than this
 TIGHT_S = 2.0  # lag of a sensor that sits as it should
 BURNT_OUT_DEGC = 700.0  # injected heat ends here: nothing is left to burn
 
@@ -84,16 +87,15 @@ class Plant:
         self.link, self.load, self.knobs, self.sensors = parts.link, parts.load, parts.knobs, parts.sensors
         self.foreign, self.fixed, self.fuse = parts.foreign, parts.fixed, parts.fuse
         self.faults = faults.Injections(self)
-        self.pack_of_cell = config.layout.pack_of_string[config.layout.string_of_cell]
         n_string, n_cell = config.layout.size["string"], config.layout.size["cell"]
         self.current = np.zeros(n_string)  # A at the end of the last step
-        self.mean_current = np.zeros(n_string)
         self.through_Wh = np.zeros((2, n_string))  # charged, discharged at the string's terminals
         self.voltage = np.zeros(n_cell)  # V of each group at the end of the last step
         self.bleeding = np.zeros(n_cell, bool)
         self.air = np.zeros((2, config.layout.size["pack"]))  # heater and pump as they act
         self.probe_degC = self.heat.surface_degC[self.fixed.probe]
         self.cells.refresh(self.heat.core_degC)
+        self.heat_J, self.heat_s = np.zeros_like(self.heat.core_degC), 0.0  # not yet given to the temperatures
         self.last = self.cells.begin(FAST_S, self.heat.core_degC)
         self._settle()
         self.sensors.read(truth.signals(self), 0.0, self.knobs)
@@ -107,13 +109,12 @@ class Plant:
     def advance(self, dt_s: float, orders: Orders) -> None:
         """Let dt_s seconds pass (1 ms … any; longer than 60 s is divided) with these orders in force."""
         end_ns = self.time_ns + round(dt_s * 1e9)
-        self._apply(orders)
         while self.time_ns < end_ns:
+            self._apply(orders)
             left_s = (end_ns - self.time_ns) * 1e-9
-            h = min(left_s, LONGEST_S, self.gear.next_s(), self.faults.next_s(self.time_s))
-            h_ns = min(max(round(h * 1e9), 1000), end_ns - self.time_ns)
-            self._step(h_ns * 1e-9, orders)
-            self.time_ns += h_ns
+            h = min(LONGEST_S, self.load.next_s(self.time_s, left_s), self.faults.next_s(self.time_s))
+            h_ns = min(max(round(h * 1e9), SHORTEST_NS), self.gear.next_ns(), end_ns - self.time_ns)
+            self.time_ns += self._step(h_ns, orders)
         self._settle()
         self.sensors.read(truth.signals(self), self.time_s, self.knobs)
 
@@ -180,35 +181,37 @@ class Plant:
         self.air = np.clip(np.stack([heater, pump]), 0.0, 1.0)
         self.heat.ambient_degC = self.fixed.ambient_degC + knobs["ambient_add"]
 
-    def _step(self, h: float, orders: Orders) -> None:
-        """Move the world by h seconds without a switching event inside."""
-        knobs, cells = self.knobs, self.cells
-        self.faults.apply(self.time_s)
+    def _step(self, h_ns: int, orders: Orders) -> int:
+        """Move the world without a switching event inside, by h_ns or until a fuse melts; return how far."""
+        knobs, cells, h = self.knobs, self.cells, h_ns * 1e-9
         step = cells.begin(h, self.heat.core_degC)
         g = self.alive / step.ohm
         emf, ohm = groups.gather(self.groups, step.emf, g, self.shunt_S)
         string_emf = self.layout.total(emf)
         string_ohm = self.layout.total(ohm + self.fixed.joint_ohm + knobs["joint_ohm"])
         flow = self._flow(h, orders, string_emf, string_ohm)
+        melts_s = self.fuse.melts_s(flow.mean_A)
+        if melts_s < h - MOMENT_S and h_ns > SHORTEST_NS:
+            return self._step(max(round(melts_s * 1e9), SHORTEST_NS), orders)
         group_A = flow.mean_A[self.layout.string_of_cell]
         volts = emf + ohm * group_A
         member_A = groups.split(self.groups, volts, step.emf, g)
         heat_W = cells.finish(step, member_A, h, self.heat.core_degC)
         heat_W = heat_W + self.groups.spread(self._group_heat(volts, group_A) / self.groups.parallel)
-        self.heat.step(h, heat_W, self.air[1], self.air[0])
-        self._hold_temperatures(h)
+        self._warm(heat_W, h)
         cells.refresh(self.heat.core_degC)
         self.last = step
         string_volts = string_emf + flow.mean_A * self.layout.total(ohm)
         energy = string_volts * flow.mean_A * (h / 3600.0)
         self.through_Wh += np.stack([np.maximum(energy, 0.0), np.maximum(-energy, 0.0)])
-        self.mean_current, self.current, self.link.volts = flow.mean_A, flow.end_A, flow.volts
+        self.current, self.link.volts = flow.end_A, flow.volts
         self.gear.heat(flow.mean_A, self.precharge_ohm, h)
         self.fuse.step(flow.mean_A, h)
         closed = self.gear.closed
-        opened = self.gear.move(h, knobs)
+        opened = self.gear.move(h_ns, knobs)
         self.gear.weld(opened, flow.end_A)
         self.gear.inrush(closed, (self.link.spread(flow.volts) - string_emf) / (string_ohm + self.fixed.contact_ohm))
+        return h_ns
 
     def _flow(self, h: float, orders: Orders, emf: Floats, ohm: Floats) -> circuit.Flow:
         """Solve the links for h seconds with what load and charger do."""
@@ -244,8 +247,13 @@ class Plant:
         burning = np.maximum.reduceat(self.heat.core_degC, self.groups.first) < BURNT_OUT_DEGC
         return np.asarray(joint + short + bleed + knobs["heat_W"] * burning)
 
-    def _hold_temperatures(self, h: float) -> None:
-        """Hold cells at the temperature that a fault asks for; let the sensors follow, loose ones late."""
+    def _warm(self, heat_W: Floats, h: float) -> None:
+        """Gather heat and step the temperatures when it is worth it; hold cells where a fault asks for it."""
+        self.heat_J, self.heat_s = self.heat_J + heat_W * h, self.heat_s + h
+        if self.heat_s < HEAT_S - 1e-9 and "core_degC" not in self.knobs.turned:
+            return
+        self.heat.step(self.heat_s, self.heat_J / self.heat_s, self.air[1], self.air[0])
+        self.heat_J, self.heat_s, h = np.zeros_like(heat_W), 0.0, self.heat_s
         held = self.knobs["core_degC"]
         if "core_degC" in self.knobs.turned:
             member = self.groups.spread(held)
