@@ -33,9 +33,9 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
     inhibited = (look.of("charge_plug") == 1.0) & (look.of("ignition") == 1.0) & ~before.closed
     refused = {
         "close": np.where(locked, "a latched fault must be reset first", "").astype(object),
-        "set_soc": np.where((requests.set_soc >= 0.0) & (requests.set_soc <= 1.0), "", "must be 0 to 1").astype(object),
+        "set_soc": np.where(fraction(requests.set_soc), "", "must be 0 to 1").astype(object),
         "zero_current": np.where(_open(look), "", "only while the switchgear is open").astype(object),
-        "target_soc": np.where(_fraction(requests.target_soc), "", "must be 0 to 1").astype(object),
+        "target_soc": np.where(fraction(requests.target_soc), "", "must be 0 to 1").astype(object),
     }
     refused["close"] = np.where(inhibited & ~locked, "drive is inhibited while a charge plug is in", refused["close"])
     unconfirmed = ~(before.confirmed | requests.confirm_unknown_soc) & (refused["close"] == "")
@@ -73,7 +73,8 @@ def _open(look: Look) -> Bools:
     return look.config.layout.pack_all((phase == 0) & (kind != Switchgear.NONE))
 
 
-def _fraction(x: Floats) -> Bools:
+def fraction(x: Floats) -> Bools:
+    """Return where a request is within its bounds of 0 to 1; NaN, no request, is not."""
     return (x >= 0.0) & (x <= 1.0)
 
 

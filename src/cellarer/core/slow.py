@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core import counting as estimators
+from cellarer.core import estimate as estimators
+from cellarer.core.asked import fraction
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
@@ -33,6 +34,7 @@ from cellarer.model.values import (
 
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 60.0  # s: beyond it nothing is integrated
+SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it (facts/safety §3 X1)
 
 
@@ -77,7 +79,8 @@ DURABLE_VERSION = 1
 def compiled(config: Config) -> estimators.EstimatorConfig:
     """Return the estimators' tables of a site; made once per Config object."""
     parallel = config.parallel[config.layout.string_of_cell]
-    return estimators.compile_cells(config.models, config.cell_kind, config.capacity_Ah, parallel)
+    no_gear = bool((config.switch.kind == Switchgear.NONE).all())
+    return estimators.compile_cells(config.models, config.cell_kind, config.capacity_Ah, parallel, learn_offset=no_gear)
 
 
 def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
@@ -114,7 +117,7 @@ def estimate(look: Look, requests: Requests) -> Known:
     state, config, now_ns = look.state, look.config, look.now_ns
     elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
     due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
-    asked = ~np.isnan(requests.set_soc)
+    asked = fraction(requests.set_soc)
     known = Known(
         look.watch,
         state.estimator,  # type: ignore[arg-type]
@@ -130,7 +133,9 @@ def estimate(look: Look, requests: Requests) -> Known:
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables, estimator = compiled(config), known.estimator
     if asked.any():
-        estimator = estimators.set_soc(tables, estimator, requests.set_soc[layout.pack_of_cell])
+        granted = np.where(asked, requests.set_soc, np.nan)
+        sigma = np.full(layout.size["cell"], SET_SIGMA)
+        estimator = estimators.set_soc(tables, estimator, granted[layout.pack_of_cell], sigma)
     elapsed_s = elapsed_ns * 1e-9
     share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else np.ones(layout.size["string"])
     mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
@@ -142,6 +147,7 @@ def estimate(look: Look, requests: Requests) -> Known:
         cell_temps(config, seen),
         elapsed_s,
         (mean if elapsed_s > 0.0 else look.watch.current)[owner],
+        look.all_off[owner],
     )
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
     said = read_out(config, tables, estimator, state.estimate, look, power_due)
@@ -207,17 +213,17 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
     counters = Counters(zero, zero, zero, zero, zero, zero, no, no)
     faults, switches = protect.start(config), sequence.start(config, now_ns)
     estimator = estimators.init(tables, unsure, unsure)
-    if durable is not None and durable.version == DURABLE_VERSION and durable.soc.size == n_cell:
+    if durable is not None:
+        faults = _latches(config, faults, durable)  # a latch survives whatever else of the record does not fit
+    if durable is not None and fits(config, durable):
         estimator = estimators.init(
             tables,
             durable.soc,
             np.hypot(durable.soc_sigma, rest_sigma(durable.off_s)),
             durable.capacity_Ah,
-            durable.capacity_sigma_Ah,
             durable.resistance_scale,
         )
         counters = durable.counters
-        faults = _latches(config, faults, durable)
         switches = replace(
             switches,
             tries=durable.tries.astype(np.int64),
@@ -227,6 +233,15 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
         )
     watch = None
     return Known(watch, estimator, unknown(config), NEVER, NEVER, counters, faults, switches)  # type: ignore[arg-type]
+
+
+def fits(config: Config, durable: object) -> bool:
+    """Return whether a durable record is one of this site as it is now, and SOC is known from it."""
+    if not isinstance(durable, Durable) or durable.version != DURABLE_VERSION or durable.site != config.site:
+        return False
+    size = config.layout.size
+    shapes = durable.soc.shape == (size["cell"],) and durable.wear.shape == (size["string"],)
+    return shapes and not np.isnan(durable.soc).any()
 
 
 def rest_sigma(off_s: float) -> float:

@@ -1,6 +1,6 @@
 """Pump, fan and heater by rules that are safe by themselves: cool from the warm limit on, heat only what is too cold.
 
-Unknown temperature: cooling on, heating off.
+Unknown temperature: cooling on, heating off. A plan may ask for more heat while it is valid, never on a warm string.
 """
 
 import numpy as np
@@ -21,7 +21,8 @@ def cool(look: Look, plan: Plan) -> tuple[Floats, Floats]:
     temp = look.of("temp_degC")
     hot, cold = layout.over_temps(np.maximum, temp, np.nan), layout.over_temps(np.minimum, temp, np.nan)
     warm = 1.0 - fade(hot, table.charge_warm_degC - HEAT_BAND_K, table.charge_hot_degC)
-    needed = (cold < table.charge_cold_degC + HEAT_BAND_K) & (hot < table.charge_warm_degC)
+    needed = cold < table.charge_cold_degC + HEAT_BAND_K
     pump = np.maximum.reduceat(warm, layout.first_string)
-    heater = layout.pack_any(needed) | (np.minimum.reduceat(cold, layout.first_string) < plan.preheat_degC)
+    planned = (plan.expires_ns > look.now_ns) & (cold < plan.preheat_degC[layout.pack_of_string])
+    heater = layout.pack_any(needed | planned) & layout.pack_all(hot < table.charge_warm_degC)
     return np.where(config.heater, heater, 0.0).astype(np.float64), np.where(config.cooler, pump, 0.0)
