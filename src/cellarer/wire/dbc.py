@@ -48,6 +48,12 @@ def dbc(protocol: Protocol, cells: int = 0, temperatures: int = 0, address: int 
     return head + "\n".join(bodies) + "\n" + "".join(comments) + attribute + "".join(cycles) + "".join(tables)
 
 
+def on_wire(field: Field) -> tuple[float, float]:
+    """Return scale and offset of a field in its unit on the wire."""
+    factor, shift = _UNITS.get(field.unit, (1.0, 0.0))
+    return field.scale * factor, field.offset * factor + shift
+
+
 def _blocks(message: Message, sizes: Mapping[str, int]) -> Iterator[int | None]:
     """Yield the blocks that are messages of their own; None for a message as a whole."""
     if message.blocks is not None and message.blocks.id_step:
@@ -86,8 +92,7 @@ def _line(name: str, field: Field, element: int, mux: str) -> str:
     at = field.at * 8 + field.bit + element * (field.step or field.bits)
     big = field.big and field.bits >= 8
     start = at + 7 if big else at
-    factor, shift = _UNITS.get(field.unit, (1.0, 0.0))
-    scale, offset = field.scale * factor, field.offset * factor + shift
+    scale, offset = on_wire(field)
     low, high = sorted(code * scale + offset for code in (field.raw_low, field.raw_high))
     order, sign = ("0" if big else "1"), ("-" if field.signed else "+")
     span = f"({scale:.12g},{offset:.12g}) [{low:.12g}|{high:.12g}]"

@@ -25,7 +25,7 @@ PROTOCOL = Protocol(
     status="loopback-verified",
     transport="can",
     drops_after_ms=2000,
-    not_tested="No hardware yet: the protocol is offered to makers of boards.",
+    not_tested="any hardware; the protocol is offered to makers of boards",
     source="own, docs/devices/cmu.md",
     messages=(
         Message(

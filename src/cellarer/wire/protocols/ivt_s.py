@@ -71,6 +71,6 @@ PROTOCOL = Protocol(
         "u3": Option(_NONE, "what U3 measures", _CHANNELS),
     },
     vary=_vary,
-    not_tested="A real sensor; layout checked against the published DBC.",
+    not_tested="a real sensor; the layout is checked against the maker's",
     source="IVT-S DBC of 12 Aug 2020",
 )

@@ -138,6 +138,6 @@ PROTOCOL = Protocol(
     },
     fill=_fill,
     derive=_derive,
-    not_tested="A real pack; frames recorded from one are decoded in the tests.",
+    not_tested="a live pack; frames recorded from one are decoded in the tests",
     source="docs/devices/jbd.md",
 )

@@ -25,6 +25,6 @@ PROTOCOL = Protocol(
     options=family.OPTIONS,
     derive=family.derive,
     dialect="359",
-    not_tested="A real inverter.",
+    not_tested="a real inverter",
     source="Recorded frames and implementations that agree, docs/devices/inverters.md",
 )

@@ -27,6 +27,6 @@ PROTOCOL = Protocol(
     options=family.OPTIONS,
     derive=family.derive,
     dialect="35A",
-    not_tested="A real Sunny Island.",
+    not_tested="a real Sunny Island",
     source="REC BMS 9R manual and user notes that agree, docs/devices/inverters.md",
 )

@@ -163,6 +163,6 @@ PROTOCOL = Protocol(
         "lost_after_s": Option(2.0, "the VCU counts as lost after this long", (0.1, 60.0)),
     },
     dialect="own",
-    not_tested="A real vehicle.",
+    not_tested="a real vehicle",
     source="own, docs/devices/vcu.md",
 )

@@ -31,6 +31,6 @@ PROTOCOL = Protocol(
     options=family.OPTIONS,
     derive=family.derive,
     dialect="35A",
-    not_tested="A real GX device.",
+    not_tested="a real GX device",
     source="Implementations in production that agree, docs/devices/inverters.md",
 )
