@@ -43,8 +43,7 @@ class Folder:
         self.wish = path / "wish"  # control → guard
         self.gate = path / "gate"  # guard → links
         self.guard_status = path / "guard"
-        self.events = path / "events"
-        self.events_kept = path / "events.kept"
+        self.events_id = path / "events.id"
         self.requests = path / "requests"
         self.answers = path / "answers"
         self.durable = path / "durable"  # control → services
@@ -54,6 +53,14 @@ class Folder:
         self.site = path / "site.json"
         self.lock = path / "lock"
         self.bench = path / "bench"
+
+    def events(self, source: str) -> Path:
+        """Return the ring of events that a process writes."""
+        return self.path / f"events.{source}"
+
+    def events_kept(self, source: str) -> Path:
+        """Return where the recorder says how many events of that process are on the disk."""
+        return self.path / f"events.{source}.kept"
 
     def samples(self, link: str) -> Path:
         """Return the sample ring of a link; link names may hold spaces and dots."""

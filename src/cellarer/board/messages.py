@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from cellarer.board.files import Folder, write_whole
 from cellarer.board.ring import BoardError, RingReader, RingWriter, create_ring
 
 EVENT_SIZE, EVENTS = 1000, 4096
@@ -76,13 +77,21 @@ _answer = msgspec.json.Decoder(Answer)
 _encoder = msgspec.json.Encoder()
 
 
-def create_messages(events: Path, events_kept: Path, requests: Path, answers: Path) -> None:
-    """Make the empty files. Events that an earlier run left are kept: the recorder still wants them."""
-    if not events.exists():
-        create_ring(events, EVENT_SIZE, EVENTS)
-        create_ring(events_kept, 8, 4)
-    create_ring(requests, REQUEST_SIZE, REQUESTS)
-    create_ring(answers, ANSWER_SIZE, ANSWERS)
+SOURCES = ("control", "supervisor")  # who writes events
+
+
+def create_messages(folder: Folder) -> None:
+    """Make the empty files. Events that an earlier run left are kept: the recorder still wants them.
+
+    The id says which life of the event rings this is: their numbers begin anew after a restart of the computer.
+    """
+    if not folder.events_id.exists():
+        for source in SOURCES:
+            create_ring(folder.events(source), EVENT_SIZE, EVENTS)
+            create_ring(folder.events_kept(source), 8, 4)
+        write_whole(folder.events_id, secrets.token_hex(8).encode(), sync=False)
+    create_ring(folder.requests, REQUEST_SIZE, REQUESTS)
+    create_ring(folder.answers, ANSWER_SIZE, ANSWERS)
 
 
 def _finite(value: float) -> float | None:
@@ -92,9 +101,9 @@ def _finite(value: float) -> float | None:
 class EventWriter:
     """Control's end."""
 
-    def __init__(self, events: Path, kept: Path) -> None:
-        self._ring = RingWriter(events)
-        self._kept = RingReader(kept)
+    def __init__(self, folder: Folder, source: str) -> None:
+        self._ring = RingWriter(folder.events(source))
+        self._kept = RingReader(folder.events_kept(source))
 
     def write(self, record: EventRecord) -> int:
         """Put an event; its `seq` becomes its place in the ring, which it also returns."""
@@ -128,12 +137,12 @@ def kept_until(kept: RingReader) -> int:
 class EventReader:
     """The recorder's end: begins with the first event that was never kept."""
 
-    def __init__(self, events: Path, kept: Path) -> None:
-        self._ring = RingReader(events, oldest=True)
-        self._kept = RingWriter(kept)
-        place = kept_until(RingReader(kept))
-        self.lost = max(self._ring.place - place, 0)
-        self._ring.place = max(self._ring.place, min(place, self._ring.next))
+    def __init__(self, folder: Folder, source: str) -> None:
+        self._ring = RingReader(folder.events(source), oldest=True)
+        self._kept = RingWriter(folder.events_kept(source))
+        self.kept = kept_until(RingReader(folder.events_kept(source)))
+        self.lost = max(self._ring.place - self.kept, 0)
+        self._ring.place = max(self._ring.place, min(self.kept, self._ring.next))
 
     def read(self) -> list[EventRecord]:
         """Return the events since the last call."""
@@ -142,9 +151,11 @@ class EventReader:
         self.lost += self._ring.lost + self._ring.torn - before
         return records
 
-    def keep(self) -> None:
-        """Acknowledge: everything read so far is on disk."""
-        self._kept.write(self._ring.place.to_bytes(8, "little"))
+    def keep(self, until: int) -> None:
+        """Acknowledge: every event before number `until` is on the disk."""
+        if until > self.kept:
+            self.kept = until
+            self._kept.write(until.to_bytes(8, "little"))
 
 
 class RequestReader:

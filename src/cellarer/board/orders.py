@@ -94,6 +94,11 @@ class WishWriter:
         self._site = site
         self._counter = self._ring.next
 
+    @property
+    def epoch(self) -> int:
+        """How often control was started in this run."""
+        return self._ring.epoch
+
     def write(self, command: Command, reset: Bools, now_ns: int, expires_ns: int) -> None:
         """Consent to a command until `expires_ns`; reset (pack,): an authorised reset is on its way."""
         self._put(self._strings(command), self._packs(command, reset), command.bleed, now_ns, expires_ns, 0)

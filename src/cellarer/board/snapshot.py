@@ -4,13 +4,12 @@ The file of outlines beside the ring says where each array lies, so that a reade
 `view.py` turns a Snapshot into the JSON form that pages and machines get.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,81 +17,43 @@ from numpy.typing import NDArray
 from cellarer.board import tree
 from cellarer.board.files import write_whole
 from cellarer.board.ring import BoardError, RingReader, RingWriter, create_ring
-from cellarer.model.values import (
-    Charging,
-    Command,
-    Counters,
-    Estimate,
-    Faults,
-    Seen,
-    State,
-    Switches,
-    Window,
-    Wishes,
-)
+from cellarer.model.values import State
+
+T = TypeVar("T")
 
 SLOTS = 4  # a reader has three cycles to copy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """One cycle, published. Axis names as in model.values."""
+    """One cycle, published."""
 
-    time_ns: int  # monotonic, of this run's clock
-    unix_s: float  # the same moment by the wall clock, for records only
-    cycle: int
+    unix_s: float  # the moment of `state.time_ns` by the wall clock, for records only
     overruns: int  # cycles that were skipped because one took too long, since the start
     late_ns: int  # how late this cycle began
     recorder_live: bool  # events and durable state are being kept
     vetoed: NDArray[np.bool_]  # (string,) the guard holds this string open
-    config_hash: str
-    seen: Seen
-    estimate: Estimate
-    estimated_ns: int
-    faults: Faults
-    switches: Switches
-    charging: Charging
-    wishes: Wishes
-    counters: Counters
-    window: Window
-    command: Command
+    state: State  # without the memory of validation and estimators: watch and estimator are None
 
 
-FROM_STATE = (
-    "seen",
-    "estimate",
-    "estimated_ns",
-    "faults",
-    "switches",
-    "charging",
-    "wishes",
-    "counters",
-    "window",
-    "command",
-)
+def published(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot without what nobody outside of control reads, and with plain numbers as arrays."""
+    state = replace(snapshot.state, watch=None, estimator=None)  # type: ignore[arg-type]
+    return _numbers_as(np.asarray, replace(snapshot, state=_numbers_as(np.asarray, state)))
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the shell adds to the State: the fields of a Snapshot that `step` does not know."""
-
-    unix_s: float
-    overruns: int
-    late_ns: int
-    recorder_live: bool
-    vetoed: NDArray[np.bool_]
+def _numbers_as(form: Callable[[object], object], value: T) -> T:
+    """Apply `form` to the plain numbers among the fields of a dataclass."""
+    known = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
+    plain = {k: form(v) for k, v in known.items() if isinstance(v, bool | int | float)}
+    return replace(value, **plain)  # type: ignore[type-var]
 
 
-def snapshot(state: State, moment: Moment, config_hash: str) -> Snapshot:
-    """Return the Snapshot of a State."""
-    known = {name: getattr(state, name) for name in FROM_STATE}
-    added = {f.name: getattr(moment, f.name) for f in dataclasses.fields(moment)}
-    return Snapshot(time_ns=state.time_ns, cycle=state.cycle, config_hash=config_hash, **known, **added)
-
-
-def _numbers(value: object) -> object:
-    """Turn plain numbers into arrays, so that they can change from cycle to cycle."""
-    return np.asarray(value) if isinstance(value, bool | int | float) else value
+def _plain(value: T) -> T:
+    """Turn the fields of a dataclass that are arrays without axes back into plain numbers."""
+    known = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
+    flat = {k: v.item() for k, v in known.items() if isinstance(v, np.ndarray) and v.ndim == 0}
+    return replace(value, **flat)  # type: ignore[type-var]
 
 
 def create_snapshot(path: Path, first: Snapshot) -> None:
@@ -105,32 +66,28 @@ def create_snapshot(path: Path, first: Snapshot) -> None:
         size += -(-array.nbytes // 8) * 8
         return at
 
-    fields = {f.name: _numbers(getattr(first, f.name)) for f in dataclasses.fields(first)}
-    nodes = {name: tree.outline(value, place) for name, value in fields.items()}
+    node = tree.outline(published(first), place)
     create_ring(path, size, SLOTS)
-    write_whole(
-        path.with_name(path.name + ".outline"), json.dumps({"size": size, "fields": nodes}).encode(), sync=False
-    )
+    write_whole(path.with_name(path.name + ".outline"), json.dumps([size, node]).encode(), sync=False)
 
 
-def _outline(path: Path) -> tuple[int, dict[str, tree.Outline]]:
+def _outline(path: Path) -> tuple[int, tree.Outline]:
     try:
         known = json.loads(path.with_name(path.name + ".outline").read_bytes())
     except FileNotFoundError:
         raise BoardError(f"{path}.outline is missing: is the site running?") from None
-    return int(known["size"]), cast(dict[str, tree.Outline], known["fields"])
+    return int(known[0]), cast(tree.Outline, known[1])
 
 
 class SnapshotWriter:
     """Control's end: copies a Snapshot into one buffer and writes it as one record."""
 
     def __init__(self, path: Path) -> None:
-        size, fields = _outline(path)
+        size, node = _outline(path)
         self._ring = RingWriter(path)
         self._buffer = bytearray(size)
         self._parts: list[tuple[Callable[[object], object], NDArray[np.generic]]] = []
-        for name, node in fields.items():
-            self._add(name, node)
+        self._add("", node)
 
     def _add(self, name: str, node: tree.Outline) -> None:
         if "a" in node:
@@ -138,8 +95,8 @@ class SnapshotWriter:
             self._parts.append((attrgetter(name), view))
         elif "f" in node:
             for part, below in cast(dict[str, tree.Outline], node["f"]).items():
-                self._add(f"{name}.{part}", below)
-        elif name != "config_hash":
+                self._add(f"{name}.{part}".lstrip("."), below)
+        elif name not in ("state.watch", "state.estimator"):
             raise BoardError(f"{name} of a snapshot is no array: it would never change")
 
     def write(self, value: Snapshot) -> None:
@@ -157,7 +114,7 @@ class SnapshotReader:
     """Anybody's end."""
 
     def __init__(self, path: Path) -> None:
-        _, self._fields = _outline(path)
+        _, self._outline = _outline(path)
         self._ring = RingReader(path)
 
     def newest(self) -> Snapshot | None:
@@ -165,10 +122,8 @@ class SnapshotReader:
         data = self._ring.newest()
         if data is None:
             return None
-        block = memoryview(data)
-        parts = {name: tree.build(node, block) for name, node in self._fields.items()}
-        plain = {k: v.item() if isinstance(v, np.ndarray) and v.ndim == 0 else v for k, v in parts.items()}
-        return Snapshot(**plain)  # type: ignore[arg-type]
+        found = _plain(cast(Snapshot, tree.build(self._outline, memoryview(data))))
+        return replace(found, state=_plain(found.state))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,0 +1,221 @@
+"""The control process: one thread, absolute deadlines, no disk, no network, no logging in the loop.
+
+Reads the rings into a Sample, takes requests, runs `step()`, publishes snapshot, wish and events. A cycle that comes
+too late is skipped and counted, never made up for in a burst. An error in `step` ends the process: the wish expires and
+the guard opens.
+"""
+
+import gc
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cellarer.board import tree
+from cellarer.board.durable import read_durable
+from cellarer.board.messages import EventRecord, EventWriter, RequestReader
+from cellarer.board.orders import Orders, OrdersReader, WishWriter
+from cellarer.board.ring import BoardError, RingReader, RingWriter
+from cellarer.board.samples import SampleReader
+from cellarer.board.snapshot import Snapshot, SnapshotWriter
+from cellarer.core import slow
+from cellarer.core.cycle import Inputs, start, step
+from cellarer.model.config import Config
+from cellarer.model.events import cell_number, text
+from cellarer.model.values import NEVER, Event, Phase, Plan, Sample, State
+from cellarer.runtime.clock import wall_clock_is_trusted
+from cellarer.runtime.intake import Intake, packs_of
+from cellarer.runtime.notify import Notifier
+from cellarer.runtime.pace import drop_ns
+from cellarer.runtime.process import Process
+
+KEEP_NS = 1_000_000_000  # real time between two durable records
+RECORDER_NS = 5_000_000_000  # real time without acknowledgement after which nobody records
+RESET_CYCLES = 25  # how long the guard is told of a reset, so that it cannot miss it
+LEAVE_S = 2.5  # a clean stop waits at most this long for open switchgear
+NOTIFY_NS = 500_000_000
+
+
+class Control:
+    """Everything that the loop holds."""
+
+    def __init__(self, process: Process) -> None:
+        run, folder = process.run, process.folder
+        config = tree.read_config(folder.config, run.config_sha256)
+        assert isinstance(config, Config)
+        self.process, self.clock, self.config = process, process.clock, config
+        size = config.layout.size
+        self.value, self.time_ns = np.full(size["signal"], np.nan), np.full(size["signal"], NEVER)
+        self.rings = [SampleReader(folder.samples(link.name)) for link in run.site.link]
+        self.snapshot = SnapshotWriter(folder.snapshot)
+        self.wish = WishWriter(folder.wish, bytes.fromhex(run.config_sha256[:16]))
+        self.gate = OrdersReader(folder.gate)
+        self.guard_status = RingReader(folder.guard_status)
+        self.events = EventWriter(folder, "control")
+        asked = RequestReader(folder.requests, folder.answers)
+        first = run.close_at_start and self.wish.epoch == 1  # not after a crash: then somebody must ask
+        self.intake = Intake(asked, config, self.clock, close_at_start=first)
+        self.durable, self.durable_kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
+        self.notifier = Notifier()
+        self.consent_ns = run.site.guard.consent_cycles * config.cycle_ns
+        self.silence_ns = drop_ns(run.site, self.clock.speed)
+        self.plan = Plan(NEVER, np.zeros(size["cell"]), np.full(size["pack"], np.nan))
+        now_ns = self.clock.now_ns()
+        self.state: State = start(config, now_ns, self._restore())
+        self.orders: Orders | None = None
+        self.vetoed = np.zeros(size["string"], bool)
+        self.reset_left = 0
+        self.reset = np.zeros(size["pack"], bool)
+        self.overruns = 0
+        self.kept_ns = self.notified_ns = 0
+        self.recorder_ns = self.recorder_next = 0
+
+    def _restore(self) -> slow.Durable | None:
+        """Return the durable record with the time since, None if there is none that is whole and of this site."""
+        kept, wrong = read_durable(Path(self.process.run.state_dir))
+        cause = "; ".join(wrong)
+        found: object = None
+        if kept is not None:
+            try:
+                found = tree.decode(kept.payload)
+            except BoardError as error:
+                cause = str(error)
+        if not isinstance(found, slow.Durable) or found.site != self.config.site:
+            self._system("stored state is unknown", cause or "it is of another site")
+            return None
+        if kept is None:
+            return None
+        off_s = self.clock.unix_s(self.clock.now_ns()) - kept.unix_s
+        trusted = self.clock.speed == 1.0 and off_s >= 0.0 and wall_clock_is_trusted()
+        return replace(found, off_s=off_s if trusted else math.nan)
+
+    def _system(self, name: str, cause: str) -> None:
+        now_ns = self.clock.now_ns()
+        self._publish_events([Event(now_ns, "system", name, -1, -1, math.nan, math.nan, cause)], now_ns)
+
+    def cycle(self, late_ns: int, *, leaving: bool = False) -> None:
+        """Run one cycle and publish it."""
+        for ring in self.rings:
+            ring.take(self.value, self.time_ns)
+        now_ns = self.clock.now_ns()
+        live = self._recorder_live()
+        vetoed = self._vetoed(now_ns)
+        packs = range(self.config.layout.size["pack"]) if leaving else packs_of(vetoed & self._closed(), self.config)
+        requests = self.intake.take(now_ns, recorder_live=live, open_packs=list(packs))
+        sample = Sample(self.value.copy(), self.time_ns.copy())
+        self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
+        self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
+        self.reset = requests.reset | (self.reset & (self.reset_left > 0))
+        self.wish.write(command, self.reset, now_ns, now_ns + self.consent_ns)
+        moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoed, self.state)
+        self.snapshot.write(moment)
+        if events:
+            self._publish_events(events, now_ns)
+            self.intake.answer(events)
+        self._keep(bool(events))
+
+    def _closed(self) -> np.ndarray:
+        command = self.state.command
+        return command.minus | command.plus | command.charge_switch | command.discharge_switch
+
+    def _vetoed(self, now_ns: int) -> np.ndarray:
+        """Return (string,) what the guard refuses, or holds no more; a new veto becomes an event with its reason."""
+        self.orders = self.gate.newest() if self.gate.next else None
+        if self.orders is None or now_ns - self.orders.time_ns > self.silence_ns:
+            vetoed = np.ones_like(self.vetoed)
+        else:
+            vetoed = self.orders.vetoed
+        new = vetoed & ~self.vetoed & self._closed()
+        if new.any():
+            cause = self._guard_says(int(np.flatnonzero(new)[0]))
+            for string in np.flatnonzero(new).tolist():
+                event = Event(now_ns, "system", "the guard opened", string, -1, math.nan, math.nan, cause)
+                self._publish_events([event], now_ns)
+        self.vetoed = vetoed
+        return vetoed
+
+    def _guard_says(self, string: int) -> str:
+        """Return the guard's reason. It is read only when a veto is new."""
+        data = self.guard_status.newest()
+        if data is None:
+            return "the guard is silent"
+        status = json.loads(data)
+        trips = [t["text"] for t in status["trips"] if t["string"] == string + 1]
+        return "; ".join(trips) or str(status["strings"][string]["opened_why"] or status["consent"])
+
+    def _recorder_live(self) -> bool:
+        now_ns = time.monotonic_ns()
+        if self.durable_kept.next != self.recorder_next:
+            self.recorder_next, self.recorder_ns = self.durable_kept.next, now_ns
+        return bool(self.recorder_ns and now_ns - self.recorder_ns < RECORDER_NS and not self.events.full)
+
+    def _publish_events(self, events: list[Event], now_ns: int) -> None:
+        layout = self.config.layout
+        for event in events:
+            known = event.string >= 0
+            pack = int(layout.pack_of_string[event.string]) if known else None
+            record = EventRecord(
+                seq=0,
+                unix_s=self.clock.unix_s(event.time_ns),
+                time_ns=event.time_ns,
+                kind=event.kind,
+                name=event.name,
+                pack=None if pack is None else pack + 1,
+                string=event.string - int(layout.first_string[pack]) + 1 if pack is not None else None,
+                cell=cell_number(self.config, event) if known else None,
+                value=event.value,
+                limit=event.limit,
+                cause=event.cause,
+                text=text(self.config, event),
+            )
+            self.events.write(record)
+
+    def _keep(self, changed: bool) -> None:
+        """Hand the durable state to the recorder each second and after every event."""
+        now_ns = time.monotonic_ns()
+        if changed or now_ns - self.kept_ns >= KEEP_NS:
+            self.kept_ns = now_ns
+            self.durable.write(tree.encode(slow.durable(self.config, self.state)))
+        if now_ns - self.notified_ns >= NOTIFY_NS:
+            self.notified_ns = now_ns
+            self.notifier.send("WATCHDOG=1")
+
+    def leave(self, next_ns: int) -> None:
+        """Stop cleanly: ask for open switchgear, wait for it, leave the last will with the guard."""
+        until_ns = time.monotonic_ns() + int(LEAVE_S * 1e9)
+        while time.monotonic_ns() < until_ns:
+            self.cycle(0, leaving=True)
+            phase = self.state.switches.phase
+            if np.isin(phase, (Phase.OPEN, Phase.COOLING)).all() and not self._closed().any():
+                break
+            next_ns = max(next_ns + self.config.cycle_ns, self.clock.now_ns())
+            self.clock.sleep_until(next_ns)
+        now_ns = self.clock.now_ns()
+        self._system("stopped", "on request")
+        self._keep(changed=True)
+        self.wish.leave(self.state.command, now_ns)
+
+
+def main(process: Process, _name: str) -> int:
+    """Run until told to stop."""
+    control = Control(process)
+    control._system("started", f"site {control.config.site}, configuration {process.run.config_sha256[:12]}")
+    period_ns, clock = control.config.cycle_ns, process.clock
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    next_ns = clock.now_ns()
+    while process.alive():
+        late_ns = clock.now_ns() - next_ns
+        control.cycle(late_ns)
+        next_ns += period_ns
+        missed = (clock.now_ns() - next_ns) // period_ns
+        if missed > 0:
+            control.overruns += missed
+            next_ns += missed * period_ns
+        clock.sleep_until(next_ns)
+    control.leave(next_ns)
+    return 0

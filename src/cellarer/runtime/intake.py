@@ -1,0 +1,96 @@
+"""Requests of people and machines → the Requests of one cycle, and the answers back to who asked."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cellarer.board.messages import Request, RequestReader
+from cellarer.core.asked import no_requests
+from cellarer.model.config import Config
+from cellarer.model.values import FOREVER, Event, Requests
+from cellarer.runtime.clock import Clock
+
+NO_RECORDER = "nobody records events and state: closing waits until the services are back"
+DONE = "done"
+
+
+class Intake:
+    """Collects what is asked between two cycles; a request is in force in exactly one cycle."""
+
+    def __init__(self, reader: RequestReader, config: Config, clock: Clock, *, close_at_start: bool) -> None:
+        self._reader, self._config, self._clock = reader, config, clock
+        self._close_at_start = close_at_start
+        self._pending: list[Request] = []
+        self._nothing = no_requests(config)
+
+    def take(self, now_ns: int, *, recorder_live: bool, open_packs: Sequence[int] = ()) -> Requests:
+        """Return the requests for this cycle. open_packs: what the shell itself asks to open."""
+        found = self._reader.read(self._clock.unix_s(now_ns), self._config.layout.size["pack"])
+        kept = []
+        for request in found:
+            if request.what == "close" and not recorder_live:
+                self._reader.answer(request.id, accepted=False, text=NO_RECORDER)
+            else:
+                kept.append(request)
+        self._pending = kept
+        if self._close_at_start and recorder_live:
+            self._close_at_start = False
+            return self._all_close()
+        if not kept and not len(open_packs):
+            return self._nothing
+        return self._as_arrays(kept, open_packs, now_ns)
+
+    def _all_close(self) -> Requests:
+        yes = np.ones_like(self._nothing.close)
+        return replace(self._nothing, close=yes, confirm_unknown_soc=yes)
+
+    def _as_arrays(self, found: Iterable[Request], open_packs: Sequence[int], now_ns: int) -> Requests:
+        n = self._nothing
+        facts = {name: getattr(n, name).copy() for name in ("close", "open", "reset", "service", "zero_current")}
+        facts["confirm"] = n.confirm_unknown_soc.copy()
+        set_soc, target, full_by = n.set_soc.copy(), n.target_soc.copy(), n.full_by_ns.copy()
+        facts["open"][list(open_packs)] = True
+        for request in found:
+            pack, value = request.pack, request.value
+            if request.what in facts:
+                facts[request.what][pack] = True
+            if request.what == "service":
+                facts["reset"][pack] = True
+            elif request.what == "set_soc":
+                set_soc[pack] = float(value or 0.0) / 100.0
+            elif request.what == "target_soc":
+                target[pack] = float(value or 0.0) / 100.0
+            elif request.what == "full_by":
+                ahead_s = float(value or 0.0) - self._clock.unix_s(now_ns)
+                full_by[pack] = now_ns + int(ahead_s * 1e9) if value else FOREVER
+        return Requests(
+            close=facts["close"],
+            open=facts["open"],
+            reset=facts["reset"],
+            service=facts["service"],
+            set_soc=set_soc,
+            zero_current=facts["zero_current"],
+            target_soc=target,
+            full_by_ns=full_by,
+            confirm_unknown_soc=facts["confirm"],
+        )
+
+    def answer(self, events: Iterable[Event]) -> None:
+        """Tell everybody who asked in this cycle what became of it, from the events that `step` made."""
+        if not self._pending:
+            return
+        first = self._config.layout.first_string
+        said = {(e.name, e.string): e for e in events if e.kind in ("request", "refuse")}
+        for request in self._pending:
+            name = "reset" if request.what == "service" else request.what
+            event = said.get((name, int(first[request.pack])))
+            accepted = event is not None and event.kind == "request"
+            text = DONE if accepted else event.cause if event is not None else "there was nothing to do"
+            self._reader.answer(request.id, accepted=accepted, text=text)
+        self._pending = []
+
+
+def packs_of(strings: np.ndarray, config: Config) -> list[int]:
+    """Return the packs of the strings that are true in a (string,) mask."""
+    return sorted(set(config.layout.pack_of_string[strings].tolist()))

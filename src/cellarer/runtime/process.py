@@ -1,0 +1,111 @@
+"""What every process of a site does alike: find the run, stop when told or orphaned, show that it is alive.
+
+`python -m cellarer.runtime.process ROLE RUN_FOLDER [NAME]` starts one; the table ROLES says which module runs it.
+Only the supervisor starts these.
+"""
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from cellarer.board.files import Folder
+from cellarer.board.ring import RingReader, RingWriter
+from cellarer.config.schema import SiteFile
+from cellarer.runtime.clock import Clock
+
+ROLES = {
+    "control": "cellarer.runtime.control",
+    "link": "cellarer.runtime.link",
+    "world": "cellarer.runtime.world",
+    "faces": "cellarer.runtime.faces",
+    "services": "cellarer.runtime.services",
+}
+PULSE_NS = 200_000_000
+PRIORITY = {"control": 50, "guard": 60, "link": 40}  # SCHED_FIFO, where the system lets us
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What the supervisor hands to its processes, as the file `site.json` of the run folder."""
+
+    name: str  # as given: a shipped name or a path
+    site_json: str  # the site file as it was read at the start: a later edit does not split the house
+    state_dir: str
+    config_sha256: str
+    clock: Clock
+    socket_fd: int  # the dashboard's listening socket, which outlives the services
+    close_at_start: bool  # ask to close as soon as events are recorded, once per run
+
+    @property
+    def site(self) -> SiteFile:
+        """Return the site file."""
+        return SiteFile.model_validate_json(self.site_json)
+
+
+class Process:
+    """One process of a running site."""
+
+    def __init__(self, folder: Folder, role: str, name: str = "") -> None:
+        self.folder = folder
+        self.run = msgspec.json.decode(folder.site.read_bytes(), type=Run)
+        self.clock = self.run.clock
+        self.name = f"{role} {name}".strip()
+        self.stopping = False
+        self._parent = os.getppid()
+        self._pulse = RingWriter(folder.pulse(self.name))
+        self._pulse_ns = 0
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which stops us in order
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self.stopping = True
+
+    def alive(self) -> bool:
+        """Show a sign of life. Returns false when it is time to end: told so, or the supervisor is gone."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._pulse_ns >= PULSE_NS:
+            self._pulse_ns = now_ns
+            self._pulse.write(now_ns.to_bytes(8, "little"))
+            if os.getppid() != self._parent:
+                self.stopping = True
+        return not self.stopping
+
+    def say(self, text: str) -> None:
+        """Tell people and the journal."""
+        print(f"cellarer {self.name}: {text}", file=sys.stderr, flush=True)
+
+
+def last_pulse_ns(pulse: RingReader) -> int:
+    """Return when a process showed life last, monotonic; 0 = not yet."""
+    newest = pulse.newest()
+    return 0 if newest is None else int.from_bytes(newest, "little")
+
+
+def prefer(role: str) -> None:
+    """Ask the system for real-time priority and for memory that stays; without permission we go on as we are."""
+    if role not in PRIORITY:
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY[role]))
+    except OSError:
+        return
+    lock_current_and_future = 3
+    ctypes.CDLL(None).mlockall(lock_current_and_future)
+
+
+def main(role: str, folder: Path, name: str) -> int:
+    """Run one role to its end."""
+    module = importlib.import_module(ROLES[role])
+    process = Process(Folder(folder), role, name)
+    prefer(role)
+    result: int = module.main(process, name)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""))

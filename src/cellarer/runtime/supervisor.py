@@ -1,0 +1,222 @@
+"""`cellarer run`: starts the processes of a site, starts them again when they fall, stops them in order.
+
+The supervisor decides nothing about the battery. Link, control or guard that crash three times in ten minutes stay
+down: then nothing can close until a person starts the site again. A process that shows no life is killed.
+"""
+
+import fcntl
+import http.client
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from cellarer import config as configs
+from cellarer.board import tree
+from cellarer.board.files import Folder, write_whole
+from cellarer.board.messages import create_messages
+from cellarer.board.orders import OrdersReader, create_orders
+from cellarer.board.ring import create_ring
+from cellarer.board.samples import create_samples
+from cellarer.board.snapshot import Snapshot, create_snapshot
+from cellarer.config.load import Site
+from cellarer.config.schema import DeviceFile
+from cellarer.core import slow
+from cellarer.core.cycle import start
+from cellarer.model.config import Config
+from cellarer.runtime.children import Child, Family
+from cellarer.runtime.clock import start_clock
+from cellarer.runtime.faces import on_bus
+from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
+from cellarer.runtime.notify import Notifier
+from cellarer.runtime.pace import paced
+from cellarer.runtime.process import Run
+
+HOST = "127.0.0.1"
+LOOK_S = 0.02
+ASK_S = 0.3
+READY_S = 30.0  # the page answers by then, or we say that it does not
+GATE_S = 0.8  # the guard's last will takes at most this long
+FASTEST = 20.0
+EXIT_OK, EXIT_BUSY = 0, 3
+
+
+def state_home() -> Path:
+    """Return where sites keep their state unless told otherwise."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "cellarer"
+
+
+def run(
+    path_or_name: str | Path,
+    *,
+    speed: float = 1.0,
+    state_dir: Path | None = None,
+    port: int | None = None,
+    close_at_start: bool = False,
+) -> int:
+    """Run a site until SIGTERM or Ctrl-C. Returns the exit status.
+
+    speed           1 to 20 times real time, simulated sites only
+    state_dir       where state and history are kept; default: XDG state home / cellarer / name of the site
+    port            of the dashboard; default: as the site file says; a port that is taken gives the next free one
+    close_at_start  ask to close once everything runs, as the demonstration does
+    """
+    if not 1.0 <= speed <= FASTEST:
+        raise configs.ConfigError(str(path_or_name), "--speed", speed, f"1 to {FASTEST:g}")
+    site = configs.load(path_or_name)
+    if speed != 1.0 and site.file.simulation is None:
+        raise configs.ConfigError(str(path_or_name), "--speed", speed, "1, because this site is not simulated")
+    state_dir = (state_dir or state_home() / site.file.name).resolve()
+    folder = Folder.make(state_dir)
+    with open(folder.lock, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"cellarer: {state_dir} is in use: this site runs already", file=sys.stderr)
+            return EXIT_BUSY
+        listener = listen(site.file.web_port if port is None else port)
+        try:
+            return Supervisor(site, folder, state_dir, listener, speed, close_at_start).main()
+        finally:
+            listener.close()
+
+
+def listen(port: int) -> socket.socket:
+    """Return a listening socket at this port, or the next free one. The services inherit it, also after a restart."""
+    for number in [*range(port, port + 50), 0]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, number))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    raise OSError(f"no free port on {HOST} from {port} on")
+
+
+class Supervisor:
+    """One running site."""
+
+    def __init__(
+        self, site: Site, folder: Folder, state_dir: Path, listener: socket.socket, speed: float, close_at_start: bool
+    ) -> None:
+        self.site, self.folder = site, folder
+        self.config = paced(site.config, speed)
+        self.address = f"http://{HOST}:{listener.getsockname()[1]}"
+        self.state_dir = state_dir
+        clock = start_clock(speed)
+        sha256 = tree.write_config(folder.config, self.config)
+        self.run = Run(
+            name=site.path,
+            site_json=site.file.model_dump_json(),
+            state_dir=str(state_dir),
+            config_sha256=sha256,
+            clock=clock,
+            socket_fd=listener.fileno(),
+            close_at_start=close_at_start,
+        )
+        write_whole(folder.site, msgspec.json.encode(self.run), sync=False)
+        write_guard_limits(folder.guard_limits, guard_limits(site, self.config, sha256, clock, folder))
+        create_board(folder, site, self.config)
+        self.family = Family(folder, self._children(listener.fileno()), clock)
+        self.gate = OrdersReader(folder.gate)
+        self.notifier = Notifier()
+        self.stopping = False
+
+    def _children(self, socket_fd: int) -> Iterator[Child]:
+        """Yield what this site needs, in the order in which it starts."""
+        site = self.site.file
+        if site.simulation is not None:
+            yield Child("world")
+        yield Child("guard", vital=True)
+        for link in site.link:
+            if any(device.link == link.name for device in site.device):
+                yield Child("link", link.name, vital=True)
+        yield Child("services", fds=(socket_fd,), cache=str(self.state_dir / "cache"))
+        yield Child("control", vital=True, cache=str(self.state_dir / "cache"))
+        if on_bus(site.face):
+            yield Child("faces")
+
+    def main(self) -> int:
+        """Run until told to stop."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        self.family.start()
+        said = False
+        begin_s = time.monotonic()
+        asked_s = 0.0
+        while not self.stopping:
+            self.family.look()
+            if not said and time.monotonic() - asked_s > ASK_S:
+                asked_s = time.monotonic()
+                said = self._answers() or asked_s - begin_s > READY_S
+                if said:
+                    self._say()
+                    self.notifier.send("READY=1")
+            time.sleep(LOOK_S)
+        self.notifier.send("STOPPING=1")
+        self._stop()
+        return EXIT_OK
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self.stopping = True
+
+    def _answers(self) -> bool:
+        """Tell whether the page is there."""
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=0.2)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _say(self) -> None:
+        speed = self.run.clock.speed
+        print(f"Cellarer looks after {self.site.file.name}" + (f", {speed:g} times as fast" if speed != 1 else ""))
+        print(f"dashboard: {self.address}")
+        print(f"state in {self.state_dir}; stop with Ctrl-C", flush=True)
+
+    def _stop(self) -> None:
+        """Stop in order: control opens, the guard makes sure, then everybody else, the recorder last."""
+        self.family.stop(["control"], 2.6)
+        until_s = time.monotonic() + GATE_S
+        while time.monotonic() < until_s and self._closed():
+            time.sleep(LOOK_S)
+        self.family.stop(["faces", "guard"], 0.5)
+        self.family.stop(["link"], 0.4)
+        self.family.stop(["services", "world"], 1.5)
+
+    def _closed(self) -> bool:
+        orders = self.gate.newest()
+        return orders is not None and bool(orders.closed.any())
+
+
+def create_board(folder: Folder, site: Site, config: Config) -> None:
+    """Make all files of the board, empty; only events of an earlier run stay."""
+    size = config.layout.size
+    first = start(config, 0)
+    for link in site.file.link:
+        create_samples(folder.samples(link.name), records_per_s([d for d in site.file.device if d.link == link.name]))
+    create_snapshot(folder.snapshot, Snapshot(0.0, 0, 0, False, np.zeros(size["string"], bool), first))
+    for path in (folder.wish, folder.gate):
+        create_orders(path, size["string"], size["pack"], size["cell"])
+    create_ring(folder.guard_status, 4096 + 512 * size["string"], 4)
+    create_messages(folder)
+    create_ring(folder.durable, 2 * len(tree.encode(slow.durable(config, first))) + 65536, 4)
+    create_ring(folder.durable_kept, 8, 4)
+
+
+def records_per_s(devices: list[DeviceFile]) -> float:
+    """Return how many records these devices write at most: each frame carries some values and comes every period."""
+    frames = [(2 + d.cells / 3 + d.temperatures / 3) * 1000.0 / (d.period_ms or 20.0) for d in devices]
+    return min(sum(frames, 50.0), 10_000.0)

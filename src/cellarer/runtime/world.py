@@ -1,0 +1,152 @@
+"""The simulated world as a process: plant and emulated devices behind the real protocols, on bench buses.
+
+It takes the place of everything outside of the computer: nothing else in the house knows that it is simulated. What the
+load is told it reads from the frames of the faces, as an inverter would. Real time, or faster with the run's clock.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellarer.board.tree import read_config
+from cellarer.config.schema import DeviceFile, FaceFile, SiteFile
+from cellarer.model.config import Config
+from cellarer.runtime.pace import paced_device
+from cellarer.runtime.process import Process
+from cellarer.sim.emulator import Emulator
+from cellarer.sim.plant import Orders, Plant, no_orders
+from cellarer.wire.links import Item
+from cellarer.wire.links.bench import BenchLink, Hub, bench_path
+from cellarer.wire.peer import Ear
+from cellarer.wire.protocols import get
+
+TICK_S = 0.005  # real time
+LONGEST_S = 1.0  # the world does not make up for more after it was held up
+LIMITS_NS = 3_000_000_000  # an inverter that is told nothing for so long, in real time, stops
+UNTOLD_A = 1e6  # a load that nobody tells a limit is bound by itself only
+SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+
+
+@dataclass(slots=True)
+class Machine:
+    """The inverter, charger or vehicle on a face: hears limits."""
+
+    ear: Ear
+    packs: list[int]
+    charge_A: float = 0.0
+    discharge_A: float = 0.0
+    charge_V: float = 0.0
+    heard_ns: int = -(2**62)
+
+    def hear(self, item: Item, now_ns: int) -> None:
+        """Take a frame of the face."""
+        names = {"foreign_charge_limit": "charge_A", "foreign_discharge_limit": "discharge_A", "charge_V": "charge_V"}
+        for heard in self.ear.hear(item, now_ns):
+            for reading in heard.readings:
+                if reading.signal in names and math.isfinite(reading.value):
+                    setattr(self, names[reading.signal], reading.value)
+                    self.heard_ns = now_ns
+
+
+class World:
+    """Plant, buses, emulated devices and machines."""
+
+    def __init__(self, process: Process) -> None:
+        self.process, self.clock = process, process.clock
+        site = process.run.site
+        config = read_config(process.folder.config, process.run.config_sha256)
+        assert isinstance(config, Config)
+        self.config = config
+        self.plant = Plant(config, site.simulation)
+        process.folder.bench.mkdir(mode=0o700, exist_ok=True)
+        names = {link.name: link.url.removeprefix("bench:") for link in site.link if link.url.startswith("bench:")}
+        paths = {link: bench_path(process.folder.bench, bus) for link, bus in names.items()}
+        self.hubs = [Hub(path).start() for path in paths.values()]
+        self.buses = {link: BenchLink(path) for link, path in paths.items()}
+        self.devices = [self._emulator(d) for d in site.device if d.link in names]
+        self.machines = [(f.link, self._machine(f, site)) for f in site.face if f.carries_limits and f.link in names]
+        self.orders = no_orders(config)
+
+    def _emulator(self, device: DeviceFile) -> tuple[Emulator, int]:
+        protocol = get(device.protocol)
+        emulator = Emulator(protocol, paced_device(device, protocol.drops_after_ms, self.clock.speed))
+        return emulator, int(self.config.layout.first_string[device.pack - 1]) + device.string - 1
+
+    def _machine(self, face: FaceFile, site: SiteFile) -> Machine:
+        packs = [face.pack - 1] if face.pack else list(range(len(site.pack)))
+        return Machine(Ear(get(face.protocol), "device", 1, {"cell": 0, "temp": 0}), packs)
+
+    def tick(self, dt_s: float, now_ns: int) -> None:
+        """Let the world move: hear orders, advance, speak."""
+        for link, bus in self.buses.items():
+            while (got := bus.receive(0.0)) is not None:
+                for emulator, _ in self.devices:
+                    if emulator.device.link == link:
+                        emulator.receive(got[0], now_ns)
+                for own, machine in self.machines:
+                    if own == link:
+                        machine.hear(got[0], now_ns)
+        self.plant.advance(dt_s, self._orders(now_ns))
+        for emulator, _ in self.devices:
+            for frame in emulator.frames(self.plant.values(emulator.device), now_ns):
+                self.buses[emulator.device.link].send(frame)
+
+    def _orders(self, now_ns: int) -> Orders:
+        """Return what outputs and machines do now."""
+        orders, layout = self.orders, self.config.layout
+        allowed = np.ones((2, layout.size["pack"]), bool)
+        for emulator, string in self.devices:
+            out = emulator.outputs(now_ns)
+            for name in SWITCHES:
+                if getattr(out, name) is not None:
+                    getattr(orders, name)[string] = getattr(out, name)
+            device = emulator.device
+            if out.bleed and device.cells:
+                first = int(layout.first_cell[string]) + device.first_cell - 1
+                orders.bleed[first : first + device.cells] = out.bleed
+            pack = device.pack - 1
+            if out.heater is not None:
+                orders.heater[pack], orders.pump[pack] = out.heater, out.pump or 0.0
+            if out.allow_charge is not None:
+                allowed[:, pack] = out.allow_charge, bool(out.allow_discharge)
+        self._limits(orders, allowed, now_ns)
+        return orders
+
+    def _limits(self, orders: Orders, allowed: np.ndarray, now_ns: int) -> None:
+        """Put what the machines heard into the orders; where there is no machine, the load knows on and off only."""
+        owner, series = self.config.layout.pack_of_string, self.config.series
+        if not self.machines:
+            orders.charge_A[:] = np.where(allowed[0], UNTOLD_A, 0.0)[owner]
+            orders.discharge_A[:] = np.where(allowed[1], UNTOLD_A, 0.0)[owner]
+            orders.charge_V[:] = self.config.limits.end_of_charge_V * series
+        for _, machine in self.machines:
+            told = now_ns - machine.heard_ns <= LIMITS_NS * self.clock.speed
+            mine = np.isin(owner, machine.packs)
+            share = told / max(int(mine.sum()), 1)
+            orders.charge_A[mine] = machine.charge_A * share
+            orders.discharge_A[mine] = machine.discharge_A * share
+            orders.charge_V[mine] = machine.charge_V
+
+    def close(self) -> None:
+        """End the world."""
+        for bus in self.buses.values():
+            bus.close()
+        for hub in self.hubs:
+            hub.close()
+
+
+def main(process: Process, _name: str) -> int:
+    """Run until told to stop."""
+    world = World(process)
+    clock, last_ns = process.clock, process.clock.now_ns()
+    next_s = time.monotonic()
+    while process.alive():
+        now_ns = clock.now_ns()
+        world.tick(min(max((now_ns - last_ns) * 1e-9, 1e-3), LONGEST_S * clock.speed), now_ns)
+        last_ns = now_ns
+        next_s = max(next_s + TICK_S, time.monotonic())
+        time.sleep(max(next_s - time.monotonic(), 0.0))
+    world.close()
+    return 0
