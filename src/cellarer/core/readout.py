@@ -5,7 +5,7 @@ Pack SOC: Q_d = min zQ is what can come out, Q_c = min (1 − z)Q what can go in
 
 import numpy as np
 
-from cellarer.core import counting as estimators
+from cellarer.core import estimate as estimators
 from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
@@ -28,7 +28,8 @@ def read_out(
 ) -> Estimate:
     """Return what the estimators say now; power is carried over unless it is due."""
     layout = config.layout
-    soc, sigma, capacity = estimator.soc, estimator.sigma, estimator.capacity_Ah
+    soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
+    capacity = estimators.capacity_Ah(tables, estimator)
     out, room = layout.lowest(soc * capacity), layout.lowest((1.0 - soc) * capacity)
     usable = out + room
     voltage = pack_voltage(look)
@@ -38,10 +39,10 @@ def read_out(
     return Estimate(
         soc=soc,
         soc_sigma=sigma,
-        resistance_scale=estimator.resistance_scale,
+        resistance_scale=estimators.resistance_scale(tables, estimator),
         capacity_Ah=capacity,
-        capacity_sigma_Ah=estimator.capacity_sigma_Ah,
-        voltage_model=estimator.voltage_model,
+        capacity_sigma_Ah=estimators.capacity_sigma_Ah(tables, estimator),
+        voltage_model=estimators.voltage_model(tables, estimator),
         core_degC=np.full(soc.shape, np.nan),
         string_soc=np.minimum(np.maximum(out / usable, 0.0), 1.0),
         string_soc_sigma=string_sigma,

@@ -20,7 +20,7 @@ def balance(look: Look, demand: Demand, plan: Plan) -> Bools:
     voltage = look.of("cell_voltage")
     low = layout.lowest(voltage)
     hot = layout.over_temps(np.maximum, look.of("temp_degC"), np.nan)
-    charging = look.of("current") >= -look.config.idle_A
+    charging = look.current >= -look.config.idle_A
     sane = (table.bleed_A > 0.0) & ~np.isnan(low) & (hot <= table.max_degC) & ~demand.open_discharge & charging
     owner = layout.string_of_cell
     if plan.expires_ns > look.now_ns:

@@ -52,7 +52,7 @@ def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -
     """Advance the charge machine by one cycle; (string,)."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
     high, low = extreme(look, "cell_voltage_high", np.maximum), extreme(look, "cell_voltage_low", np.minimum)
-    current = look.of("current")
+    current = look.current
     tail = (high >= table.end_of_charge_V - NEAR_V) & (current >= 0.0) & (current <= table.tail_A)
     tail_since_ns = np.where(tail, np.minimum(before.tail_since_ns, now_ns), FOREVER)
     may, _ = carrying(look.config, switches)

@@ -4,6 +4,8 @@ From operating to recommended the current falls linearly to zero; unknown measur
 slowly. Estimates may narrow (SOC, SOP) and never widen. Open switchgear carries no limit above zero.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from cellarer.core.decide.protect import Demand
@@ -13,6 +15,7 @@ from cellarer.model.config import Config
 from cellarer.model.reasons import INDEX
 from cellarer.model.values import Bools, Estimate, Floats, Switches, Window
 
+RECOVERING, CELL_HIGH, RATED = INDEX["recovering"], INDEX["cell voltage high"], INDEX["rated"]
 SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (facts/bms-systems §3, FENECON)
 
 
@@ -26,15 +29,24 @@ def fade(x: Floats, full: Floats, zero: Floats) -> Floats:
 
 
 def on_map(x: Floats, at: Floats, value: Floats) -> Floats:
-    """Look up a piecewise linear map per string. x (string,), at and value (string, point); NaN gives 0."""
-    last = at.shape[1] - 1
-    left = np.clip((x[:, None] >= at).sum(axis=1) - 1, 0, max(last - 1, 0))
-    rows = np.arange(x.size)
-    right = np.minimum(left + 1, last)
-    span = np.maximum(at[rows, right] - at[rows, left], 1e-9)
-    share = np.minimum(np.maximum((x - at[rows, left]) / span, 0.0), 1.0)
-    result = value[rows, left] + share * (value[rows, right] - value[rows, left])
-    return np.where(result >= 0.0, result, 0.0)
+    """Look up a piecewise linear map per string. x (…, string), at and value (string, point); NaN gives 0."""
+    left = np.minimum(np.maximum((x[..., None] >= at).sum(axis=-1) - 1, 0), at.shape[1] - 1)
+    right, rows = np.minimum(left + 1, at.shape[1] - 1), np.arange(at.shape[0])
+    low, high = at[rows, left], at[rows, right]
+    share = np.minimum(np.maximum((x - low) / np.maximum(high - low, 1e-9), 0.0), 1.0)
+    return _zero_if_unknown(value[rows, left] + share * (value[rows, right] - value[rows, left]))
+
+
+@lru_cache(maxsize=16)
+def _edges(config: Config) -> tuple[Floats, Floats, Floats]:
+    """Return (full, zero, rated), (6, string): charge by high cell, hot, cold; discharge by low cell, hot, cold."""
+    t = config.limits
+    full = (t.charge_V, t.charge_warm_degC, t.charge_cool_degC, t.discharge_V, t.discharge_warm_degC)
+    zero = (t.charge_zero_V, t.charge_hot_degC, t.charge_cold_degC, t.discharge_zero_V, t.discharge_hot_degC)
+    rated = (t.rated_charge_A,) * 3 + (t.rated_discharge_A,) * 3
+    return (
+        np.array((*full, t.discharge_cool_degC)), np.array((*zero, t.discharge_cold_degC)), np.array(rated)
+    )  # fmt: skip
 
 
 def limit(
@@ -42,28 +54,51 @@ def limit(
 ) -> Window:
     """Return the limits of this cycle.
 
-    end_V, charge_A: (string,) what the charge phase allows: cell voltage to charge to, and current.
+    end_V, charge_A: (string,) what the charge phase allows: cell voltage to charge to, and current. CVL is the string
+    voltage at which the highest cell arrives at end_V: it governs, not the pack.
     """
     config, table = look.config, look.config.limits
-    charge, charge_reason = _narrowest(_charge(look, demand, switches, estimate) | {"charge phase": charge_A})
-    discharge, discharge_reason = _narrowest(_discharge(look, demand, switches, estimate))
-    before = look.state.window
-    charge, slow_charge = _rise(charge, before.charge_A, table.rise_per_s * table.rated_charge_A * dt_s)
-    discharge, slow_discharge = _rise(discharge, before.discharge_A, table.rise_per_s * table.rated_discharge_A * dt_s)
-    charge_V, end_of_discharge = _charge_voltage(look, end_V), config.series * table.end_of_discharge_V
+    high, low = extreme(look, "cell_voltage_high", np.maximum), extreme(look, "cell_voltage_low", np.minimum)
+    hot, cold = _temps(look)
+    full, zero, rated = _edges(config)
+    faded = rated * fade(np.array((high, hot, cold, low, hot, cold)), full, zero)
     voltage = pack_voltage(look)
+    windows = _common(look, demand, switches, estimate, voltage, (high, low, hot, cold))
+    mapped = on_map(np.array((hot, cold)), table.map_degC, table.map_A).min(axis=0)
+    blind = _no_sensor(look)
+    charge, charge_reason = _narrowest(
+        windows[0]
+        | {
+            "cell voltage high": faded[0],
+            "temperature high": np.where(blind, rated[0], faded[1]),
+            "temperature low": np.where(blind, rated[0], np.minimum(faded[2], mapped)),
+            "charge phase": charge_A,
+        }
+    )
+    discharge, discharge_reason = _narrowest(
+        windows[1]
+        | {
+            "cell voltage low": faded[3],
+            "temperature high": np.where(blind, rated[3], faded[4]),
+            "temperature low": np.where(blind, rated[3], faded[5]),
+            "state of charge": rated[3] * _above_floor(table.floor_soc, estimate.string_soc),
+        }
+    )
+    before = look.state.window
+    charge, slow_charge = _rise(charge, before.charge_A, table.rise_per_s * rated[0] * dt_s)
+    discharge, slow_discharge = _rise(discharge, before.discharge_A, table.rise_per_s * rated[3] * dt_s)
+    end = config.series * table.end_of_charge_V
+    charge_V = _zero_if_unknown(np.minimum(config.series * end_V, voltage + config.series * (end_V - high)))
     return Window(
         charge_A=charge,
         discharge_A=discharge,
         charge_V=charge_V,
-        discharge_V=end_of_discharge,
+        discharge_V=config.series * table.end_of_discharge_V,
         charge_W=_zero_if_unknown(charge * voltage),
         discharge_W=_zero_if_unknown(discharge * voltage),
-        charge_reason=np.where(slow_charge, INDEX["recovering"], charge_reason).astype(np.int8),
-        discharge_reason=np.where(slow_discharge, INDEX["recovering"], discharge_reason).astype(np.int8),
-        voltage_reason=np.where(
-            charge_V < config.series * table.end_of_charge_V - 1e-9, INDEX["cell voltage high"], INDEX["rated"]
-        ).astype(np.int8),
+        charge_reason=np.where(slow_charge, RECOVERING, charge_reason).astype(np.int8),
+        discharge_reason=np.where(slow_discharge, RECOVERING, discharge_reason).astype(np.int8),
+        voltage_reason=np.where(charge_V < end - 1e-9, CELL_HIGH, RATED).astype(np.int8),
     )
 
 
@@ -75,56 +110,41 @@ def pack_voltage(look: Look) -> Floats:
     return np.where(present & ~np.isnan(measured), measured, total)
 
 
-def _charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> dict[str, Floats]:
-    """Return one charge window per reason, A, (string,)."""
-    table, layout = look.config.limits, look.config.layout
-    rated = table.rated_charge_A
-    high = extreme(look, "cell_voltage_high", np.maximum)
-    hot, cold = _temps(look)
-    may, _ = carrying(look.config, switches)
-    allowed = ~(demand.open_charge | demand.ramp_charge)
-    windows = {
-        "rated": rated,
-        "unknown measurement": np.where(_known(look, high, hot, cold), rated, 0.0),
-        "cell voltage high": rated * fade(high, table.charge_V, table.charge_zero_V),
-        "temperature high": rated * fade(hot, table.charge_warm_degC, table.charge_hot_degC),
-        "temperature low": rated * fade(cold, table.charge_cool_degC, table.charge_cold_degC),
-        "foreign BMS": _foreign(look, "foreign_charge_limit", rated),
-        "fault": np.where(allowed, rated * demand.charge_fraction, 0.0),
-        "switchgear open": np.where(may, rated, 0.0),
-        "power forecast": _forecast(look, estimate.charge_10s_W, rated),
-    }
-    mapped = np.minimum(on_map(hot, table.map_degC, table.map_A), on_map(cold, table.map_degC, table.map_A))
-    windows["temperature low"] = np.minimum(windows["temperature low"], np.where(_no_sensor(look), rated, mapped))
-    if not layout.size["temp"]:
-        del windows["temperature low"], windows["temperature high"]
-    return windows
-
-
-def _discharge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> dict[str, Floats]:
-    """Return one discharge window per reason, A, (string,)."""
+def _common(
+    look: Look, demand: Demand, switches: Switches, estimate: Estimate, voltage: Floats, seen: tuple[Floats, ...]
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return the windows that both directions have alike, A, (string,) per reason. seen: high, low, hot, cold."""
     table = look.config.limits
-    rated = table.rated_discharge_A
-    low = extreme(look, "cell_voltage_low", np.minimum)
-    hot, cold = _temps(look)
-    _, may = carrying(look.config, switches)
-    allowed = ~(demand.open_discharge | demand.ramp_discharge)
-    floor = np.where(table.floor_soc > 0.0, fade(estimate.string_soc, table.floor_soc + SOC_FADE, table.floor_soc), 1.0)
-    windows = {
-        "rated": rated,
-        "unknown measurement": np.where(_known(look, low, hot, cold), rated, 0.0),
-        "cell voltage low": rated * fade(low, table.discharge_V, table.discharge_zero_V),
-        "temperature high": rated * fade(hot, table.discharge_warm_degC, table.discharge_hot_degC),
-        "temperature low": rated * fade(cold, table.discharge_cool_degC, table.discharge_cold_degC),
-        "state of charge": rated * floor,
-        "foreign BMS": _foreign(look, "foreign_discharge_limit", rated),
-        "fault": np.where(allowed, rated * demand.discharge_fraction, 0.0),
-        "switchgear open": np.where(may, rated, 0.0),
-        "power forecast": _forecast(look, estimate.discharge_10s_W, rated),
-    }
-    if not look.config.layout.size["temp"]:
-        del windows["temperature low"], windows["temperature high"]
-    return windows
+    high, low, hot, cold = seen
+    temps = _no_sensor(look) | ~np.isnan(hot + cold)
+    current = ~np.isnan(look.current) & temps
+    ways = zip(
+        (table.rated_charge_A, table.rated_discharge_A),
+        (~np.isnan(high), ~np.isnan(low)),
+        ("foreign_charge_limit", "foreign_discharge_limit"),
+        (demand.open_charge | demand.ramp_charge, demand.open_discharge | demand.ramp_discharge),
+        (demand.charge_fraction, demand.discharge_fraction),
+        carrying(look.config, switches),
+        (estimate.charge_10s_W, estimate.discharge_10s_W),
+        strict=True,
+    )
+    charge, discharge = (
+        {
+            "rated": rated,
+            "unknown measurement": np.where(current & known, rated, 0.0),
+            "foreign BMS": _foreign(look, foreign, rated),
+            "fault": np.where(blocked, 0.0, rated * fraction),
+            "switchgear open": np.where(may, rated, 0.0),
+            "power forecast": _forecast(power, voltage, rated),
+        }
+        for rated, known, foreign, blocked, fraction, may, power in ways
+    )
+    return charge, discharge
+
+
+def _above_floor(floor: Floats, soc: Floats) -> Floats:
+    """Return how much of the rated current is left above the floor; 1 where there is no floor."""
+    return np.where(floor > 0.0, fade(soc, floor + SOC_FADE, floor), 1.0)
 
 
 def _narrowest(windows: dict[str, Floats]) -> tuple[Floats, Floats]:
@@ -139,17 +159,6 @@ def _rise(new: Floats, old: Floats, step: Floats) -> tuple[Floats, Bools]:
     """Let a limit fall at once and rise by at most `step`. Returns it and where the rise was held back."""
     slow = old + step
     return np.minimum(new, slow), new > slow + 1e-9
-
-
-def _charge_voltage(look: Look, end_V: Floats) -> Floats:
-    """Return CVL: the string voltage at which the highest cell arrives at `end_V`, never more than all cells there.
-
-    The highest cell governs, not the pack: while it is above its end, CVL lies below the present pack voltage by that
-    overshoot times the number of cells. Unknown cells give 0.
-    """
-    series = look.config.series
-    headroom = series * (end_V - extreme(look, "cell_voltage_high", np.maximum))
-    return np.maximum(_zero_if_unknown(np.minimum(series * end_V, pack_voltage(look) + headroom)), 0.0)
 
 
 def extreme(look: Look, foreign: str, ufunc: np.ufunc) -> Floats:
@@ -173,20 +182,13 @@ def _no_sensor(look: Look) -> Bools:
     return none
 
 
-def _known(look: Look, voltage: Floats, hot: Floats, cold: Floats) -> Bools:
-    current = look.of("current")
-    temps = _no_sensor(look) | ~(np.isnan(hot) | np.isnan(cold))
-    return ~np.isnan(voltage) & ~np.isnan(current) & temps
-
-
 def _foreign(look: Look, name: str, rated: Floats) -> Floats:
     present = look.config.sensing.present[look.config.layout.where[name]]
     return np.where(present, _zero_if_unknown(look.of(name)), rated)
 
 
-def _forecast(look: Look, power: Floats, rated: Floats) -> Floats:
+def _forecast(power: Floats, voltage: Floats, rated: Floats) -> Floats:
     """Turn SOP into a current; where no forecast was made yet it does not speak (measured windows still do)."""
-    voltage = pack_voltage(look)
     current = power / np.where(voltage > 0.0, voltage, np.nan)
     return np.where(np.isnan(current), rated, np.maximum(current, 0.0))
 

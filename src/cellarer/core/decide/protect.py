@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellarer.core.decide.signals import SIGNALS, Look, Reading
+from cellarer.core.decide.signals import Look, elements, read
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
+from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Latch, Level
 
 SELF, RESET, SERVICE = int(Latch.SELF), int(Latch.RESET), int(Latch.SERVICE)
 OPEN, RAMP, DERATE = int(Level.OPEN), int(Level.RAMP), int(Level.DERATE)
@@ -44,17 +44,6 @@ def start(config: Config) -> Faults:
     )
 
 
-def read(look: Look) -> tuple[Floats, Bools, Ints, list[Reading]]:
-    """Evaluate every signal in use once. Returns (signal, string) value, known and time, and the readings."""
-    readings = [SIGNALS[name](look) for name in look.config.faults.signals]
-    return (
-        np.array([r.value for r in readings]),
-        np.array([r.known for r in readings]),
-        np.array([r.time_ns for r in readings]),
-        readings,
-    )
-
-
 def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, list[Event]]:
     """Advance the fault machine by one cycle.
 
@@ -62,15 +51,13 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
     event per row and string that changed.
     """
     table, now_ns = look.config.faults, look.now_ns
-    value, known, time_ns, readings = read(look)
-    index = table.signal_index
-    row_value = value[index]
-    bad = table.enabled & (row_value > table.trip)
-    good = known[index] & (row_value <= table.release)
+    value, known, time_ns = read(look)
+    bad = table.enabled & (value > table.trip)
+    good = known & (value <= table.release)
 
-    fresh = time_ns[index] > faults.counted_ns
+    fresh = time_ns > faults.counted_ns
     counted = np.where(bad, faults.counted + fresh, np.where(good, 0, faults.counted))
-    counted_ns = np.where(bad & fresh, time_ns[index], faults.counted_ns)
+    counted_ns = np.where(bad & fresh, time_ns, faults.counted_ns)
     bad_since_ns = np.where(bad, np.minimum(faults.bad_since_ns, now_ns), np.where(good, FOREVER, faults.bad_since_ns))
     good_since_ns = np.where(good, np.minimum(faults.good_since_ns, now_ns), FOREVER)
 
@@ -82,7 +69,7 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
     active = (faults.active | confirmed) & (~gone | latched)
     events: list[Event] = []
     if not np.array_equal(active, faults.active):
-        events = _events(look, readings, row_value, faults.active, active)
+        events = _events(look, value, faults.active, active)
     return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched), events
 
 
@@ -105,12 +92,11 @@ def demand(config: Config, faults: Faults) -> Demand:
     )
 
 
-def _events(look: Look, readings: list[Reading], value: Floats, before: Bools, after: Bools) -> list[Event]:
+def _events(look: Look, value: Floats, before: Bools, after: Bools) -> list[Event]:
     """Name the cell, value and threshold of each row that changed; the only loop, over changes."""
     table = look.config.faults
     events = []
     for row, string in np.argwhere(before != after):
-        reading = readings[table.signal_index[row]]
         sign = float(table.sign[row])
         raised = bool(after[row, string])
         limit = table.trip if raised else table.release
@@ -120,7 +106,7 @@ def _events(look: Look, readings: list[Reading], value: Floats, before: Bools, a
                 kind="fault" if raised else "clear",
                 name=table.name[row],
                 string=int(string),
-                cell=_culprit(look, reading, int(string)),
+                cell=_culprit(look, table.signal[row], int(string)),
                 value=sign * float(value[row, string]),
                 limit=sign * float(limit[row, string]),
                 cause=table.signal[row],
@@ -129,15 +115,14 @@ def _events(look: Look, readings: list[Reading], value: Floats, before: Bools, a
     return events
 
 
-def _culprit(look: Look, reading: Reading, string: int) -> int:
+def _culprit(look: Look, signal: str, string: int) -> int:
     """Return the cell (or the sensor) of this string with the worst known value; −1 for string-wide signals."""
-    if reading.elements is None:
+    found = elements(look, signal)
+    if found is None:
         return -1
+    values, axis = found
     layout = look.config.layout
-    owner = layout.string_of_cell if reading.axis == "cell" else layout.string_of_temp
-    mine = np.flatnonzero(owner == string)
+    mine = np.flatnonzero((layout.string_of_cell if axis == "cell" else layout.string_of_temp) == string)
     if not mine.size:
         return -1
-    elements = reading.elements[mine]
-    lowered = np.where(np.isnan(elements), -np.inf, elements)
-    return int(np.argmax(lowered))
+    return int(mine[np.argmax(np.where(np.isnan(values[mine]), -np.inf, values[mine]))])

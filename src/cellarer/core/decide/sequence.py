@@ -23,13 +23,28 @@ PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current withi
 
 
 def _paths(kind: int) -> list[Rule]:
-    """Rules of switchgear with one switch per direction: FETs and separate ports."""
-    closed = {P.CLOSED: "both", P.CHARGE_ONLY: "charge", P.DISCHARGE_ONLY: "discharge"}
-    rules = [Rule(kind, p, "no wish", P.RAMP, "opening requested") for p in closed]
-    rules += [Rule(kind, p, f"may close {way}", q, "fault") for p in closed for q, way in closed.items() if p != q]
-    rules += [Rule(kind, p, "may close none", P.OPENING, "fault") for p in closed]
-    rules += [Rule(kind, P.OPEN, f"start {way}", p, "close requested") for p, way in closed.items()]
-    return rules
+    """Rules of switchgear with one switch per direction: FETs and separate ports.
+
+    A path that must open goes first; a path is added only by what closing asks for. One path alone opens without a
+    ramp, because in RAMP both would be closed.
+    """
+    both, charge, discharge = P.CLOSED, P.CHARGE_ONLY, P.DISCHARGE_ONLY
+    return [
+        Rule(kind, both, "blocked both", P.OPENING, "fault"),
+        Rule(kind, both, "blocked discharge", charge, "fault"),
+        Rule(kind, both, "blocked charge", discharge, "fault"),
+        Rule(kind, both, "no wish", P.RAMP, "opening requested"),
+        Rule(kind, charge, "blocked charge", P.OPENING, "fault"),
+        Rule(kind, charge, "no wish", P.OPENING, "opening requested"),
+        Rule(kind, charge, "start both", both, "discharge allowed again"),
+        Rule(kind, discharge, "blocked discharge", P.OPENING, "fault"),
+        Rule(kind, discharge, "no wish", P.OPENING, "opening requested"),
+        Rule(kind, discharge, "start both", both, "charge allowed again"),
+        Rule(kind, P.RAMP, "open now", P.OPENING, "fault"),
+        Rule(kind, P.OPEN, "start both", both, "close requested"),
+        Rule(kind, P.OPEN, "start charge", charge, "close requested"),
+        Rule(kind, P.OPEN, "start discharge", discharge, "close requested"),
+    ]
 
 
 TABLE = Table(
@@ -48,11 +63,12 @@ TABLE = Table(
         Rule(C, P.PLUS, "plus closed both", P.CLOSED, "plus settled"),
         Rule(C, P.PLUS, "plus closed", P.CHARGE_ONLY, "plus settled, discharge blocked"),
         Rule(C, P.PLUS, "timeout", P.COOLING, "plus did not close"),
-        Rule(C, P.CHARGE_ONLY, "may close both", P.CLOSED, "discharge allowed again"),
         Rule(C, P.CLOSED, "ramp", P.RAMP, "fault"),
         Rule(C, P.CHARGE_ONLY, "ramp charge", P.RAMP, "fault"),
         Rule(C, P.CLOSED, "no wish", P.RAMP, "opening requested"),
         Rule(C, P.CHARGE_ONLY, "no wish", P.RAMP, "opening requested"),
+        Rule(C, P.CHARGE_ONLY, "start both", P.CLOSED, "discharge allowed again"),
+        Rule(C, P.CHARGE_ONLY, "no charger", P.OPENING, "the charger is gone"),
         *_paths(Switchgear.FETS),
         *_paths(Switchgear.SEPARATE),
         Rule(ANY, P.RAMP, "quiet", P.OPENING, "current below break rating"),
@@ -139,7 +155,7 @@ def _conditions(look: Look, before: Switches, demand: Demand, wishes: Wishes) ->
     config, table, layout = look.config, look.config.switch, look.config.layout
     held_ns = look.now_ns - before.since_ns
     wish = wishes.closed[layout.pack_of_string]
-    current = np.abs(look.of("current"))
+    current = np.abs(look.current)
     charger = look.of("charger_present")[layout.pack_of_string] == 1.0
     charge, discharge = ~demand.open_charge & ~demand.ramp_charge, ~demand.open_discharge & ~demand.ramp_discharge
     cool = before.resistor_J <= 0.5 * table.resistor_max_J
@@ -160,10 +176,10 @@ def _conditions(look: Look, before: Switches, demand: Demand, wishes: Wishes) ->
         "start both": ready & both,
         "start charge": ready & charge & ~discharge,
         "start discharge": ready & discharge & ~charge,
-        "may close both": both,
-        "may close charge": charge & ~discharge,
-        "may close discharge": discharge & ~charge,
-        "may close none": ~charge & ~discharge,
+        "blocked charge": ~charge,
+        "blocked discharge": ~discharge,
+        "blocked both": ~charge & ~discharge,
+        "no charger": ~charger,
         "minus closed": settled & minus,
         "plus closed": settled & plus,
         "plus closed both": settled & plus & both,
@@ -196,9 +212,9 @@ def _precharged(look: Look) -> Bools:
     table, before = look.config.switch, look.state.switches
     delta = np.abs(look.of("string_voltage") - look.of("link_voltage"))
     fresh = (look.time_ns("link_voltage") > before.since_ns) & (look.time_ns("current") > before.since_ns)
-    near = fresh & (delta <= table.precharge_V) & (np.abs(look.of("current")) <= table.precharge_A)
+    near = fresh & (delta <= table.precharge_V) & (np.abs(look.current) <= table.precharge_A)
     blind = (look.now_ns - before.since_ns) >= table.precharge_ns // 2
-    return np.where(table.has_link_voltage, near, blind & (np.abs(look.of("current")) <= table.precharge_A))
+    return np.where(table.has_link_voltage, near, blind & (np.abs(look.current) <= table.precharge_A))
 
 
 def _resistor(look: Look, before: Switches) -> Floats:
@@ -218,15 +234,15 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
     """Count tries, closings and wear for the strings that changed, and say why they did."""
     table, now_ns = look.config.switch, look.now_ns
     moved = phase != before.phase
-    current = np.abs(look.of("current"))
-    into_precharge, into_closed = moved & (phase == P.PRECHARGE), moved & np.isin(phase, (P.CLOSED, P.CHARGE_ONLY))
+    current = np.abs(look.current)
+    failed, into_closed = moved & (phase == P.COOLING), moved & np.isin(phase, (P.CLOSED, P.CHARGE_ONLY))
     was_closed = np.isin(before.phase, (P.CLOSED, P.CHARGE_ONLY, P.DISCHARGE_ONLY, P.RAMP, P.PLUS))
     breaks = moved & was_closed & np.isin(phase, (P.OPENING, P.COOLING))
     share = np.where(breaks & ~np.isnan(current), (current / table.life_A) ** 2, 0.0)
     after = Switches(
         phase=phase,
         since_ns=np.where(moved, now_ns, before.since_ns),
-        tries=np.where(into_closed, 0, before.tries + into_precharge),
+        tries=np.where(into_closed, 0, before.tries + failed),
         resistor_J=before.resistor_J,
         closings=before.closings + (into_closed & ~was_closed | (into_closed & (before.phase == P.PLUS))),
         openings_under_load=before.openings_under_load + (breaks & (current > table.break_A)),
@@ -240,7 +256,7 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
             f"{Phase(before.phase[s]).name.lower()} → {Phase(phase[s]).name.lower()}",
             int(s),
             -1,
-            float(look.of("current")[s]),
+            float(look.current[s]),
             np.nan,
             TABLE.rules[rule[s]].cause,
         )

@@ -1,14 +1,15 @@
 """What a fault row can look at: named functions that give one value per string, from measurements alone.
 
-A signal returns a Reading: the worst value of the elements that are known, whether all of them are known, when the
-worst one was measured, and what the elements are (for naming the cell, only when a row changes). Unknown elements
-never hide known ones: a fault on one cell is seen while its neighbour's wire is broken. And they never count as good:
-`known` is False, so nothing is cleared. −inf means: does not apply now. Rows that look from below use the negative.
+A signal returns a Reading: the worst value of the elements that are known, whether all of them are known, and when the
+worst one was measured; which cell it was is looked up only when a row changes (`elements`). Unknown elements never hide
+known ones: a fault on one cell is seen while its neighbour's wire is broken. And they never count as good: `known` is
+False, so nothing is cleared. −inf means: does not apply now. Rows that look from below use the negative.
 Add a signal by adding a function to SIGNALS; what it needs to be measured and its rows stand in config/faults.toml.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +31,9 @@ class Reading(NamedTuple):
     value: Floats  # (string,) −inf where nothing is known or it does not apply
     known: Bools  # (string,) every element is known
     time_ns: Ints  # (string,) when the worst one was measured
-    elements: Floats | None = None  # (cell,) or (temp,): for naming the culprit
-    axis: str = "string"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
     """What decide may see: measurements, their memory, the switchgear. Never an estimate."""
 
@@ -53,62 +52,68 @@ class Look:
         """Return when each element of a signal was measured."""
         return self.seen.time_ns[self.config.layout.where[name]]
 
+    @cached_property
+    def current(self) -> Floats:
+        """String current, A, (string,)."""
+        return self.of("current")
+
+    @cached_property
+    def flows(self) -> tuple[Bools, Bools, Bools]:
+        """Whether the current is known, charges, discharges, (string,)."""
+        return ~np.isnan(self.current), self.current > self.config.idle_A, -self.current > self.config.idle_A
+
+    @cached_property
+    def all_off(self) -> Bools:
+        """The string's switchgear is ordered open and had time to follow, (string,)."""
+        command = self.state.command
+        off = ~(command.minus | command.precharge | command.plus | command.charge_switch | command.discharge_switch)
+        return off & (self.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[self.state.switches.phase]
+
     def per_string(self, x: Floats | Ints | Bools, name: str) -> Floats | Ints | Bools:
         """Return the part of an (owned,) array that belongs to a signal, (string,)."""
         mine = x[self.config.layout.owned[name]]
         return mine[self.config.layout.pack_of_string] if BY_NAME[name].axis == "pack" else mine
 
 
-def highest(name: str) -> Callable[[Look], Reading]:
-    """Highest known element of a measured signal."""
-    axis = BY_NAME[name].axis
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A signal that is one reduction of one measured quantity; the fault machine reads all of these in one gather."""
 
-    def signal(look: Look) -> Reading:
-        d = look.digest
-        elements = look.of(name) if axis in ("cell", "temp") else None
-        value, known, at = (look.per_string(x, name) for x in (d.high, d.known, d.high_ns))
-        return Reading(value, known, at, elements, axis)
+    name: str  # of the quantity
+    kind: str  # high, low (negative), overdue, absurd: fields of Digest
 
-    return signal
+    def __call__(self, look: Look) -> Reading:
+        """Return it for its strings."""
+        value, known, time_ns = bulk(look.digest, self.kind, look.now_ns)
+        return Reading(*(look.per_string(x, self.name) for x in (value, known, time_ns)))
 
-
-def lowest(name: str) -> Callable[[Look], Reading]:
-    """Lowest known element of a measured signal, negative."""
-    axis = BY_NAME[name].axis
-
-    def signal(look: Look) -> Reading:
-        d = look.digest
-        elements = -look.of(name) if axis in ("cell", "temp") else None
-        value, known, at = (look.per_string(x, name) for x in (d.low, d.known, d.low_ns))
-        return Reading(value, known, at, elements, axis)
-
-    return signal
-
-
-def _silence(name: str) -> Callable[[Look], Reading]:
-    """Seconds beyond its maximum age that the oldest element has not been valid: stale, absurd or missing."""
-    axis = BY_NAME[name].axis
-
-    def silence(look: Look) -> Reading:
-        value = look.per_string(look.digest.overdue, name)
-        elements = None
-        if axis in ("cell", "temp"):
-            elements = look.now_ns - look.seen.valid_ns[look.config.layout.where[name]].astype(np.float64)
-        return Reading(value, look.config.layout.yes, np.full(value.shape, look.now_ns), elements, axis)
-
-    return silence
+    def elements(self, look: Look) -> tuple[Floats, str] | None:
+        """Return what the value was the worst of, and its axis; None for string-wide quantities."""
+        axis, where = BY_NAME[self.name].axis, look.config.layout.where[self.name]
+        if axis not in ("cell", "temp"):
+            return None
+        match self.kind:
+            case "high":
+                return look.seen.value[where], axis
+            case "low":
+                return -look.seen.value[where], axis
+            case "overdue":
+                return -look.seen.valid_ns[where].astype(np.float64), axis
+            case _:
+                return look.seen.absurd[where].astype(np.float64), axis
 
 
-def _absurd(name: str) -> Callable[[Look], Reading]:
-    """1 where the newest sample of a signal is outside its plausible range."""
-    axis = BY_NAME[name].axis
-
-    def absurd(look: Look) -> Reading:
-        value, at = look.per_string(look.digest.absurd, name), look.per_string(look.digest.absurd_ns, name)
-        elements = look.seen.absurd[look.config.layout.where[name]].astype(np.float64)
-        return Reading(value, look.config.layout.yes, at, elements if axis in ("cell", "temp") else None, axis)
-
-    return absurd
+def bulk(digest: Digest, kind: str, now_ns: int) -> tuple[Floats, Bools, Ints]:
+    """Return value, known and time of one kind of reduction, (owned,) each."""
+    match kind:
+        case "high":
+            return digest.high, digest.known, digest.high_ns
+        case "low":
+            return digest.low, digest.known, digest.low_ns
+        case "overdue":
+            return digest.overdue, np.ones(digest.known.shape, bool), np.full(digest.known.shape, now_ns)
+        case _:
+            return digest.absurd, np.ones(digest.known.shape, bool), digest.absurd_ns
 
 
 def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
@@ -119,15 +124,13 @@ def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
     if axis == "cell":
         value = np.maximum.reduceat(lowered, layout.first_cell)
         at = np.where(lowered == value[layout.string_of_cell], time_ns, NEVER)
-        return Reading(value, layout.every(known), np.maximum.reduceat(at, layout.first_cell), elements, axis)
+        return Reading(value, layout.every(known), np.maximum.reduceat(at, layout.first_cell))
     value = layout.over_temps(np.maximum, lowered, NOT_NOW)
     at = np.where(lowered == value[layout.string_of_temp], time_ns, NEVER)
     return Reading(
         value,
         layout.over_temps(np.logical_and, known, True),
         layout.over_temps(np.maximum, at, NEVER),
-        elements,
-        axis,
     )
 
 
@@ -138,7 +141,7 @@ def _one(value: Floats, time_ns: Ints) -> Reading:
 
 def _masked(reading: Reading, applies: Bools, sure: Bools) -> Reading:
     """Leave the reading where it applies; elsewhere −inf, which is good. `sure`: we know whether it applies."""
-    return reading._replace(value=np.where(applies, reading.value, NOT_NOW), known=reading.known & sure)
+    return Reading(np.where(applies, reading.value, NOT_NOW), reading.known & sure, reading.time_ns)
 
 
 def cell_high(look: Look) -> Reading:
@@ -151,8 +154,8 @@ def cell_low(look: Look) -> Reading:
     return _foreign(look, _CELL_LOW(look), -1.0)
 
 
-_CELL_HIGH, _CELL_LOW = highest("cell_voltage"), lowest("cell_voltage")
-temp_high, temp_low = highest("temp_degC"), lowest("temp_degC")
+_CELL_HIGH, _CELL_LOW = Measured("cell_voltage", "high"), Measured("cell_voltage", "low")
+temp_high, temp_low = Measured("temp_degC", "high"), Measured("temp_degC", "low")
 
 
 def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
@@ -163,7 +166,7 @@ def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
         return cells
     value, time_ns = sign * look.of(name), look.time_ns(name)
     known = ~np.isnan(value)
-    return cells._replace(
+    return Reading(
         value=np.where(present & known, np.maximum(np.where(known, value, NOT_NOW), cells.value), cells.value),
         known=np.where(present, known, cells.known),
         time_ns=np.where(present, np.maximum(time_ns, cells.time_ns), cells.time_ns),
@@ -176,24 +179,22 @@ def cell_spread(look: Look) -> Reading:
     return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
 
 
-def _direction(look: Look, sign: float) -> tuple[Bools, Bools]:
-    current = look.of("current")
-    return sign * current > look.config.idle_A, ~np.isnan(current)
-
-
 def temp_high_charging(look: Look) -> Reading:
     """Highest temperature while current charges."""
-    return _masked(temp_high(look), *_direction(look, +1.0))
+    known, charges, _ = look.flows
+    return _masked(temp_high(look), charges, known)
 
 
 def temp_low_charging(look: Look) -> Reading:
     """Lowest temperature, negative, while current charges."""
-    return _masked(temp_low(look), *_direction(look, +1.0))
+    known, charges, _ = look.flows
+    return _masked(temp_low(look), charges, known)
 
 
 def temp_low_discharging(look: Look) -> Reading:
     """Lowest temperature, negative, while current discharges."""
-    return _masked(temp_low(look), *_direction(look, -1.0))
+    known, _, discharges = look.flows
+    return _masked(temp_low(look), discharges, known)
 
 
 def temp_spread(look: Look) -> Reading:
@@ -204,7 +205,7 @@ def temp_spread(look: Look) -> Reading:
 def temp_rate(look: Look) -> Reading:
     """Fastest rise of any sensor over the last window, K/s."""
     reading = _worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
-    return reading._replace(known=look.config.layout.yes)
+    return Reading(reading.value, look.config.layout.yes, reading.time_ns)
 
 
 def charge_over_limit(look: Look) -> Reading:
@@ -226,15 +227,18 @@ def sum_difference(look: Look) -> Reading:
 
 def current_difference(look: Look) -> Reading:
     """|current − second sensor|, A."""
-    return _one(np.abs(look.of("current") - look.of("current_check")), look.time_ns("current_check"))
+    return _one(np.abs(look.current - look.of("current_check")), look.time_ns("current_check"))
 
 
 def cell_frozen(look: Look) -> Reading:
     """How far a cell's reading ought to have moved with the current since it last changed at all, V."""
-    layout, config = look.config.layout, look.config
-    current = look.of("current")[layout.string_of_cell]
-    due = np.abs(current - look.watch.current_then) * config.cell_ohm
-    return _worst(look, due, look.time_ns("cell_voltage"), "cell")._replace(known=layout.yes)
+    worst = _worst(look, _frozen(look), look.time_ns("cell_voltage"), "cell")
+    return Reading(worst.value, look.config.layout.yes, worst.time_ns)
+
+
+def _frozen(look: Look) -> Floats:
+    moved = look.current[look.config.layout.string_of_cell] - look.watch.current_then
+    return np.abs(moved) * look.config.cell_ohm
 
 
 def insulation_low(look: Look) -> Reading:
@@ -245,17 +249,10 @@ def insulation_low(look: Look) -> Reading:
     )
 
 
-def _all_off(look: Look) -> Bools:
-    """The string's switchgear is ordered open and had time to follow."""
-    command = look.state.command
-    off = ~(command.minus | command.precharge | command.plus | command.charge_switch | command.discharge_switch)
-    return off & (look.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[look.state.switches.phase]
-
-
 def current_open(look: Look) -> Reading:
     """|current| through a string whose switchgear is ordered open, A."""
-    reading = _one(np.abs(look.of("current")), look.time_ns("current"))
-    return _masked(reading, _all_off(look), look.config.layout.yes)
+    reading = _one(np.abs(look.current), look.time_ns("current"))
+    return _masked(reading, look.all_off, look.config.layout.yes)
 
 
 def _contact(look: Look, stuck_closed: bool) -> Reading:
@@ -289,7 +286,7 @@ def link_follows(look: Look) -> Reading:
     reading = _one(
         np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
     )
-    return _masked(reading, _all_off(look), look.config.layout.yes)
+    return _masked(reading, look.all_off, look.config.layout.yes)
 
 
 def precharge_failures(look: Look) -> Reading:
@@ -301,7 +298,7 @@ def precharge_failures(look: Look) -> Reading:
 
 def open_under_load(look: Look) -> Reading:
     """|current| that still flows in phase OPENING, A: the switch does not break it, only a fuse will."""
-    reading = _one(np.abs(look.of("current")), look.time_ns("current"))
+    reading = _one(np.abs(look.current), look.time_ns("current"))
     opening = look.state.switches.phase == OPENING
     return _masked(reading, opening, look.config.layout.yes)
 
@@ -317,39 +314,39 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_deep": cell_low,
     "cell_spread": cell_spread,
     "cell_frozen": cell_frozen,
-    "cell_open_wire": highest("cell_open_wire"),
-    "cell_silence": _silence("cell_voltage"),
-    "cell_absurd": _absurd("cell_voltage"),
+    "cell_open_wire": Measured("cell_open_wire", "high"),
+    "cell_silence": Measured("cell_voltage", "overdue"),
+    "cell_absurd": Measured("cell_voltage", "absurd"),
     "temp_high": temp_high,
     "temp_high_charging": temp_high_charging,
     "temp_low_charging": temp_low_charging,
     "temp_low_discharging": temp_low_discharging,
     "temp_spread": temp_spread,
     "temp_rate": temp_rate,
-    "temp_silence": _silence("temp_degC"),
-    "temp_absurd": _absurd("temp_degC"),
-    "charge_current": highest("current"),
-    "discharge_current": lowest("current"),
+    "temp_silence": Measured("temp_degC", "overdue"),
+    "temp_absurd": Measured("temp_degC", "absurd"),
+    "charge_current": Measured("current", "high"),
+    "discharge_current": Measured("current", "low"),
     "charge_over_limit": charge_over_limit,
     "discharge_over_limit": discharge_over_limit,
-    "current_silence": _silence("current"),
-    "current_absurd": _absurd("current"),
+    "current_silence": Measured("current", "overdue"),
+    "current_absurd": Measured("current", "absurd"),
     "current_difference": current_difference,
     "current_open": current_open,
     "sum_difference": sum_difference,
-    "string_voltage_silence": _silence("string_voltage"),
-    "link_voltage_silence": _silence("link_voltage"),
-    "feedback_silence": _silence("feedback_plus"),
-    "emergency_stop_silence": _silence("emergency_stop"),
-    "interlock_silence": _silence("interlock_open"),
-    "emergency_stop": highest("emergency_stop"),
-    "interlock_open": highest("interlock_open"),
-    "crash": highest("crash"),
-    "gas": highest("gas"),
-    "foreign_alarm": highest("foreign_alarm"),
-    "foreign_silence": _silence("foreign_alarm"),
+    "string_voltage_silence": Measured("string_voltage", "overdue"),
+    "link_voltage_silence": Measured("link_voltage", "overdue"),
+    "feedback_silence": Measured("feedback_plus", "overdue"),
+    "emergency_stop_silence": Measured("emergency_stop", "overdue"),
+    "interlock_silence": Measured("interlock_open", "overdue"),
+    "emergency_stop": Measured("emergency_stop", "high"),
+    "interlock_open": Measured("interlock_open", "high"),
+    "crash": Measured("crash", "high"),
+    "gas": Measured("gas", "high"),
+    "foreign_alarm": Measured("foreign_alarm", "high"),
+    "foreign_silence": Measured("foreign_alarm", "overdue"),
     "insulation_low": insulation_low,
-    "supply_low": lowest("supply_voltage"),
+    "supply_low": Measured("supply_voltage", "low"),
     "contact_welded": contact_welded,
     "contact_stuck_open": contact_stuck_open,
     "link_follows": link_follows,
@@ -357,3 +354,66 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "open_under_load": open_under_load,
     "contact_wear": contact_wear,
 }
+
+# Whose elements name the culprit of a derived signal
+CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
+    "cell_high": _CELL_HIGH.elements,
+    "cell_low": _CELL_LOW.elements,
+    "cell_deep": _CELL_LOW.elements,
+    "temp_high_charging": temp_high.elements,
+    "temp_low_charging": temp_low.elements,
+    "temp_low_discharging": temp_low.elements,
+    "temp_rate": lambda look: (look.watch.temp_rate, "temp"),
+    "cell_frozen": lambda look: (_frozen(look), "cell"),
+}
+
+
+def elements(look: Look, name: str) -> tuple[Floats, str] | None:
+    """Return the elements that a signal was the worst of, and their axis; None for string-wide signals."""
+    signal = SIGNALS[name]
+    return signal.elements(look) if isinstance(signal, Measured) else CULPRIT.get(name, lambda _: None)(look)
+
+
+KINDS = ("high", "low", "overdue", "absurd")
+PLAIN = {"cell_high": (_CELL_HIGH, "cell_voltage_high"), "cell_low": (_CELL_LOW, "cell_voltage_low")}
+PLAIN["cell_deep"] = PLAIN["cell_low"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gather:
+    """Where the rows of a site find their values: the measured ones in one flat array, the derived ones behind it."""
+
+    derived: tuple[str, ...]
+    index: Ints  # (row, string) into (kinds × owned + derived × string)
+
+
+@lru_cache(maxsize=16)
+def gather(config: Config) -> Gather:
+    """Plan the reading of all rows of a site; once per Config."""
+    layout, table = config.layout, config.faults
+    owned, strings = layout.owner_of[-1] + 1, np.arange(layout.yes.size)
+    places: dict[str, Ints] = {}
+    derived: list[str] = []
+    for name in table.signals:
+        signal = SIGNALS[name]
+        if name in PLAIN and not config.sensing.present[layout.where[PLAIN[name][1]]].any():
+            signal = PLAIN[name][0]
+        if isinstance(signal, Measured):
+            of_string = layout.pack_of_string if BY_NAME[signal.name].axis == "pack" else strings
+            places[name] = KINDS.index(signal.kind) * owned + layout.owned[signal.name].start + of_string
+        else:
+            places[name] = len(KINDS) * owned + len(derived) * strings.size + strings
+            derived.append(name)
+    rows = [table.signals[k] for k in table.signal_index]
+    return Gather(tuple(derived), np.array([places[name] for name in rows]))
+
+
+def read(look: Look) -> tuple[Floats, Bools, Ints]:
+    """Return value, known and time of every row, (row, string) each."""
+    plan, d = gather(look.config), look.digest
+    derived = [SIGNALS[name](look) for name in plan.derived]
+    sure, now_ns = np.ones(d.known.size, bool), np.full(d.known.size, look.now_ns)
+    value = np.concatenate([d.high, d.low, d.overdue, d.absurd, *(r.value for r in derived)])
+    known = np.concatenate([d.known, d.known, sure, sure, *(r.known for r in derived)])
+    time_ns = np.concatenate([d.high_ns, d.low_ns, now_ns, d.absurd_ns, *(r.time_ns for r in derived)])
+    return value[plan.index], known[plan.index], time_ns[plan.index]

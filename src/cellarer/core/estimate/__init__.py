@@ -7,7 +7,9 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
 from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
+from cellarer.core.estimate.energy import Energy, energy
 from cellarer.core.estimate.filter import HAS_KERNEL, init, run_block, set_soc, step
+from cellarer.core.estimate.power import HORIZONS_S, REASONS, Power, power
 from cellarer.core.estimate.readout import (
     current_offset,
     hysteresis,
@@ -20,6 +22,7 @@ from cellarer.core.estimate.readout import (
     voltage_model,
 )
 from cellarer.core.estimate.state import EstimateState
+from cellarer.core.estimate.temperature import core_temperature
 
 
 def capacity_Ah(cfg: EstimatorConfig, state: EstimateState) -> Floats:
@@ -34,15 +37,22 @@ def capacity_sigma_Ah(cfg: EstimatorConfig, state: EstimateState) -> Floats:
 
 __all__ = [
     "HAS_KERNEL",
+    "HORIZONS_S",
+    "REASONS",
+    "Energy",
     "EstimateState",
     "EstimatorConfig",
+    "Power",
     "capacity_Ah",
     "capacity_sigma_Ah",
     "compile_cells",
+    "core_temperature",
     "current_offset",
+    "energy",
     "hysteresis",
     "init",
     "ocv",
+    "power",
     "resistance_scale",
     "resistance_scale_sigma",
     "run_block",

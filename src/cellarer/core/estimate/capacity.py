@@ -50,13 +50,14 @@ class Pairs(NamedTuple):
 PAIR_FIELDS = len(Pairs._fields)
 
 
-def begin_pairs(cfg: EstimatorConfig) -> Floats:
-    """Start from the rated capacity with a synthetic pair, x = 1 and y = capacity, as wide as CLAIM."""
-    q = cfg.capacity_Ah / cfg.parallel
+def begin_pairs(cfg: EstimatorConfig, q: Floats, sigma_Ah: Floats | None = None) -> Floats:
+    """Start from capacity q of one cell with a synthetic pair, x = 1 and y = q, as wide as sigma_Ah or CLAIM."""
     zero, one = np.zeros(cfg.cells), np.ones(cfg.cells)
-    weight = one / CLAIM**2 * 2.0  # the sum of both errors is CLAIM² when each has half
+    given = np.full(cfg.cells, np.nan) if sigma_Ah is None else np.asarray(sigma_Ah) / cfg.parallel / q
+    claim = np.where(np.isfinite(given), np.clip(given, LEAST, CLAIM), CLAIM)
+    weight = 2.0 / claim**2  # the sum of both errors is claim² when each has half
     return np.stack(
-        Pairs(zero, zero, one, zero, zero, zero, weight, weight, weight, weight, weight, weight, q, one * CLAIM, zero)
+        Pairs(zero, zero, one, zero, zero, zero, weight, weight, weight, weight, weight, weight, q, claim, zero)
     )
 
 

@@ -53,6 +53,12 @@ def decay(y: Any) -> Any:
     return part * part
 
 
+def falling(y: Any) -> Any:
+    """asinh(y)/y, the share of r0 left at large current (Butler-Volmer): within 4e-4 up to y = 20, no branch."""
+    t = 1.0 - 1.0 / np.sqrt(1.0 + y * y / 3.0)
+    return 1.0 + t * (-1.00603 + t * (1.17056 + t * (-2.43428 + t * (2.55268 - 1.24910 * t))))
+
+
 def gap_variance(dt: Any) -> Any:
     """Variance that SOC gains over a step too long to be integrated; 0 up to GAP_S."""
     lost = min(GAP_C * dt / 3600.0, GAP_MOST)
@@ -87,10 +93,7 @@ def advance(
     zero = np.maximum(zero, learn * np.maximum(np.sign(quiet_s - QUIET_S), 0.0))
     span = np.minimum(np.maximum((2.0 * np.sqrt(np.maximum(p00, 0.0)) - NEAR) / (FAR - NEAR), 0.0), 1.0)
     slope = near + span * (far - near)
-    # asinh(y)/y in the root 1/sqrt(1 + y²/3), within 4e-4 up to y = 20: r0 falls at large current (Butler-Volmer)
-    root = i * per_exchange
-    t = 1.0 - 1.0 / np.sqrt(1.0 + root * root / 3.0)
-    r0 = r0 * (1.0 + t * (-1.00603 + t * (1.17056 + t * (-2.43428 + t * (2.55268 - 1.24910 * t)))))
+    r0 = r0 * falling(i * per_exchange)
 
     kappa = dt / (3600.0 * q)
     cb = c - b

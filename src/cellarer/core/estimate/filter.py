@@ -45,6 +45,7 @@ def init(
     soc0: Floats,
     soc_sigma0: Floats,
     capacity_Ah: Floats | None = None,
+    capacity_sigma_Ah: Floats | None = None,
     resistance_scale: Floats | None = None,
 ) -> EstimateState:
     """Begin. soc0 (cell,) fraction, NaN = unknown; soc_sigma0 (cell,); capacity_Ah (cell,) of the group if known."""
@@ -75,7 +76,7 @@ def init(
         ("p55", START_OFFSET * q * q),
     ):  # fmt: skip
         put(buffer, name, variance)
-    return EstimateState(buffer, unknown, begin_pairs(cfg))
+    return EstimateState(buffer, unknown, begin_pairs(cfg, q, capacity_sigma_Ah))
 
 
 def step(
@@ -171,7 +172,7 @@ def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> B
     return left
 
 
-def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: Floats) -> EstimateState:
+def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: Floats | float = 0.02) -> EstimateState:
     """Impose a SOC (request, full or empty touch) where `soc` is finite; its links to the other states are cut."""
     buffer = copied(state.buffer)
     asked = np.isfinite(soc)

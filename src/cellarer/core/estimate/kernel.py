@@ -30,15 +30,17 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "03ea20397ad4"
+STAMP = "8dc44c09a348"
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True}
 INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline": True}
 
 decay = njit(**INLINE)(equations.decay)
 gap_variance = njit(**INLINE)(equations.gap_variance)
-# The same code with `decay` bound to its compiled form
-advance = njit(**INLINE)(FunctionType(equations.advance.__code__, {**vars(equations), "decay": decay}))
+falling = njit(**INLINE)(equations.falling)
+# The same code with the two bound to their compiled form
+COMPILED = {**vars(equations), "decay": decay, "falling": falling}
+advance = njit(**INLINE)(FunctionType(equations.advance.__code__, COMPILED))
 
 L = LANES
 HALF_UNKNOWN = 0.5 * UNKNOWN
