@@ -133,6 +133,15 @@ def test_mosfet_orders(charge: bool, discharge: bool, hexes: str) -> None:
     assert (now.charge_switch, now.discharge_switch) == (charge, discharge)
 
 
+def test_order_that_does_not_change_is_repeated_every_two_seconds_only() -> None:
+    one = driver(device(authority="switch"))
+    on, off = (Order(charge_switch=on, discharge_switch=on) for on in (True, False))
+    sent = [len(one.order(on, ms * MS)) for ms in range(0, 5000, 20)]
+    assert sum(sent) == 3
+    assert len(one.order(off, 5000 * MS)) == 1  # a change goes out at once
+    assert len(one.order(off, 5020 * MS)) == 0
+
+
 def test_order_that_says_only_half_is_not_sent() -> None:
     assert driver(device(authority="switch")).order(Order(charge_switch=False), 0) == []
 

@@ -77,7 +77,7 @@ def _codes(field: Field) -> str:
     if field.role is Role.CONSTANT:
         return f"always {int(field.value)}"
     if field.role is not Role.VALUE:
-        return field.role.value
+        return str(field.role.value)
     said = f"{field.raw_low} … {field.raw_high}" if field.bits > 1 else "0, 1"
     return said + (f"; {field.unknown} unknown" if field.unknown is not None else "")
 

@@ -8,7 +8,7 @@ from cellarer.wire.frame import Frame, Reading
 from cellarer.wire.order import Order
 from cellarer.wire.peer import NEVER_NS, Counters, Ear, check_size
 from cellarer.wire.protocols import get
-from cellarer.wire.table import Message, Protocol, configured, frames, pack, settle
+from cellarer.wire.table import Message, Protocol, Role, configured, frames, pack, settle
 
 ANSWER_NS = 250_000_000  # so long a device may take to answer
 _RANK = {"observe": 0, "limit": 1, "switch": 2}
@@ -31,6 +31,7 @@ class Driver:
         self._polls = [m for m in self.protocol.sent_by("controller") if m.asks]
         self._asked_ns = [NEVER_NS] * len(self._polls)
         self._waiting_ns = NEVER_NS
+        self._told: dict[str, tuple[tuple[object, ...], int]] = {}
         self._wanted = set(device.signals) if device.signals is not None else set(BY_NAME)
         if unknown := self._wanted - set(BY_NAME):
             raise ValueError(f"{where}: signals names {sorted(unknown)[0]!r}; allowed: {', '.join(BY_NAME)}")
@@ -66,14 +67,29 @@ class Driver:
         return []
 
     def order(self, order: Order, now_ns: int) -> list[Frame] | list[bytes]:
-        """Return the frames that carry an order, each once; refreshing is the caller's. Without authority: none."""
-        del now_ns
+        """Return the frames that carry an order; refreshing is the caller's. Without authority: none.
+
+        A message with a period is sent when it changes and then at most that often: a line at 9600 baud, or thirty
+        modules that may bleed for 2 s, need no refresh in every cycle. Switches that drop have no period.
+        """
         rank = _RANK[self.device.authority]
         values = {name: getattr(order, name) for name in Order.__slots__}
-        told = [m for m in self.protocol.sent_by("controller") if not m.asks and _RANK[m.authority] <= rank]
+        told = [
+            m
+            for m in self.protocol.sent_by("controller")
+            if not m.asks and _RANK[m.authority] <= rank and self._is_news(m, values, now_ns)
+        ]
         if self.protocol.framing:
             return [data for m in told for data in self._serial(m, values)]
         return [f for m in told for f in frames(m, values, self.device.address, self._sizes, self._count)]
+
+    def _is_news(self, message: Message, values: dict[str, object], now_ns: int) -> bool:
+        said = tuple(values.get(f.name) for f in message.fields if f.role is Role.VALUE)
+        before, when = self._told.get(message.name, ((), NEVER_NS))
+        if said == before and now_ns - when < message.period_ms * 1e6:
+            return False
+        self._told[message.name] = (said, now_ns)
+        return True
 
     def _serial(self, message: Message, values: dict[str, object]) -> list[bytes]:
         data = pack(message, values)

@@ -77,6 +77,7 @@ PROTOCOL = Protocol(
                 *_tail(),
             ),
             sender="controller",
+            period_ms=500,
             blocks=Blocks("cell", 24),
             id_step=1,
             extended=True,

@@ -129,6 +129,7 @@ PROTOCOL = Protocol(
             (Field("zero", 0, 8, role=Role.CONSTANT, value=0), _off("charge_switch", 0), _off("discharge_switch", 1)),
             length=2,
             sender="controller",
+            period_ms=2000,
         ),
     ),
     options={
