@@ -21,11 +21,11 @@ from cellarer.model.quantities import BY_NAME, SIGNALS
 
 Floats = NDArray[np.float64]
 
-RISE_DEBOUNCE_S = 60.0  # s: tail current must last (facts/bms-systems §4 item 8: a passing cloud is shorter)
+RISE_DEBOUNCE_S = 60.0  # s: tail current must last; a passing cloud is shorter (Sleeper85/esphome-jk-bms-can#35)
 FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
 OPEN_SHARE, OPEN_FLOOR_A = 0.005, 0.5  # A on an open string: 0.5 % of rated, at least 0.5 A
-DIFFERENCE_SHARE, DIFFERENCE_FLOOR_A = 0.03, 5.0  # facts/safety §3 S8
+DIFFERENCE_SHARE, DIFFERENCE_FLOOR_A = 0.03, 5.0  # 3 % of full scale or 5 A
 IDLE_SHARE = 0.003  # 1: currents below this share of rated count as rest
 
 

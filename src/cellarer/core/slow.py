@@ -35,7 +35,7 @@ from cellarer.model.values import (
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 60.0  # s: beyond it nothing is integrated
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
-OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it (facts/safety §3 X1)
+OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
