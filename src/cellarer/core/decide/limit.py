@@ -16,7 +16,7 @@ from cellarer.model.reasons import INDEX
 from cellarer.model.values import Bools, Estimate, Floats, Switches, Window
 
 RECOVERING, CELL_HIGH, RATED = INDEX["recovering"], INDEX["cell voltage high"], INDEX["rated"]
-SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (as OpenEMS does for FENECON Home)
+SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (as OpenEMS does)
 
 
 def fade(x: Floats, full: Floats, zero: Floats) -> Floats:

@@ -18,7 +18,7 @@ from cellarer.model.values import Bools, Event, Floats, Ints, Phase, Switches, W
 
 P, C = Phase, Switchgear.CONTACTORS
 PRECHARGE, SWITCH = int(P.PRECHARGE), int(Authority.SWITCH)
-VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s, as users of OpenEMS, diyBMS and dbus-serialbattery report
+VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s
 PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current within this time (foxBMS: 1000 ms)
 
 
