@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.sim.world import close, free, plant, site
 
 from cellarer.sim.circuit import Link, solve
 from cellarer.sim.plant import no_orders
 from cellarer.sim.switchgear import BOUNCE_NS, BOUNCES, CLOSE_NS, MINUS, OPEN_NS, PLUS
-from tests.sim.world import close, free, plant, site
 
 YES, NO, ZERO = np.array([True]), np.array([False]), np.zeros(1)
 
@@ -126,7 +126,9 @@ def test_coils_let_go_when_their_supply_sags() -> None:
 @pytest.mark.parametrize("kind", ["fets", "separate"])
 def test_switches_of_one_direction_pass_only_that(kind: str) -> None:
     for current, name in ((5.0, "discharge_switch"), (-5.0, "charge_switch")):
-        world = plant(site(kind=kind, cell="lg_18650hg2", series=13, parallel=4, load={"kind": "constant", "current_A": current}))
+        world = plant(
+            site(kind=kind, cell="lg_18650hg2", series=13, parallel=4, load={"kind": "constant", "current_A": current})
+        )
         orders = free(world.config, cell_V=4.2)
         world.advance(5.0, orders)
         assert world.truth.current[0] == pytest.approx(current, rel=0.01)

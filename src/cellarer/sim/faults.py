@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SHAPES = ("step", "ramp", "intermittent")
-RAMP_S, RAMP_STEPS = 10.0, 100
-PERIOD_S, ON_S = 2.0, 0.8  # intermittent
-MOMENT_S = 1e-9
+RAMP_STEP_NS, RAMP_STEPS = 100_000_000, 100  # ramp: ten seconds
+PERIOD_NS, ON_NS = 2_000_000_000, 800_000_000  # intermittent
+NEVER_NS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +42,31 @@ class Injection:
     string: int
     cell: int  # index over all cells
     size: float
-    start_s: float
+    start_ns: int
     shape: str
     turns: tuple[Turn, ...]
     acted: bool = False
 
-    def share(self, time_s: float) -> float:
+    def share(self, time_ns: int) -> float:
         """Return how far the fault is there, 0…1."""
-        since = time_s - self.start_s + MOMENT_S
-        if since < 0.0:
+        since = time_ns - self.start_ns
+        if since < 0:
             return 0.0
         if self.shape == "ramp":
-            return min(1.0, (since // (RAMP_S / RAMP_STEPS) + 1.0) / RAMP_STEPS)
-        return 1.0 if self.shape == "step" or since % PERIOD_S < ON_S else 0.0
+            return min(1.0, (since // RAMP_STEP_NS + 1) / RAMP_STEPS)
+        return 1.0 if self.shape == "step" or since % PERIOD_NS < ON_NS else 0.0
 
-    def next_s(self, time_s: float) -> float:
-        """Return how long the share stays as it is."""
-        since = time_s - self.start_s + MOMENT_S
-        if since < 0.0:
+    def next_ns(self, time_ns: int) -> int:
+        """Return how long the share stays as it is; NEVER_NS = for ever."""
+        since = time_ns - self.start_ns
+        if since < 0:
             return -since
-        if self.shape == "ramp" and since < RAMP_S:
-            return RAMP_S / RAMP_STEPS - since % (RAMP_S / RAMP_STEPS)
+        if self.shape == "ramp" and since < RAMP_STEP_NS * RAMP_STEPS:
+            return RAMP_STEP_NS - since % RAMP_STEP_NS
         if self.shape == "intermittent":
-            phase = since % PERIOD_S
-            return (ON_S if phase < ON_S else PERIOD_S) - phase
-        return float("inf")
+            phase = since % PERIOD_NS
+            return (ON_NS if phase < ON_NS else PERIOD_NS) - phase
+        return NEVER_NS
 
 
 class Injections:
@@ -92,26 +92,26 @@ class Injections:
             raise ValueError(f"fault {name}: cell = {cell}, allowed: 0 to {n - 1} in string {string}")
         size = fault.size if size is None else float(size)
         turns = tuple(self._turn(fault, effect, string, first + cell, size) for effect in fault.effects)
-        self.all.append(Injection(fault, string, first + cell, size, start_s, shape, turns))
+        self.all.append(Injection(fault, string, first + cell, size, round(start_s * 1e9), shape, turns))
         self.shares.append(-1.0)
 
     def asked(self, name: str, string: int = 0) -> float:
         """Return the size of a fault that wires or computer have to carry out, 0 = not now."""
         if name not in BY_NAME:
             raise ValueError(f"no fault {name!r} in the catalogue; there are: {', '.join(BY_NAME)}")
-        now = self.plant.time_s
+        now = self.plant.time_ns
         sizes = [i.size * i.share(now) for i in self.all if i.fault.name == name and i.string == string]
         return max(sizes, key=abs, default=0.0)
 
-    def next_s(self, time_s: float) -> float:
+    def next_ns(self, time_ns: int) -> int:
         """Return how long no fault changes."""
-        return min((max(i.next_s(time_s), MOMENT_S) for i in self.all), default=float("inf"))
+        return min((i.next_ns(time_ns) for i in self.all), default=NEVER_NS)
 
-    def apply(self, time_s: float) -> None:
+    def apply(self, time_ns: int) -> None:
         """Turn the knobs for this moment."""
         if not self.all:
             return
-        shares = [injection.share(time_s) for injection in self.all]
+        shares = [injection.share(time_ns) for injection in self.all]
         if shares == self.shares:
             return
         knobs = self.plant.knobs

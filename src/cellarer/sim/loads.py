@@ -22,6 +22,7 @@ Bools = NDArray[np.bool_]
 INVERTER_LOSS_W = 35.0
 START_S = 2.0  # an inverter wakes up this long after its link came up
 UNCUT_S = 0.1  # steps up to this are not divided where a limit or a start falls into them
+MOMENT_S = 1e-6
 UP = 0.85  # link voltage against that of the strings from which on the inverter sees a battery
 SLEW_PER_S = 5.0  # of its rating
 STEP = 0.001  # of its rating: resolution of the current
@@ -123,7 +124,7 @@ class Load:
         new = np.stack([bus.charge_A, bus.discharge_A, bus.charge_V])
         if not self.told or not np.array_equal(self.told[-1][1], new):
             self.told.append((time_s, new))
-        while len(self.told) > 1 and self.told[1][0] <= time_s - self.file.delay_s:
+        while len(self.told) > 1 and self.told[1][0] <= time_s - self.file.delay_s + MOMENT_S:
             self.told.popleft()
         return self.told[0][1]
 

@@ -112,8 +112,9 @@ class Plant:
         while self.time_ns < end_ns:
             self._apply(orders)
             left_s = (end_ns - self.time_ns) * 1e-9
-            h = min(LONGEST_S, self.load.next_s(self.time_s, left_s), self.faults.next_s(self.time_s))
-            h_ns = min(max(round(h * 1e9), SHORTEST_NS), self.gear.next_ns(), end_ns - self.time_ns)
+            h_s = min(LONGEST_S, self.load.next_s(self.time_s, left_s))
+            events_ns = min(self.gear.next_ns(), self.faults.next_ns(self.time_ns))
+            h_ns = min(max(round(h_s * 1e9), SHORTEST_NS), events_ns, end_ns - self.time_ns)
             self.time_ns += self._step(h_ns, orders)
         self._settle()
         self.sensors.read(truth.signals(self), self.time_s, self.knobs)
@@ -169,7 +170,7 @@ class Plant:
     def _apply(self, orders: Orders) -> None:
         """Turn knobs for the faults in force and hand orders to coils, bleeders, pumps."""
         knobs = self.knobs
-        self.faults.apply(self.time_s)
+        self.faults.apply(self.time_ns)
         coil = 1.0 - knobs["sag_V"] / self.fixed.supply_V
         wanted = np.stack([orders.minus, orders.precharge, orders.plus])
         charge, discharge = self.foreign.switches(orders.charge_switch, orders.discharge_switch, knobs["blocked"])
