@@ -63,7 +63,7 @@ def command(
     for warning in ready.warnings:
         console.say(f"warning: {warning}")
     with console.progress(f"replaying {recording.name}") as progress:
-        result = replay.replay(ready, progress)
+        result = (replay.estimate_only if estimate_only else replay.replay)(ready, progress)
     if out is not None:
         tables.write(out, replay.table(result))
     if report is not None:

@@ -216,8 +216,9 @@ def _runs(table: Table, time_s: Floats) -> tuple[Ints, tuple[str, ...]]:
         at = np.flatnonzero(np.isfinite(time_s))
         step = np.diff(time_s[at])
         begin = time_s[at].min(initial=np.inf) + (float(np.median(step[step > 0])) if (step > 0).any() else 0.0)
+        stays = np.r_[time_s[at[2:]] < time_s[at[:-2]], False]  # one false zero does not begin a run
         starts = np.zeros(table.rows, np.bool_)
-        starts[at[1:]] = (step < 0) & (time_s[at[1:]] <= begin)
+        starts[at[1:]] = (step < 0) & (time_s[at[1:]] <= begin) & stays[: step.size]
         return np.cumsum(starts), tuple(str(k + 1) for k in range(int(starts.sum()) + 1))
     values = table.columns[name]
     changes = (

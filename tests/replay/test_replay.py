@@ -1,0 +1,266 @@
+"""Replay: the contract of its output, what bad rows do, determinism, and drive cycles against their reference."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace as changed
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cellarer.cli import cellarer
+from cellarer.runtime import recording, replay, replay_report, tables
+from cellarer.runtime.replay import Settings
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
+COLUMNS = [
+    "time_s", "soc", "soc_sigma", "voltage_model_V", "resistance_scale", "capacity_Ah", "capacity_sigma_Ah",
+    "power_charge_10s_W", "power_discharge_10s_W", "faults",
+]  # fmt: skip
+PANASONIC = Settings("panasonic_18650pf", initial_soc=1.0, initial_sigma=0.02)
+
+
+def read(name: str, rows: int | None = None) -> recording.Recording:
+    whole = recording.read(EXAMPLES / name)
+    if rows is None:
+        return whole
+    names = ("time_s", "current_A", "voltage_V", "cell_V", "temp_degC", "ah_reference", "usable", "good", "run")
+    return changed(whole, **{name: getattr(whole, name)[:rows] for name in names})
+
+
+def play(name: str, settings: Settings, rows: int | None = None) -> replay.Replayed:
+    return replay.replay(replay.prepare(read(name, rows), settings))
+
+
+@pytest.fixture(scope="module")
+def panasonic() -> replay.Replayed:
+    return play("panasonic_us06.csv", PANASONIC, 1500)
+
+
+def write_csv(path: Path, columns: dict[str, np.ndarray]) -> recording.Recording:
+    tables.write(path, columns)
+    return recording.read(path)
+
+
+def with_values(path: Path, rows: int, **values: dict[int, float]) -> recording.Recording:
+    """Return the first rows of the Panasonic example, read from a file in which some values are changed."""
+    source = tables.read(EXAMPLES / "panasonic_us06.csv").columns
+    columns = {name: column[:rows].copy() for name, column in source.items()}
+    for name, changes in values.items():
+        for row, value in changes.items():
+            columns[name][row] = value
+    return write_csv(path, columns)
+
+
+# --- the output
+
+
+@pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.needs("pyarrow"))])
+def test_output_has_exactly_the_columns_of_the_contract(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out{suffix}"
+    arguments = [
+        "replay",
+        str(EXAMPLES / "lg_us06.parquet"),
+        "--cell",
+        "lg_18650hg2",
+        "--out",
+        str(out),
+        "--estimate-only",
+    ]
+    done = CliRunner().invoke(cellarer, arguments)
+    assert done.exit_code == 0, done.output
+    written = tables.read(out)
+    assert list(written.names) == COLUMNS
+    assert written.rows == read("lg_us06.parquet").rows
+
+
+def test_pack_output_has_a_pair_of_columns_per_cell() -> None:
+    result = play("leaf_pack_2C.parquet", Settings("nissan_leaf_2013", parallel=2), 50)
+    cells = [f"cell_{k:02d}_soc{s}" for k in range(1, 7) for s in ("", "_sigma")]
+    assert list(replay.table(result)) == COLUMNS + cells
+
+
+def test_one_row_comes_out_per_row_that_went_in(panasonic: replay.Replayed) -> None:
+    table = replay.table(panasonic)
+    assert {len(values) for values in table.values()} == {1500}
+    assert table["time_s"].tolist() == panasonic.ready.recording.time_s.tolist()  # type: ignore[union-attr]
+
+
+def test_same_recording_same_bytes(tmp_path: Path, panasonic: replay.Replayed) -> None:
+    first, second = tmp_path / "1.csv", tmp_path / "2.csv"
+    tables.write(first, replay.table(panasonic))
+    again = play("panasonic_us06.csv", PANASONIC, 1500)
+    tables.write(second, replay.table(again))
+    assert first.read_bytes() == second.read_bytes()
+    assert again.events == panasonic.events
+
+
+def test_truth_never_reaches_the_estimators(panasonic: replay.Replayed) -> None:
+    source = read("panasonic_us06.csv", 1500)
+    blind = changed(source, ah_reference=np.full(1500, np.nan))
+    result = replay.replay(replay.prepare(blind, PANASONIC))
+    np.testing.assert_array_equal(result.columns["soc"], panasonic.columns["soc"])
+    assert np.isnan(replay_report.reference_soc(result)).all()
+
+
+# --- measured drive cycles; figures over whole cycles: benchmarks/
+
+
+def error(result: replay.Replayed) -> np.ndarray:
+    return np.abs(result.columns["soc"] - replay_report.reference_soc(result))
+
+
+def test_panasonic_drive_cycle(panasonic: replay.Replayed) -> None:
+    assert np.nanmax(error(panasonic)) < 0.02
+    assert np.nanmean(error(panasonic) < 2.0 * panasonic.columns["soc_sigma"]) > 0.95
+    assert replay_report.rms(replay_report.model_error(panasonic)) < 0.030
+
+
+def test_lg_drive_cycle() -> None:
+    result = play("lg_us06.parquet", Settings("lg_18650hg2", initial_soc=1.0, initial_sigma=0.02), 1500)
+    assert np.nanmax(error(result)) < 0.02
+    assert replay_report.rms(replay_report.model_error(result)) < 0.030
+
+
+def test_unknown_start_is_found_from_the_voltage() -> None:
+    result = play("lg_us06.parquet", Settings("lg_18650hg2"), 600)
+    assert result.columns["soc"][-1] == pytest.approx(1.0, abs=0.06)
+    assert result.columns["soc_sigma"][0] > 0.02
+
+
+def test_leaf_pack_shows_its_weak_groups() -> None:
+    result = play(
+        "leaf_pack_2C.parquet", Settings("nissan_leaf_2013", parallel=2, initial_soc=0.98, initial_sigma=0.02)
+    )
+    last = {k: result.columns[f"cell_{k:02d}_soc"][-1] for k in range(1, 7)}
+    assert set(sorted(last, key=last.__getitem__)[:2]) == {1, 4}
+    assert "voltage_spread" in ";".join(result.faults)
+    assert result.columns["soc"][-1] < 0.12
+
+
+def test_bmw_trip_is_replayed_as_its_mean_cell() -> None:
+    result = play("bmw_i3_trip.parquet", Settings("nmc_50ah", series=96, capacity_Ah=60.0))
+    displayed = tables.read(EXAMPLES / "bmw_i3_trip.parquet").columns["soc_displayed_percent"]
+    assert list(replay.table(result)) == COLUMNS
+    assert 250.0 < np.nanmin(result.columns["voltage_model_V"][10:]) < 420.0
+    moved = result.columns["soc"][-1] - result.columns["soc"][0]
+    assert moved == pytest.approx((displayed[-1] - displayed[0]) / 100.0, abs=0.02)
+    assert "mean cell" in result.ready.warnings[0]
+
+
+def test_estimate_only_gives_equal_soc() -> None:
+    for name, settings in (
+        ("panasonic_us06.csv", PANASONIC),
+        ("lg_us06.parquet", Settings("lg_18650hg2")),
+        ("leaf_pack_2C.parquet", Settings("nissan_leaf_2013", parallel=2)),
+    ):
+        ready = replay.prepare(read(name, 1500), settings)
+        whole, quick = replay.replay(ready), replay.estimate_only(ready)
+        np.testing.assert_allclose(quick.columns["soc"], whole.columns["soc"], atol=1e-5)
+        np.testing.assert_allclose(quick.columns["soc_sigma"], whole.columns["soc_sigma"], atol=1e-5)
+
+
+# --- rows that cannot be used
+
+
+def test_bad_rows_have_no_estimate_and_cost_nothing(tmp_path: Path, panasonic: replay.Replayed) -> None:
+    nan = float("nan")
+    source = with_values(
+        tmp_path / "bad.csv",
+        1500,
+        voltage_V={100: nan, 200: 65.535, 300: -5.0},
+        current_A={400: nan, 500: 1e7},
+        time_s={600: nan, 700: 0.0},
+    )
+    result = replay.replay(replay.prepare(source, PANASONIC))
+    bad = np.flatnonzero(np.isnan(result.columns["soc"]))
+    assert bad.tolist() == [100, 200, 300, 400, 500, 600, 700]
+    assert np.isnan(result.columns["voltage_model_V"][bad]).all()
+    assert sum(finding.rows for finding in result.ready.recording.findings) == 7
+    assert result.columns["soc"][-1] == pytest.approx(panasonic.columns["soc"][-1], abs=2e-3)
+
+
+def test_silence_of_the_voltage_is_a_fault_and_current_still_counts(tmp_path: Path, panasonic: replay.Replayed) -> None:
+    silent = dict.fromkeys(range(500, 1300), float("nan"))
+    source = with_values(tmp_path / "silent.csv", 1500, voltage_V=silent)
+    result = replay.replay(replay.prepare(source, PANASONIC))
+    lost = [event.name for _, event in result.events if event.kind == "fault"]
+    assert "cell_reading_lost" in lost
+    assert result.columns["soc"][-1] == pytest.approx(panasonic.columns["soc"][-1], abs=0.01)
+
+
+def test_gap_is_not_counted_over_and_widens_sigma() -> None:
+    source = read("panasonic_us06.csv", 1000)
+    later = source.time_s + np.where(np.arange(1000) >= 500, 3600.0, 0.0)
+    result = replay.replay(replay.prepare(changed(source, time_s=later), PANASONIC))
+    soc, sigma = result.columns["soc"], result.columns["soc_sigma"]
+    assert abs(soc[500] - soc[499]) < 0.02
+    assert sigma[500] > sigma[499]
+    figures = replay_report.figures(result)
+    assert figures["gaps"] == 1
+    assert figures["longest_gap_s"] == pytest.approx(3600.1, abs=0.1)
+
+
+def test_slow_logs_are_integrated_whole(tmp_path: Path) -> None:
+    """A step of 90 s is no gap in a log of 90 s: one hour at C/3 is a third of the capacity."""
+    rows = 41
+    columns = {
+        "time_s": 90.0 * np.arange(rows),
+        "current_A": np.full(rows, -1.0),
+        "voltage_V": np.linspace(4.0, 3.7, rows),
+    }
+    slow = write_csv(tmp_path / "slow.csv", columns | {"temperature_degC": np.full(rows, 25.0)})
+    settings = Settings("panasonic_18650pf", initial_soc=0.9, initial_sigma=0.0001)
+    result = replay.replay(replay.prepare(slow, settings))
+    capacity_Ah = result.ready.config.capacity_Ah[0]
+    assert result.columns["soc"][-1] == pytest.approx(0.9 - 1.0 / capacity_Ah, abs=0.02)
+    assert replay_report.figures(result)["gaps"] == 0
+
+
+def test_runs_start_anew_and_one_can_be_picked(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    lines = (EXAMPLES / "panasonic_us06.csv").read_text().splitlines()[:202]
+    path.write_text("\n".join([*lines, *lines[2:]]) + "\n")
+    both = recording.read(path)
+    assert both.run_labels == ("1", "2")
+    result = replay.replay(replay.prepare(both, Settings("panasonic_18650pf")))
+    soc = result.columns["soc"]
+    np.testing.assert_array_equal(soc[:200], soc[200:])
+    arguments = ["replay", str(path), "--cell", "panasonic_18650pf", "--json"]
+    picked = CliRunner().invoke(cellarer, [*arguments, "--run", "2"])
+    assert json.loads(picked.stdout)["rows"] == 200
+    refused = CliRunner().invoke(cellarer, [*arguments, "--initial-soc", "1"])
+    assert refused.exit_code == 1
+    assert "--initial-soc needs --run K" in str(refused.exception)
+
+
+def test_temperature_option_fills_what_is_not_measured() -> None:
+    source = changed(read("panasonic_us06.csv", 50), temp_degC=np.empty((50, 0)))
+    bare = replay.prepare(source, PANASONIC)
+    told = replay.prepare(source, changed(PANASONIC, temperature_degC=10.0))
+    assert any("--temperature-degC" in warning for warning in bare.warnings)
+    assert told.warnings == ()
+    assert told.recording.temp_degC.tolist() == [[10.0]] * 50
+    measured = replay.prepare(read("panasonic_us06.csv", 50), changed(PANASONIC, temperature_degC=10.0))
+    assert measured.recording.temp_degC.min() > 20.0
+
+
+# --- the report
+
+
+@pytest.mark.needs("matplotlib", "jinja2")
+def test_report_is_one_file_and_the_same_twice(tmp_path: Path) -> None:
+    texts = []
+    for name in ("1.html", "2.html"):
+        arguments = ["replay", str(EXAMPLES / "leaf_pack_2C.parquet"), "--cell", "nissan_leaf_2013", "--parallel", "2"]
+        done = CliRunner().invoke(cellarer, [*arguments, "--initial-soc", "0.98", "--report", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+        texts.append((tmp_path / name).read_text(encoding="utf-8"))
+    assert texts[0] == texts[1]
+    headings = ("Replay of leaf_pack_2C.parquet", "Cell voltage, V", "State of charge, %", "Faults", "Settings")
+    for wanted in (*headings, "by ah_reference", "voltage_spread", "What the data lacks"):
+        assert wanted in texts[0]
+    for loaded in ("<script", "<link", "src=", "@import", str(EXAMPLES)):
+        assert loaded not in texts[0]
