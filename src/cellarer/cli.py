@@ -13,6 +13,8 @@ from cellarer import __version__
 
 # A row here and a file commands/<name>.py with a click command named `command` make a command.
 COMMANDS = {
+    "demo": "Run the built-in simulated home storage with its dashboard.",
+    "run": "Run a site: measure, protect, record, serve.",
     "check": "Check a site file; say what it can and cannot protect.",
     "replay": "Push a recording through the same code that runs live.",
     "simulate": "Run a site in virtual time, much faster than real.",
