@@ -6,7 +6,10 @@ import numpy as np
 
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import FOREVER, NEVER, Bools, Event, Floats, Requests, Wishes
+from cellarer.model.values import FOREVER, NEVER, Bools, Estimate, Event, Floats, Requests, Wishes
+
+ZERO_SHARE = 0.01  # 1: a sensor whose zero is further off is broken, not drifted (GB/T 38661 allows 2 % of full scale)
+HOPED = 0.5  # 1: share of the rated charge current that is counted on for "full by"
 
 
 def start_wishes(config: Config, durable: bool) -> Wishes:
@@ -34,7 +37,7 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
     refused = {
         "close": np.where(locked, "a latched fault must be reset first", "").astype(object),
         "set_soc": np.where(fraction(requests.set_soc), "", "must be 0 to 1").astype(object),
-        "zero_current": np.where(_open(look), "", "only while the switchgear is open").astype(object),
+        "zero_current": _why_not_zero(look),
         "target_soc": np.where(fraction(requests.target_soc), "", "must be 0 to 1").astype(object),
     }
     refused["close"] = np.where(inhibited & ~locked, "drive is inhibited while a charge plug is in", refused["close"])
@@ -66,6 +69,36 @@ def anything(requests: Requests) -> bool:
     facts = requests.open | requests.close | requests.reset | requests.zero_current | requests.confirm_unknown_soc
     facts = facts | (requests.full_by_ns > NEVER) | ~np.isnan(requests.set_soc) | ~np.isnan(requests.target_soc)
     return bool(facts.any())
+
+
+def zeroed(look: Look, requests: Requests) -> Floats:
+    """Return what the current sensors are to take for zero, (string,) A; a request is granted only at rest and open."""
+    before, layout = look.state.current_zero, look.config.layout
+    if not requests.zero_current.any():
+        return before
+    granted = (requests.zero_current & (_why_not_zero(look) == ""))[layout.pack_of_string]
+    return np.where(granted & ~np.isnan(look.current), before + look.current, before)
+
+
+def _why_not_zero(look: Look) -> np.ndarray:
+    """Return (pack,) why the current sensor may not be zeroed now; empty = it may."""
+    layout, limits = look.config.layout, look.config.limits
+    rated = np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
+    small = layout.pack_all(np.abs(look.current + look.state.current_zero) <= ZERO_SHARE * rated)
+    why = np.where(small, "", f"it shows more than {ZERO_SHARE:.0%} of rated current: check the sensor").astype(object)
+    return np.where(_open(look), why, "only while the switchgear is open")
+
+
+def held_soc(config: Config, wishes: Wishes, estimate: Estimate, now_ns: int) -> Floats:
+    """Return the SOC to hold, (string,), NaN = none: the target, until there is just time to be full when asked.
+
+    The time needed is what is missing at HOPED of the rated charge current.
+    """
+    pack = config.layout.pack_of_string
+    missing_Ah = (1.0 - estimate.string_soc) * estimate.usable_Ah
+    needed_ns = missing_Ah / (HOPED * config.limits.rated_charge_A) * 3.6e12
+    late = wishes.full_by_ns[pack].astype(np.float64) - now_ns <= needed_ns
+    return np.where(late, np.nan, wishes.target_soc[pack])
 
 
 def _open(look: Look) -> Bools:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellarer.core import slow
-from cellarer.core.asked import answer, start_wishes
+from cellarer.core.asked import answer, held_soc, start_wishes, zeroed
 from cellarer.core.decide import charge, protect, sequence
 from cellarer.core.decide.balance import balance
 from cellarer.core.decide.clamp import clamp, nothing
@@ -36,7 +36,7 @@ class Inputs:
 def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[State, Command, list[Event]]:
     """Advance every pack of the site by one cycle. Returns the new state, what to order, and what changed and why."""
     dt_s = min((now_ns - state.time_ns) * 1e-9, GAP_S) if state.time_ns > NEVER else 0.0
-    seen = validate(config, state.watch, inputs.sample, now_ns)
+    seen = validate(config, state.watch, inputs.sample, state.current_zero, now_ns)
     watch = slow.remember(config, state, seen, now_ns)
     look = Look(config, seen, digest(config, seen, now_ns), watch, state, now_ns)
     wishes, reset, service, asked = answer(look, inputs.requests)
@@ -45,7 +45,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     known = slow.estimate(look, inputs.requests)
     switches, switched = sequence.sequence(look, demand, wishes, reset)
     charging, charged = charge.charge(look, demand, switches, known.estimate)
-    target = wishes.target_soc[config.layout.pack_of_string]
+    target = held_soc(config, wishes, known.estimate, now_ns)
     end_V, charge_A = charge.allowance(config, charging, target, known.estimate.string_soc)
     window = limit(look, demand, switches, known.estimate, end_V, charge_A, dt_s)
     bleed, (heater, pump) = balance(look, demand, inputs.plan), cool(look, inputs.plan)
@@ -63,6 +63,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         charging=charging,
         wishes=wishes,
         counters=known.counters,
+        current_zero=zeroed(look, inputs.requests),
         window=window,
         command=command,
         seen=seen,
@@ -91,6 +92,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         charging=charge.start(config, now_ns),
         wishes=start_wishes(config, slow.fits(config, durable)),
         counters=known.counters,
+        current_zero=known.current_zero,
         window=rated_window(config),
         command=nothing(config),
         seen=Seen(

@@ -35,6 +35,7 @@ from cellarer.model.values import (
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 60.0  # s: beyond it nothing is integrated
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
+FOLLOW_S = 5.0  # s: inverters and chargers may take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
 
 
@@ -50,6 +51,7 @@ class Known:
     counters: Counters
     faults: Faults
     switches: Switches
+    current_zero: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +71,7 @@ class Durable:
     closings: Floats
     openings_under_load: Floats
     wear: Floats
+    current_zero: Floats  # (string,) A
     off_s: float  # how long it lay stored; NaN where no clock is trusted
 
 
@@ -96,7 +99,10 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
         charge = charge + np.where(counts, mean * dt_s, 0.0)
         known_s = known_s + np.where(counts, dt_s, 0.0)
-    window, switched = state.window, config.switch.kind != Switchgear.NONE
+    allowed_charge, over_charge = _over(config, state, before.allowed_charge_A, state.window.charge_A, current, now_ns)
+    allowed_discharge, over_discharge = _over(
+        config, state, before.allowed_discharge_A, state.window.discharge_A, -current, now_ns
+    )
     return Watch(
         valid_ns=seen.valid_ns,
         cell_voltage=voltage,
@@ -107,9 +113,22 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         current=current,
         charge=charge,
         charge_s=known_s,
-        over_charge_A=np.where(switched, current - OVER_LIMIT * window.charge_A - config.idle_A, -np.inf),
-        over_discharge_A=np.where(switched, -current - OVER_LIMIT * window.discharge_A - config.idle_A, -np.inf),
+        allowed_charge_A=allowed_charge,
+        allowed_discharge_A=allowed_discharge,
+        over_charge_A=over_charge,
+        over_discharge_A=over_discharge,
     )
+
+
+def _over(
+    config: Config, state: State, before: Floats, limit: Floats, current: Floats, now_ns: int
+) -> tuple[Floats, Floats]:
+    """Return (allowed, over), A, (string,): the limit as machines can follow it, and how far current goes beyond it."""
+    dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
+    rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
+    allowed = np.maximum(limit, before - rated * dt_s / FOLLOW_S)
+    over = current - OVER_LIMIT * allowed - config.idle_A
+    return allowed, np.where(config.switch.kind != Switchgear.NONE, over, -np.inf)
 
 
 def estimate(look: Look, requests: Requests) -> Known:
@@ -127,6 +146,7 @@ def estimate(look: Look, requests: Requests) -> Known:
         state.counters,
         state.faults,
         state.switches,
+        state.current_zero,
     )
     if not (due or asked.any()):
         return known
@@ -211,7 +231,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
     n_cell, n_string = size["cell"], size["string"]
     unsure, zero, no = np.full(n_cell, np.nan), np.zeros(n_string), np.zeros(n_string, np.int64)
     counters = Counters(zero, zero, zero, zero, zero, zero, no, no)
-    faults, switches = protect.start(config), sequence.start(config, now_ns)
+    faults, switches, current_zero = protect.start(config), sequence.start(config, now_ns), zero
     estimator = estimators.init(tables, unsure, unsure)
     if durable is not None:
         faults = _latches(config, faults, durable)  # a latch survives whatever else of the record does not fit
@@ -223,7 +243,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
             durable.capacity_Ah,
             durable.resistance_scale,
         )
-        counters = durable.counters
+        counters, current_zero = durable.counters, durable.current_zero
         switches = replace(
             switches,
             tries=durable.tries.astype(np.int64),
@@ -232,7 +252,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
             wear=durable.wear,
         )
     watch = None
-    return Known(watch, estimator, unknown(config), NEVER, NEVER, counters, faults, switches)  # type: ignore[arg-type]
+    return Known(watch, estimator, unknown(config), NEVER, NEVER, counters, faults, switches, current_zero)  # type: ignore[arg-type]
 
 
 def fits(config: Config, durable: object) -> bool:
@@ -275,5 +295,6 @@ def durable(config: Config, state: State) -> Durable:
         closings=state.switches.closings.astype(np.float64),
         openings_under_load=state.switches.openings_under_load.astype(np.float64),
         wear=state.switches.wear,
+        current_zero=state.current_zero,
         off_s=float("nan"),
     )

@@ -12,15 +12,20 @@ from cellarer.model.values import NEVER, Bools, Floats, Ints, Sample, Seen, Watc
 RATE_WINDOW_NS = 3_000_000_000  # GB 38031-2025 C.5.3.7 asks for dT/dt over more than 3 s
 
 
-def validate(config: Config, watch: Watch, sample: Sample, now_ns: int) -> Seen:
-    """Return what may be believed now. A signal is known if present, plausible, not too old and not from the future."""
+def validate(config: Config, watch: Watch, sample: Sample, current_zero: Floats, now_ns: int) -> Seen:
+    """Return what may be believed now. A signal is known if present, plausible, not too old and not from the future.
+
+    current_zero: (string,) A that a person has told the current sensor to take for zero.
+    """
     sensing = config.sensing
     age_ns = now_ns - sample.time_ns
     plausible = (sensing.low <= sample.value) & (sample.value <= sensing.high)
     arrived = sensing.present & (sample.time_ns > NEVER)
     known = arrived & plausible & (age_ns >= 0) & (age_ns <= sensing.max_age_ns)
+    value = np.where(known, sample.value, np.nan)
+    value[config.layout.where["current"]] -= current_zero
     return Seen(
-        value=np.where(known, sample.value, np.nan),
+        value=value,
         time_ns=sample.time_ns,
         valid_ns=np.where(known, np.maximum(sample.time_ns, watch.valid_ns), watch.valid_ns),
         absurd=arrived & ~plausible,
@@ -42,6 +47,8 @@ def start_watch(config: Config, now_ns: int) -> Watch:
         current=np.full(size["string"], np.nan),
         charge=zero,
         charge_s=zero,
+        allowed_charge_A=zero,
+        allowed_discharge_A=zero,
         over_charge_A=zero,
         over_discharge_A=zero,
     )

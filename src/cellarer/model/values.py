@@ -250,7 +250,9 @@ class Watch:
     current: Floats  # (string,) A in the last cycle
     charge: Floats  # (string,) A·s since the last estimation
     charge_s: Floats  # (string,) over how many known seconds
-    over_charge_A: Floats  # (string,) A beyond the published charge limit
+    allowed_charge_A: Floats  # (string,) published limit, falling no faster than machines can follow
+    allowed_discharge_A: Floats  # (string,)
+    over_charge_A: Floats  # (string,) A beyond that; −inf where nothing is published to anybody
     over_discharge_A: Floats  # (string,)
 
 
@@ -270,6 +272,7 @@ class State:
     charging: Charging
     wishes: Wishes
     counters: Counters
+    current_zero: Floats  # (string,) A that the current sensor shows at rest; subtracted
     window: Window
     command: Command
     seen: Seen
