@@ -36,6 +36,7 @@ KEEP_NS = 1_000_000_000  # real time between two durable records
 RECORDER_NS = 5_000_000_000  # real time without acknowledgement after which nobody records
 RESET_CYCLES = 25  # how long the guard is told of a reset, so that it cannot miss it
 LEAVE_S = 2.5  # a clean stop waits at most this long for open switchgear
+WARM_CYCLES = 3
 NOTIFY_NS = 500_000_000
 
 
@@ -72,6 +73,16 @@ class Control:
         self.overruns = 0
         self.kept_ns = self.notified_ns = 0
         self.recorder_ns = self.recorder_next = 0
+
+    def warm(self) -> None:
+        """Run a cycle that counts for nothing, so that compiling does not fall into the first real one."""
+        requests = self.intake.nothing
+        sample = Sample(self.value, self.time_ns)
+        state, now_ns = self.state, self.clock.now_ns()
+        for i in range(WARM_CYCLES):
+            state, _, _ = step(
+                self.config, state, Inputs(sample, requests, self.plan), now_ns + i * self.config.power_ns
+            )
 
     def _restore(self) -> slow.Durable | None:
         """Return the durable record with the time since, None if there is none that is whole and of this site."""
@@ -204,6 +215,7 @@ def main(process: Process, _name: str) -> int:
     control = Control(process)
     control._system("started", f"site {control.config.site}, configuration {process.run.config_sha256[:12]}")
     period_ns, clock = control.config.cycle_ns, process.clock
+    control.warm()
     gc.collect()
     gc.freeze()
     gc.disable()

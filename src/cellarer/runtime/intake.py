@@ -22,7 +22,7 @@ class Intake:
         self._reader, self._config, self._clock = reader, config, clock
         self._close_at_start = close_at_start
         self._pending: list[Request] = []
-        self._nothing = no_requests(config)
+        self.nothing = no_requests(config)
 
     def take(self, now_ns: int, *, recorder_live: bool, open_packs: Sequence[int] = ()) -> Requests:
         """Return the requests for this cycle. open_packs: what the shell itself asks to open."""
@@ -38,15 +38,15 @@ class Intake:
             self._close_at_start = False
             return self._all_close()
         if not kept and not len(open_packs):
-            return self._nothing
+            return self.nothing
         return self._as_arrays(kept, open_packs, now_ns)
 
     def _all_close(self) -> Requests:
-        yes = np.ones_like(self._nothing.close)
-        return replace(self._nothing, close=yes, confirm_unknown_soc=yes)
+        yes = np.ones_like(self.nothing.close)
+        return replace(self.nothing, close=yes, confirm_unknown_soc=yes)
 
     def _as_arrays(self, found: Iterable[Request], open_packs: Sequence[int], now_ns: int) -> Requests:
-        n = self._nothing
+        n = self.nothing
         facts = {name: getattr(n, name).copy() for name in ("close", "open", "reset", "service", "zero_current")}
         facts["confirm"] = n.confirm_unknown_soc.copy()
         set_soc, target, full_by = n.set_soc.copy(), n.target_soc.copy(), n.full_by_ns.copy()

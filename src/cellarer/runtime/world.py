@@ -99,18 +99,16 @@ class World:
         allowed = np.ones((2, layout.size["pack"]), bool)
         for emulator, string in self.devices:
             out = emulator.outputs(now_ns)
-            for name in SWITCHES:
-                if getattr(out, name) is not None:
-                    getattr(orders, name)[string] = getattr(out, name)
-            device = emulator.device
+            device, pack = emulator.device, emulator.device.pack - 1
             if out.bleed and device.cells:
                 first = int(layout.first_cell[string]) + device.first_cell - 1
                 orders.bleed[first : first + device.cells] = out.bleed
-            pack = device.pack - 1
-            if out.heater is not None:
-                orders.heater[pack], orders.pump[pack] = out.heater, out.pump or 0.0
-            if out.allow_charge is not None:
-                allowed[:, pack] = out.allow_charge, bool(out.allow_discharge)
+            if device.authority != "switch":
+                continue  # it drives nothing; what is not ordered of one that does is off
+            for name in SWITCHES:
+                getattr(orders, name)[string] = bool(getattr(out, name))
+            orders.heater[pack], orders.pump[pack] = out.heater or 0.0, out.pump or 0.0
+            allowed[:, pack] = bool(out.allow_charge), bool(out.allow_discharge)
         self._limits(orders, allowed, now_ns)
         return orders
 

@@ -1,0 +1,82 @@
+"""Whatever of link, control and guard is killed or held: the contactors open within a second and stay open until asked.
+
+One site runs for all of them. What opens is read from the emulated switch box on the bus, not from our own board.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.processes.site import Site, running, wait_for
+
+from cellarer.board.ring import RingReader
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running(Path(tmp_path_factory.mktemp("s"))) as site:
+        yield site
+
+
+@pytest.mark.parametrize("role", ["link", "control", "guard"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_contactors_open_within_a_second_and_stay_open(site: Site, role: str, how: signal.Signals) -> None:
+    site.close()
+    link, box = site.switch_box()
+    site.listen(link, box, 0.3)
+    assert site.contacts["feedback_plus"] == 1.0
+    pid = wait_for(f"a {role}", lambda: site.pid(role))
+    os.kill(pid, how)
+    try:
+        assert site.s_until_open(link, box) <= 1.0
+    finally:
+        if how is signal.SIGSTOP:
+            os.kill(pid, signal.SIGCONT)
+    if how is signal.SIGKILL:
+        wait_for(f"a new {role}", lambda: site.pid(role) not in (None, pid))
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        site.listen(link, box, 0.05)
+        assert site.contacts["feedback_plus"] == 0.0, "it closed again by itself"
+    link.close()
+    site.close()
+
+
+def test_services_may_fall_and_come_back(site: Site) -> None:
+    site.close()
+    pid = site.pid("services")
+    assert pid is not None
+    control, before = site.pid("control"), site.snapshot()
+    assert before is not None
+    kept = RingReader(site.folder.durable_kept)
+    epoch = kept.epoch
+    os.kill(pid, signal.SIGKILL)
+    wait_for("new services", lambda: site.pid("services") not in (None, pid))
+    wait_for("kept state", lambda: kept.epoch > epoch and kept.read(), 15)
+    after = site.snapshot()
+    assert after is not None
+    assert site.phase == 4
+    assert site.pid("control") == control
+    assert after.state.cycle > before.state.cycle + 20
+    wait_for("the page", lambda: get(site.address) == 200)
+    wait_for("the event", lambda: "process fell" in [e["name"] for e in site.history().events(200)], 5)
+
+
+def get(address: str) -> int:
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        return int(answer.status)
+
+
+def test_events_tell_what_happened(site: Site) -> None:
+    wait_for(
+        "the events on disk",
+        lambda: {"started", "the guard opened", "close"} <= {e["name"] for e in site.history().events(1000)},
+        5,
+    )
+    assert site.history().first_break() is None
