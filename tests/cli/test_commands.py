@@ -16,7 +16,7 @@ from cellarer.cli import COMMANDS, cellarer, main
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {path.stem for path in (ROOT / "src" / "cellarer" / "commands").glob("*.py")} - {"__init__", "console"}
-EXAMPLE = ROOT / "data" / "examples" / "leaf_pack_2C.parquet"
+EXAMPLE = ROOT / "data" / "nissan_leaf_2013" / "pack6s_dis_2C.parquet"
 
 
 def call(*arguments: str) -> Result:
@@ -111,7 +111,7 @@ def test_nothing_heavy_is_imported_to_say_hello(argument: str) -> None:
         (["simulate", "home", "--out", "nowhere/a.csv"], ["--out = nowhere/a.csv: the folder nowhere does not exist"]),
         (["replay", "absent.csv", "--cell", "lfp_280ah"], ["absent.csv: no such file"]),
         (["replay", str(EXAMPLE), "--cell", "unobtainium"], ["unobtainium", "allowed is"]),
-        (["replay", str(EXAMPLE), "--cell", "lfp_280ah", "--initial-soc", "80"], ["--initial-soc = 80: allowed is 0", "0.8"]),
+        (["replay", str(EXAMPLE), "--cell", "lfp_280ah", "--initial-soc", "80"], ["allowed is 0 to 1; 80 % is 0.8"]),
         (["replay", str(EXAMPLE), "--cell", "nissan_leaf_2013", "--series", "7"], ["--series = 7: allowed is 6"]),
         (["replay", str(EXAMPLE), "--cell", "nissan_leaf_2013", "--run", "2"], ["run = 2: allowed is 1 to 1"]),
         (["replay", str(EXAMPLE), "--cell", "nissan_leaf_2013", "--out", "a.xls"], ["must end in .parquet or .csv"]),

@@ -14,7 +14,11 @@ from cellarer.cli import cellarer
 from cellarer.runtime import recording, replay, replay_report, tables
 from cellarer.runtime.replay import Settings
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
+DATA = Path(__file__).resolve().parents[2] / "data"
+US06 = "examples/panasonic_us06.csv"
+LG = "lg_18650hg2/drive/25degC_US06_551.parquet"
+LEAF = "nissan_leaf_2013/pack6s_dis_2C.parquet"
+BMW = "bmw_i3_trips/trips_summer_A.parquet"
 COLUMNS = [
     "time_s", "soc", "soc_sigma", "voltage_model_V", "resistance_scale", "capacity_Ah", "capacity_sigma_Ah",
     "power_charge_10s_W", "power_discharge_10s_W", "faults",
@@ -23,7 +27,7 @@ PANASONIC = Settings("panasonic_18650pf", initial_soc=1.0, initial_sigma=0.02)
 
 
 def read(name: str, rows: int | None = None) -> recording.Recording:
-    whole = recording.read(EXAMPLES / name)
+    whole = recording.read(DATA / name)
     if rows is None:
         return whole
     names = ("time_s", "current_A", "voltage_V", "cell_V", "temp_degC", "ah_reference", "usable", "good", "run")
@@ -36,7 +40,7 @@ def play(name: str, settings: Settings, rows: int | None = None) -> replay.Repla
 
 @pytest.fixture(scope="module")
 def panasonic() -> replay.Replayed:
-    return play("panasonic_us06.csv", PANASONIC, 1500)
+    return play(US06, PANASONIC, 1500)
 
 
 def write_csv(path: Path, columns: dict[str, np.ndarray]) -> recording.Recording:
@@ -46,7 +50,7 @@ def write_csv(path: Path, columns: dict[str, np.ndarray]) -> recording.Recording
 
 def with_values(path: Path, rows: int, **values: dict[int, float]) -> recording.Recording:
     """Return the first rows of the Panasonic example, read from a file in which some values are changed."""
-    source = tables.read(EXAMPLES / "panasonic_us06.csv").columns
+    source = tables.read(DATA / US06).columns
     columns = {name: column[:rows].copy() for name, column in source.items()}
     for name, changes in values.items():
         for row, value in changes.items():
@@ -62,7 +66,7 @@ def test_output_has_exactly_the_columns_of_the_contract(tmp_path: Path, suffix: 
     out = tmp_path / f"out{suffix}"
     arguments = [
         "replay",
-        str(EXAMPLES / "lg_us06.parquet"),
+        str(DATA / LG),
         "--cell",
         "lg_18650hg2",
         "--out",
@@ -73,11 +77,11 @@ def test_output_has_exactly_the_columns_of_the_contract(tmp_path: Path, suffix: 
     assert done.exit_code == 0, done.output
     written = tables.read(out)
     assert list(written.names) == COLUMNS
-    assert written.rows == read("lg_us06.parquet").rows
+    assert written.rows == read(LG).rows
 
 
 def test_pack_output_has_a_pair_of_columns_per_cell() -> None:
-    result = play("leaf_pack_2C.parquet", Settings("nissan_leaf_2013", parallel=2), 50)
+    result = play(LEAF, Settings("nissan_leaf_2013", parallel=2), 50)
     cells = [f"cell_{k:02d}_soc{s}" for k in range(1, 7) for s in ("", "_sigma")]
     assert list(replay.table(result)) == COLUMNS + cells
 
@@ -91,14 +95,14 @@ def test_one_row_comes_out_per_row_that_went_in(panasonic: replay.Replayed) -> N
 def test_same_recording_same_bytes(tmp_path: Path, panasonic: replay.Replayed) -> None:
     first, second = tmp_path / "1.csv", tmp_path / "2.csv"
     tables.write(first, replay.table(panasonic))
-    again = play("panasonic_us06.csv", PANASONIC, 1500)
+    again = play(US06, PANASONIC, 1500)
     tables.write(second, replay.table(again))
     assert first.read_bytes() == second.read_bytes()
     assert again.events == panasonic.events
 
 
 def test_truth_never_reaches_the_estimators(panasonic: replay.Replayed) -> None:
-    source = read("panasonic_us06.csv", 1500)
+    source = read(US06, 1500)
     blind = changed(source, ah_reference=np.full(1500, np.nan))
     result = replay.replay(replay.prepare(blind, PANASONIC))
     np.testing.assert_array_equal(result.columns["soc"], panasonic.columns["soc"])
@@ -119,21 +123,19 @@ def test_panasonic_drive_cycle(panasonic: replay.Replayed) -> None:
 
 
 def test_lg_drive_cycle() -> None:
-    result = play("lg_us06.parquet", Settings("lg_18650hg2", initial_soc=1.0, initial_sigma=0.02), 1500)
+    result = play(LG, Settings("lg_18650hg2", initial_soc=1.0, initial_sigma=0.02), 1500)
     assert np.nanmax(error(result)) < 0.02
     assert replay_report.rms(replay_report.model_error(result)) < 0.030
 
 
 def test_unknown_start_is_found_from_the_voltage() -> None:
-    result = play("lg_us06.parquet", Settings("lg_18650hg2"), 600)
+    result = play(LG, Settings("lg_18650hg2"), 600)
     assert result.columns["soc"][-1] == pytest.approx(1.0, abs=0.06)
     assert result.columns["soc_sigma"][0] > 0.02
 
 
 def test_leaf_pack_shows_its_weak_groups() -> None:
-    result = play(
-        "leaf_pack_2C.parquet", Settings("nissan_leaf_2013", parallel=2, initial_soc=0.98, initial_sigma=0.02)
-    )
+    result = play(LEAF, Settings("nissan_leaf_2013", parallel=2, initial_soc=0.98, initial_sigma=0.02))
     last = {k: result.columns[f"cell_{k:02d}_soc"][-1] for k in range(1, 7)}
     assert set(sorted(last, key=last.__getitem__)[:2]) == {1, 4}
     assert "voltage_spread" in ";".join(result.faults)
@@ -141,20 +143,23 @@ def test_leaf_pack_shows_its_weak_groups() -> None:
 
 
 def test_bmw_trip_is_replayed_as_its_mean_cell() -> None:
-    result = play("bmw_i3_trip.parquet", Settings("nmc_50ah", series=96, capacity_Ah=60.0))
-    displayed = tables.read(EXAMPLES / "bmw_i3_trip.parquet").columns["soc_displayed_percent"]
+    trip = recording.pick(recording.read(DATA / BMW), 13)
+    result = replay.replay(replay.prepare(trip, Settings("nmc_50ah", series=96, capacity_Ah=60.0)))
+    soc = result.columns["soc"]
+    assert trip.run_labels == ("A25",)
     assert list(replay.table(result)) == COLUMNS
     assert 250.0 < np.nanmin(result.columns["voltage_model_V"][10:]) < 420.0
-    moved = result.columns["soc"][-1] - result.columns["soc"][0]
-    assert moved == pytest.approx((displayed[-1] - displayed[0]) / 100.0, abs=0.02)
+    counted = (trip.ah_reference[-1] - trip.ah_reference[500]) / 60.0
+    assert soc[-1] - soc[500] == pytest.approx(counted, abs=0.02)
+    assert soc[-1] == pytest.approx(0.73, abs=0.1)  # what the car shows at the end, on a scale of its own
     assert "mean cell" in result.ready.warnings[0]
 
 
 def test_estimate_only_gives_equal_soc() -> None:
     for name, settings in (
-        ("panasonic_us06.csv", PANASONIC),
-        ("lg_us06.parquet", Settings("lg_18650hg2")),
-        ("leaf_pack_2C.parquet", Settings("nissan_leaf_2013", parallel=2)),
+        (US06, PANASONIC),
+        (LG, Settings("lg_18650hg2")),
+        (LEAF, Settings("nissan_leaf_2013", parallel=2)),
     ):
         ready = replay.prepare(read(name, 1500), settings)
         whole, quick = replay.replay(ready), replay.estimate_only(ready)
@@ -192,7 +197,7 @@ def test_silence_of_the_voltage_is_a_fault_and_current_still_counts(tmp_path: Pa
 
 
 def test_gap_is_not_counted_over_and_widens_sigma() -> None:
-    source = read("panasonic_us06.csv", 1000)
+    source = read(US06, 1000)
     later = source.time_s + np.where(np.arange(1000) >= 500, 3600.0, 0.0)
     result = replay.replay(replay.prepare(changed(source, time_s=later), PANASONIC))
     soc, sigma = result.columns["soc"], result.columns["soc_sigma"]
@@ -221,7 +226,7 @@ def test_slow_logs_are_integrated_whole(tmp_path: Path) -> None:
 
 def test_runs_start_anew_and_one_can_be_picked(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
-    lines = (EXAMPLES / "panasonic_us06.csv").read_text().splitlines()[:202]
+    lines = (DATA / US06).read_text().splitlines()[:202]
     path.write_text("\n".join([*lines, *lines[2:]]) + "\n")
     both = recording.read(path)
     assert both.run_labels == ("1", "2")
@@ -237,13 +242,13 @@ def test_runs_start_anew_and_one_can_be_picked(tmp_path: Path) -> None:
 
 
 def test_temperature_option_fills_what_is_not_measured() -> None:
-    source = changed(read("panasonic_us06.csv", 50), temp_degC=np.empty((50, 0)))
+    source = changed(read(US06, 50), temp_degC=np.empty((50, 0)))
     bare = replay.prepare(source, PANASONIC)
     told = replay.prepare(source, changed(PANASONIC, temperature_degC=10.0))
     assert any("--temperature-degC" in warning for warning in bare.warnings)
     assert told.warnings == ()
     assert told.recording.temp_degC.tolist() == [[10.0]] * 50
-    measured = replay.prepare(read("panasonic_us06.csv", 50), changed(PANASONIC, temperature_degC=10.0))
+    measured = replay.prepare(read(US06, 50), changed(PANASONIC, temperature_degC=10.0))
     assert measured.recording.temp_degC.min() > 20.0
 
 
@@ -254,13 +259,13 @@ def test_temperature_option_fills_what_is_not_measured() -> None:
 def test_report_is_one_file_and_the_same_twice(tmp_path: Path) -> None:
     texts = []
     for name in ("1.html", "2.html"):
-        arguments = ["replay", str(EXAMPLES / "leaf_pack_2C.parquet"), "--cell", "nissan_leaf_2013", "--parallel", "2"]
+        arguments = ["replay", str(DATA / LEAF), "--cell", "nissan_leaf_2013", "--parallel", "2"]
         done = CliRunner().invoke(cellarer, [*arguments, "--initial-soc", "0.98", "--report", str(tmp_path / name)])
         assert done.exit_code == 0, done.output
         texts.append((tmp_path / name).read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
-    headings = ("Replay of leaf_pack_2C.parquet", "Cell voltage, V", "State of charge, %", "Faults", "Settings")
+    headings = ("Replay of pack6s_dis_2C.parquet", "Cell voltage, V", "State of charge, %", "Faults", "Settings")
     for wanted in (*headings, "by ah_reference", "voltage_spread", "What the data lacks"):
         assert wanted in texts[0]
-    for loaded in ("<script", "<link", "src=", "@import", str(EXAMPLES)):
+    for loaded in ("<script", "<link", "src=", "@import", str(DATA)):
         assert loaded not in texts[0]
