@@ -133,7 +133,7 @@ def refuse(site: Site) -> None:
             site.path,
             f"reaction of {worst.row} on string {worst.string + 1}",
             f"{worst.bound_s:.3f} s ({worst.parts})",
-            f"at most {worst.budget_s:g} s: shorten device period_ms or cycle_ms, or let a device protect it (protects)",
+            f"at most {worst.budget_s:g} s: shorten period_ms or cycle_ms, or let a device protect it (protects)",
         )
 
 

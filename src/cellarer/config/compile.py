@@ -55,6 +55,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         parallel=parallel,
         cell_kind=kind[owner],
         models=models,
+        cell_limits=tuple({c.model.name: c.limits for _, c in packs}.values()),
         capacity_Ah=capacity[owner],
         cell_ohm=cell_ohm[owner],
         sensing=sensing,

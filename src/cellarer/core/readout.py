@@ -3,6 +3,8 @@
 Pack SOC: Q_d = min zQ is what can come out, Q_c = min (1 − z)Q what can go in, SOC = Q_d/(Q_d + Q_c).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from cellarer.core import estimate as estimators
@@ -11,11 +13,13 @@ from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import Estimate, Floats
 
+MEAN_S = 300.0  # s: time constant of the mean current behind energy and times
+
 
 def unknown(config: Config) -> Estimate:
     """Return the estimate before anything is known."""
     cells, strings = np.full(config.layout.size["cell"], np.nan), np.full(config.layout.size["string"], np.nan)
-    return Estimate(*([cells] * 7), *([strings] * 8))
+    return Estimate(*([cells] * 7), *([strings] * 9))
 
 
 def read_out(
@@ -24,35 +28,75 @@ def read_out(
     estimator: estimators.EstimateState,
     before: Estimate,
     look: Look,
-    power_due: bool,
+    power_s: float | None,
 ) -> Estimate:
-    """Return what the estimators say now; power is carried over unless it is due."""
+    """Return what the estimators say now. power_s: seconds since power, energy and core were due; None = not due."""
     layout = config.layout
     soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
     capacity = estimators.capacity_Ah(tables, estimator)
     out, room = layout.lowest(soc * capacity), layout.lowest((1.0 - soc) * capacity)
     usable = out + room
-    voltage = pack_voltage(look)
-    energy = np.maximum(out, 0.0) * voltage
-    current = look.watch.current
-    string_sigma = layout.highest(sigma)
-    return Estimate(
+    said = replace(
+        before,
         soc=soc,
         soc_sigma=sigma,
         resistance_scale=estimators.resistance_scale(tables, estimator),
         capacity_Ah=capacity,
         capacity_sigma_Ah=estimators.capacity_sigma_Ah(tables, estimator),
         voltage_model=estimators.voltage_model(tables, estimator),
-        core_degC=np.full(soc.shape, np.nan),
         string_soc=np.minimum(np.maximum(out / usable, 0.0), 1.0),
-        string_soc_sigma=string_sigma,
+        string_soc_sigma=layout.highest(sigma),
         usable_Ah=usable,
-        energy_Wh=energy,
-        charge_10s_W=before.charge_10s_W,
-        discharge_10s_W=before.discharge_10s_W,
-        time_to_empty_s=hours(out, -current, config.idle_A) * 3600.0,
-        time_to_full_s=hours(room, current, config.idle_A) * 3600.0,
     )
+    return said if power_s is None else _powers(config, tables, estimator, said, look, power_s, (out, room))
+
+
+def _powers(
+    config: Config,
+    tables: estimators.EstimatorConfig,
+    estimator: estimators.EstimateState,
+    said: Estimate,
+    look: Look,
+    power_s: float,
+    charge_Ah: tuple[Floats, Floats],
+) -> Estimate:
+    """Add SOP, SOE, times and core temperatures. The cell that can do least bounds its string's current."""
+    layout, owner = config.layout, config.layout.string_of_cell
+    voltage, current = look.of("cell_voltage"), look.current
+    share = np.exp(-power_s / MEAN_S)
+    mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
+    mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
+    sop = estimators.power(tables, estimator, config.cell_limits, 10.0)
+    total, out, room = pack_voltage(look), *charge_Ah
+    energy = estimators.energy(tables, estimator, config.cell_limits, mean_A[owner])
+    return replace(
+        said,
+        mean_A=mean_A,
+        core_degC=estimators.core_temperature(
+            tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage, current[owner], power_s
+        ),
+        charge_10s_W=layout.lowest(sop.charge_W / voltage) * total,
+        discharge_10s_W=layout.lowest(sop.discharge_W / voltage) * total,
+        energy_Wh=_string_energy(config, energy),
+        time_to_empty_s=hours(out, -mean_A, config.idle_A) * 3600.0,
+        time_to_full_s=hours(room, mean_A, config.idle_A) * 3600.0,
+    )
+
+
+def _string_energy(config: Config, energy: estimators.Energy) -> Floats:
+    """Return Wh until the first cell of each string is at its lower limit: its charge at every cell's mean voltage."""
+    layout = config.layout
+    volts = np.where(energy.charge_Ah > 0.0, energy.energy_Wh / np.maximum(energy.charge_Ah, 1e-9), 0.0)
+    return layout.lowest(energy.charge_Ah) * layout.total(volts)
+
+
+def cell_temps(config: Config, seen: Floats) -> Floats:
+    """Return the temperature of each cell from its sensor, (cell,) degC; NaN where there is none or it is unknown."""
+    layout = config.layout
+    if not layout.size["temp"]:
+        return np.full(layout.size["cell"], np.nan)
+    temp = seen[layout.where["temp_degC"]]
+    return np.where(layout.temp_of_cell >= 0, temp[layout.temp_of_cell], np.nan)
 
 
 def hours(charge_Ah: Floats, current: Floats, idle_A: float) -> Floats:

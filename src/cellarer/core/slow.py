@@ -14,7 +14,7 @@ from cellarer.core.asked import fraction
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
-from cellarer.core.readout import read_out, unknown
+from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.validate import frozen_since, temp_rates
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
@@ -170,7 +170,8 @@ def estimate(look: Look, requests: Requests) -> Known:
         look.all_off[owner],
     )
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
-    said = read_out(config, tables, estimator, state.estimate, look, power_due)
+    power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
+    said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
     zero = np.zeros(layout.size["string"])
     return replace(
         known,
@@ -181,15 +182,6 @@ def estimate(look: Look, requests: Requests) -> Known:
         power_ns=now_ns if power_due else state.power_ns,
         counters=count(look, elapsed_s),
     )
-
-
-def cell_temps(config: Config, seen: Floats) -> Floats:
-    """Return the temperature of each cell from its sensor, (cell,) degC; NaN where there is none or it is unknown."""
-    layout = config.layout
-    if not layout.size["temp"]:
-        return np.full(layout.size["cell"], np.nan)
-    temp = seen[layout.where["temp_degC"]]
-    return np.where(layout.temp_of_cell >= 0, temp[layout.temp_of_cell], np.nan)
 
 
 def count(look: Look, elapsed_s: float) -> Counters:

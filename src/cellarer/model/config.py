@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.model.cell import CellModel
+from cellarer.model.cell import CellLimits, CellModel
 from cellarer.model.layout import Layout
 
 Floats = NDArray[np.float64]
@@ -153,6 +153,7 @@ class Config:
     parallel: Ints  # (string,)
     cell_kind: Ints  # (cell,) index into models
     models: Sequence[CellModel]
+    cell_limits: Sequence[CellLimits]  # of each model
     capacity_Ah: Floats  # (cell,) of the series group when new
     cell_ohm: Floats  # (cell,) 10 s resistance at 25 degC and 50 %, of the group
     sensing: Sensing

@@ -147,9 +147,10 @@ class Estimate:
     string_soc_sigma: Floats  # (string,)
     usable_Ah: Floats  # (string,) Q_d + Q_c
     energy_Wh: Floats  # (string,) to the first cell's lower limit
+    mean_A: Floats  # (string,) slow mean of the current, + charges
     charge_10s_W: Floats  # (string,) SOP; NaN until first known
     discharge_10s_W: Floats  # (string,)
-    time_to_empty_s: Floats  # (string,) at the present mean power; inf while not discharging
+    time_to_empty_s: Floats  # (string,) at the mean current; inf while not discharging
     time_to_full_s: Floats  # (string,)
 
 
