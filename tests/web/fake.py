@@ -210,6 +210,7 @@ def main() -> None:
     """Serve a fake site until stopped."""
     site = SITES[sys.argv[1] if len(sys.argv) > 1 else "home"]()
     site.fault = "fault" in sys.argv
+    site.closed[0] = "fault" not in sys.argv
     with TemporaryDirectory() as folder:
         path = Path(folder) / "history.db"
         remember(site, path, step_s=20 if site.cells * site.packs < 100 else 300)
