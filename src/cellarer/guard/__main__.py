@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from cellarer.guard.decide import Guard, Orders
 from cellarer.guard.files import FilesError, Ring, gate_record, parse_wish, readings
 from cellarer.guard.limits import Limits, LimitsError, read_limits
 
+PRIORITY = 60  # SCHED_FIFO, above control and links
 LOOK_S = 0.004
 PULSE_NS = 100_000_000
 STATUS_NS = 1_000_000_000
@@ -126,6 +128,8 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, on_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
+    with suppress(OSError):  # without permission we go on as we are
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     try:
         process = Process(folder, read_limits(folder / "guard.json"))
     except (LimitsError, FilesError, OSError) as error:

@@ -29,7 +29,6 @@ from cellarer.model.values import NEVER, Event, Phase, Plan, Sample, State
 from cellarer.runtime.clock import wall_clock_is_trusted
 from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.notify import Notifier
-from cellarer.runtime.pace import drop_ns
 from cellarer.runtime.process import Process
 
 KEEP_NS = 1_000_000_000  # real time between two durable records
@@ -50,7 +49,7 @@ class Control:
         self.process, self.clock, self.config = process, process.clock, config
         size = config.layout.size
         self.value, self.time_ns = np.full(size["signal"], np.nan), np.full(size["signal"], NEVER)
-        self.rings = [SampleReader(folder.samples(link.name)) for link in run.site.link]
+        self.rings = [SampleReader(folder.samples(link)) for link in run.links]
         self.snapshot = SnapshotWriter(folder.snapshot)
         self.wish = WishWriter(folder.wish, bytes.fromhex(run.config_sha256[:16]))
         self.gate = OrdersReader(folder.gate)
@@ -61,8 +60,6 @@ class Control:
         self.intake = Intake(asked, config, self.clock, close_at_start=first)
         self.durable, self.durable_kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
         self.notifier = Notifier()
-        self.consent_ns = run.site.guard.consent_cycles * config.cycle_ns
-        self.silence_ns = drop_ns(run.site, self.clock.speed)
         self.plan = Plan(NEVER, np.zeros(size["cell"]), np.full(size["pack"], np.nan))
         now_ns = self.clock.now_ns()
         self.state: State = start(config, now_ns, self._restore())
@@ -114,13 +111,14 @@ class Control:
         now_ns = self.clock.now_ns()
         live = self._recorder_live()
         vetoed = self._vetoed(now_ns)
-        packs = range(self.config.layout.size["pack"]) if leaving else packs_of(vetoed & self._closed(), self.config)
-        requests = self.intake.take(now_ns, recorder_live=live, open_packs=list(packs))
+        unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
+        packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
+        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs)
         sample = Sample(self.value.copy(), self.time_ns.copy())
         self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
         self.reset = requests.reset | (self.reset & (self.reset_left > 0))
-        self.wish.write(command, self.reset, now_ns, now_ns + self.consent_ns)
+        self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
         moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoed, self.state)
         self.snapshot.write(moment)
         if events:
@@ -135,7 +133,7 @@ class Control:
     def _vetoed(self, now_ns: int) -> np.ndarray:
         """Return (string,) what the guard refuses, or holds no more; a new veto becomes an event with its reason."""
         self.orders = self.gate.newest() if self.gate.next else None
-        if self.orders is None or now_ns - self.orders.time_ns > self.silence_ns:
+        if self.orders is None or now_ns - self.orders.time_ns > self.process.run.drop_ns:
             vetoed = np.ones_like(self.vetoed)
         else:
             vetoed = self.orders.vetoed
@@ -151,7 +149,7 @@ class Control:
     def _guard_says(self, string: int) -> str:
         """Return the guard's reason. It is read only when a veto is new."""
         data = self.guard_status.newest()
-        if data is None:
+        if data is None or self.orders is None or not self.orders.vetoed[string]:
             return "the guard is silent"
         status = json.loads(data)
         trips = [t["text"] for t in status["trips"] if t["string"] == string + 1]

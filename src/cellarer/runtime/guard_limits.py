@@ -11,8 +11,7 @@ from cellarer.board.files import Folder, write_whole
 from cellarer.config.load import Site
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.quantities import BY_NAME
-from cellarer.runtime.clock import Clock
-from cellarer.runtime.pace import drop_ns
+from cellarer.runtime.process import Run
 
 CURRENT_MARGIN = 1.05  # 1: two current sensors of 2 % each, and control's debounce
 TEMPERATURE_MARGIN_K = 2.0  # two NTC channels of 1 K each
@@ -21,17 +20,17 @@ WATCHED = ("cell_voltage", "temp_degC", "current", "emergency_stop", "interlock_
 INPUTS = ("emergency_stop", "interlock_open", "crash")
 
 
-def guard_limits(site: Site, config: Config, config_sha256: str, clock: Clock, folder: Folder) -> dict[str, object]:
+def guard_limits(site: Site, config: Config, run: Run, folder: Folder) -> dict[str, object]:
     """Return the content of the limits file. config: the one that control runs, paced."""
     return {
         "version": 1,
         "site": config.site,
-        "config_sha256": config_sha256,
-        "origin_ns": clock.origin_ns,
-        "speed_permille": clock.speed_permille,
+        "config_sha256": run.config_sha256,
+        "origin_ns": run.clock.origin_ns,
+        "speed_permille": run.clock.speed_permille,
         "cycle_ns": config.cycle_ns,
-        "consent_ns": site.file.guard.consent_cycles * config.cycle_ns,
-        "gap_ns": drop_ns(site.file, clock.speed),
+        "consent_ns": run.consent_ns,
+        "gap_ns": run.drop_ns,
         "cells": config.layout.size["cell"],
         "strings": [_string(site, config, s) for s in range(config.layout.size["string"])],
         "packs": [{name: _input(config, name, p) for name in INPUTS} for p in range(config.layout.size["pack"])],

@@ -15,7 +15,6 @@ from cellarer.board.tree import read_config
 from cellarer.config.schema import DeviceFile
 from cellarer.model.config import Config
 from cellarer.model.layout import Layout
-from cellarer.runtime.pace import drop_ns
 from cellarer.runtime.process import Process
 from cellarer.runtime.wires import Wire
 from cellarer.wire.devices.driver import Driver, driver, places
@@ -94,7 +93,7 @@ class Bus:
         self.lines = [Line(device, config.layout) for device in site.device if device.link == name]
         self.ring = SampleWriter(folder.samples(name))
         self.gate = OrdersReader(folder.gate)
-        self.arming = Arming(config.layout.size["string"], drop_ns(site, process.clock.speed))
+        self.arming = Arming(config.layout.size["string"], run.drop_ns)
         self.forwarded = 0
         self.frames = 0
 

@@ -11,13 +11,16 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cellarer.board.files import Folder
 from cellarer.board.ring import RingReader, RingWriter
-from cellarer.config.schema import SiteFile
 from cellarer.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from cellarer.config.schema import SiteFile
 
 ROLES = {
     "control": "cellarer.runtime.control",
@@ -26,8 +29,9 @@ ROLES = {
     "faces": "cellarer.runtime.faces",
     "services": "cellarer.runtime.services",
 }
+_LOCK = 1 | 2 | 4  # mlockall(2): what is there, what will come, each page once it is used
 PULSE_NS = 200_000_000
-PRIORITY = {"control": 50, "guard": 60, "link": 40}  # SCHED_FIFO, where the system lets us
+PRIORITY = {"control": 50, "link": 40, "world": 30}  # SCHED_FIFO, where the system lets us; the guard takes 60
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -39,11 +43,16 @@ class Run(msgspec.Struct, frozen=True):
     config_sha256: str
     clock: Clock
     socket_fd: int  # the dashboard's listening socket, which outlives the services
+    links: tuple[str, ...]
+    consent_ns: int  # how long control's consent is good
+    drop_ns: int  # the shortest silence after which a device may have opened by itself
     close_at_start: bool  # ask to close as soon as events are recorded, once per run
 
     @property
-    def site(self) -> SiteFile:
-        """Return the site file."""
+    def site(self) -> "SiteFile":
+        """Return the site file. Control does without: it would have to load what checks files."""
+        from cellarer.config.schema import SiteFile
+
         return SiteFile.model_validate_json(self.site_json)
 
 
@@ -94,8 +103,7 @@ def prefer(role: str) -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY[role]))
     except OSError:
         return
-    lock_current_and_future = 3
-    ctypes.CDLL(None).mlockall(lock_current_and_future)
+    ctypes.CDLL(None).mlockall(_LOCK)
 
 
 def main(role: str, folder: Path, name: str) -> int:

@@ -35,7 +35,7 @@ from cellarer.runtime.clock import start_clock
 from cellarer.runtime.faces import on_bus
 from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
 from cellarer.runtime.notify import Notifier
-from cellarer.runtime.pace import paced
+from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run
 
 HOST = "127.0.0.1"
@@ -121,10 +121,13 @@ class Supervisor:
             config_sha256=sha256,
             clock=clock,
             socket_fd=listener.fileno(),
+            links=tuple(link.name for link in site.file.link),
+            consent_ns=site.file.guard.consent_cycles * self.config.cycle_ns,
+            drop_ns=drop_ns(site.file, speed),
             close_at_start=close_at_start,
         )
         write_whole(folder.site, msgspec.json.encode(self.run), sync=False)
-        write_guard_limits(folder.guard_limits, guard_limits(site, self.config, sha256, clock, folder))
+        write_guard_limits(folder.guard_limits, guard_limits(site, self.config, self.run, folder))
         create_board(folder, site, self.config)
         self.family = Family(folder, self._children(listener.fileno()), clock)
         self.gate = OrdersReader(folder.gate)
@@ -184,7 +187,8 @@ class Supervisor:
         speed = self.run.clock.speed
         print(f"Cellarer looks after {self.site.file.name}" + (f", {speed:g} times as fast" if speed != 1 else ""))
         print(f"dashboard: {self.address}")
-        print(f"state in {self.state_dir}; stop with Ctrl-C", flush=True)
+        print(f"requests other than opening need the token in {self.state_dir / 'token'}")
+        print(f"state is kept in {self.state_dir}; stop with Ctrl-C", flush=True)
 
     def _stop(self) -> None:
         """Stop in order: control opens, the guard makes sure, then everybody else, the recorder last."""

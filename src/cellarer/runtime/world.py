@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellarer.board.orders import OrdersReader
 from cellarer.board.tree import read_config
 from cellarer.config.schema import DeviceFile, FaceFile, SiteFile
 from cellarer.model.config import Config
@@ -22,10 +23,9 @@ from cellarer.wire.links.bench import BenchLink, Hub, bench_path
 from cellarer.wire.peer import Ear
 from cellarer.wire.protocols import get
 
-TICK_S = 0.005  # real time
+TICK_S = 0.01  # real time
 LONGEST_S = 1.0  # the world does not make up for more after it was held up
 LIMITS_NS = 3_000_000_000  # an inverter that is told nothing for so long, in real time, stops
-UNTOLD_A = 1e6  # a load that nobody tells a limit is bound by itself only
 SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 
 
@@ -68,6 +68,7 @@ class World:
         self.devices = [self._emulator(d) for d in site.device if d.link in names]
         self.machines = [(f.link, self._machine(f, site)) for f in site.face if f.carries_limits and f.link in names]
         self.orders = no_orders(config)
+        self.gate = OrdersReader(process.folder.gate)
 
     def _emulator(self, device: DeviceFile) -> tuple[Emulator, int]:
         protocol = get(device.protocol)
@@ -96,7 +97,6 @@ class World:
     def _orders(self, now_ns: int) -> Orders:
         """Return what outputs and machines do now."""
         orders, layout = self.orders, self.config.layout
-        allowed = np.ones((2, layout.size["pack"]), bool)
         for emulator, string in self.devices:
             out = emulator.outputs(now_ns)
             device, pack = emulator.device, emulator.device.pack - 1
@@ -108,17 +108,17 @@ class World:
             for name in SWITCHES:
                 getattr(orders, name)[string] = bool(getattr(out, name))
             orders.heater[pack], orders.pump[pack] = out.heater or 0.0, out.pump or 0.0
-            allowed[:, pack] = bool(out.allow_charge), bool(out.allow_discharge)
-        self._limits(orders, allowed, now_ns)
+        self._limits(orders, now_ns)
         return orders
 
-    def _limits(self, orders: Orders, allowed: np.ndarray, now_ns: int) -> None:
-        """Put what the machines heard into the orders; where there is no machine, the load knows on and off only."""
-        owner, series = self.config.layout.pack_of_string, self.config.series
+    def _limits(self, orders: Orders, now_ns: int) -> None:
+        """Put what the machines heard into the orders. Where no face tells them, the gate does, as a wire would."""
+        owner = self.config.layout.pack_of_string
         if not self.machines:
-            orders.charge_A[:] = np.where(allowed[0], UNTOLD_A, 0.0)[owner]
-            orders.discharge_A[:] = np.where(allowed[1], UNTOLD_A, 0.0)[owner]
-            orders.charge_V[:] = self.config.limits.end_of_charge_V * series
+            gate = self.gate.newest()
+            told = gate is not None and now_ns - gate.time_ns <= LIMITS_NS * self.clock.speed
+            for name in ("charge_A", "discharge_A", "charge_V"):
+                getattr(orders, name)[:] = gate.strings[name] if gate is not None and told else 0.0
         for _, machine in self.machines:
             told = now_ns - machine.heard_ns <= LIMITS_NS * self.clock.speed
             mine = np.isin(owner, machine.packs)
