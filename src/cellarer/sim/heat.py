@@ -53,18 +53,25 @@ class Heat:
     def _step(self, h: float, heat_W: Floats, flow: Floats, heater_W: Floats) -> None:
         outer = self.outer_W_per_K * (1.0 + PUMPED * flow[self.pack_of_member])
         node = self.node_degC[self.pack_of_member]
-        heat = heat_W + self._from_neighbours()
+        heat = heat_W + self.from_neighbours()
         core, surface, given_J = two_nodes(
             self.core_degC, self.surface_degC, heat, node, h,
             self.core_J_per_K, self.surface_J_per_K, self.inner_W_per_K, outer,
         )  # fmt: skip
+        self._move_node(h, given_J, flow, heater_W)
+        self.core_degC, self.surface_degC = core, surface
+
+    def move_node(self, h: float, given_J: Floats, pump: Floats, heater: Floats) -> None:
+        """Move the housings by h seconds in which the cells gave them given_J (member,). pump, heater as in `step`."""
+        self._move_node(h, given_J, np.where(self.cooled, pump, 0.0), self.heater_W * heater)
+
+    def _move_node(self, h: float, given_J: Floats, flow: Floats, heater_W: Floats) -> None:
         into = np.bincount(self.pack_of_member, given_J, self.node_degC.size) / h + heater_W
         out = self.case_W_per_K * (1.0 + PUMPED * flow)
         rest = self.ambient_degC + into / out
         self.node_degC = self.node_degC + (self.node_degC - rest) * np.expm1(-h * out / self.node_J_per_K)
-        self.core_degC, self.surface_degC = core, surface
 
-    def _from_neighbours(self) -> Floats:
+    def from_neighbours(self) -> Floats:
         over = self.next_W_per_K[:-1] * (self.core_degC[1:] - self.core_degC[:-1])
         heat = np.zeros_like(self.core_degC)
         heat[:-1] += over
