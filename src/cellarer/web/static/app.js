@@ -26,7 +26,7 @@ const choosePack = (pack) => {
 const bank = bankCard(choosePack);
 const updaters = [heroCard(), cellsCard(), faultsCard(), gearCard(), limitsCard(), tempsCard(), signalsCard()];
 const operate = operateCard(() => newest?.packs[chosen.pack]);
-const history = historyCard();
+const history = historyCard(() => newest?.unix_s);
 const events = eventsCard(() => newest?.packs ?? []);
 
 function show() {

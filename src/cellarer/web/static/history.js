@@ -6,9 +6,10 @@ import { dayOf, fullTime, timeOf } from "./format.js";
 
 const RANGES = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800], ["30 d", 2592000], ["1 y", 31536000]];
 
-// title, unit, digits, lines: channel of the pack, label, colour, and whether minimum and maximum are shaded
+// title, unit, digits, lines: channel of the pack, label, colour, and what the shade is: minimum and maximum (true),
+// plus and minus a channel (its name), or nothing
 const WHAT = [
-  ["Charge", "%", 1, [["soc_pct", "state of charge", "--soc", true]]],
+  ["Charge", "%", 1, [["soc_pct", "state of charge", "--soc", "soc_sigma_pct"]]],
   ["Power", "W", 0, [["power_W", "power, + charges", "--charge", true]]],
   ["Current", "A", 1, [["current_A", "current, + charges", "--charge", true], ["limit_charge_A", "charge limit", "--dim", false]]],
   ["Voltage", "V", 2, [["voltage_V", "pack voltage", "--soc", true]]],
@@ -17,7 +18,8 @@ const WHAT = [
 ];
 const REFRESH_ms = 15_000;
 
-export function historyCard() {
+// now() returns the time of the site in unix seconds.
+export function historyCard(now) {
   const chosen = { pack: 0, what: 0, range: 2 };
   const host = get("plot");
   let plot = null;
@@ -38,10 +40,11 @@ export function historyCard() {
     asked += 1;
     const mine = asked;
     const [, span] = RANGES[chosen.range];
-    const query = new URLSearchParams({ from: -span, points: Math.max(150, Math.min(1500, Math.round(host.clientWidth))) });
     const lines = await present(WHAT[chosen.what][3], chosen.pack);
-    for (const [channel] of lines) query.append("channel", channel);
     if (mine !== asked) return;
+    const length = Math.max(60, Math.min(span, (now() ?? Infinity) - recorded.begin)); // a young site has little to show
+    const query = new URLSearchParams({ from: -length.toFixed(0), points: Math.max(150, Math.min(1500, Math.round(host.clientWidth))) });
+    for (const channel of lines.flatMap(channelsOf)) query.append("channel", channel);
     if (!lines.length) return tell("Nothing is recorded of this yet.");
     const answer = await fetch(`/api/v1/history?${query}`);
     if (mine !== asked) return;
@@ -62,14 +65,11 @@ export function historyCard() {
     const { data, lines, span } = shown;
     if (!data.unix_s.length) return tell("Nothing was recorded in this time.");
     const columns = [data.unix_s];
-    for (const [channel] of lines) {
-      const line = data.series[channel];
-      columns.push(line.max, line.min, line.avg);
-    }
+    for (const line of lines) columns.push(...columnsOf(line, data.series));
     plot?.destroy();
     plot = new uPlot(options(lines, WHAT[chosen.what], host, [data.unix_s[0], data.unix_s.at(-1)], span), columns, host);
     attribute(host, "aria-label", inWords(lines, data, WHAT[chosen.what], RANGES[chosen.range]));
-    text(get("plot-note"), data.width_s > 1 ? `Each point covers ${width(data.width_s)}; the shade is its minimum and maximum.` : "");
+    text(get("plot-note"), data.width_s > 1 ? `Each point covers ${width(data.width_s)}; the shade is ${shadeOf(lines)}.` : "");
   }
 
   new ResizeObserver(() => plot && plot.width !== host.clientWidth && plot.setSize({ width: host.clientWidth, height: height(host) })).observe(host);
@@ -86,14 +86,31 @@ export function historyCard() {
 }
 
 // Only what is recorded may be asked for; what is recorded grows when a site starts, so an empty answer is not kept.
-let recorded = null;
+let recorded = { channels: new Set(), begin: Infinity };
 async function present(lines, pack) {
-  if (!recorded?.size) {
+  if (!recorded.channels.size) {
     const answer = await fetch("/api/v1/history/channels");
-    recorded = new Set(answer.ok ? (await answer.json()).channels : []);
+    const known = answer.ok ? await answer.json() : { channels: [] };
+    recorded = { channels: new Set(known.channels), begin: known.begin_unix_s ?? Infinity };
   }
-  return lines.map(([channel, ...rest]) => [`pack${pack + 1}.${channel}`, ...rest]).filter(([channel]) => recorded.has(channel));
+  const named = (channel) => (typeof channel === "string" ? `pack${pack + 1}.${channel}` : channel);
+  return lines
+    .map(([channel, label, tint, shade]) => [named(channel), label, tint, named(shade)])
+    .filter((line) => channelsOf(line).every((channel) => recorded.channels.has(channel)));
 }
+
+const channelsOf = ([channel, , , shade]) => (typeof shade === "string" ? [channel, shade] : [channel]);
+
+// Upper edge of the shade, lower edge, line.
+function columnsOf([channel, , , shade], series) {
+  const { min, avg, max } = series[channel];
+  if (typeof shade !== "string") return [max, min, avg];
+  const sigma = series[shade].avg;
+  const shifted = (sign) => avg.map((x, i) => (x === null || sigma[i] === null ? null : x + sign * sigma[i]));
+  return [shifted(1), shifted(-1), avg];
+}
+
+const shadeOf = (lines) => (lines.some((line) => typeof line[3] === "string") ? "one standard deviation" : "its minimum and maximum");
 
 const width = (s) => (s < 60 ? `${s} s` : s < 3600 ? `${s / 60} min` : s < 86400 ? `${s / 3600} h` : `${s / 86400} d`);
 const height = (host) => Math.max(180, Math.min(300, Math.round(host.clientWidth * 0.36)));
@@ -130,8 +147,8 @@ function options(lines, [, unit, digits], host, [begin, end], span) {
   const bands = [];
   for (const [, label, name, shaded] of lines) {
     const stroke = color(name);
-    const edge = { show: shaded, stroke: "transparent", width: 0, points: { show: false } };
-    bands.push({ series: [series.length, series.length + 1], fill: `${stroke}33`, show: shaded });
+    const edge = { show: Boolean(shaded), stroke: "transparent", width: 0, points: { show: false } };
+    bands.push({ series: [series.length, series.length + 1], fill: `${stroke}33`, show: Boolean(shaded) });
     series.push({ ...edge, label: `${label}, highest`, value }, { ...edge, label: `${label}, lowest`, value });
     series.push({ label, stroke, width: 1.6, value, points: { show: false } });
   }
