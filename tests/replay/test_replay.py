@@ -167,6 +167,19 @@ def test_estimate_only_gives_equal_soc() -> None:
         np.testing.assert_allclose(quick.columns["soc_sigma"], whole.columns["soc_sigma"], atol=1e-5)
 
 
+def test_learnt_capacity_is_counted_with(tmp_path: Path) -> None:
+    """A C/20 discharge of 2.98 Ah, replayed with a capacity of 3.2 Ah: only when asked does the filter count anew."""
+    source = tables.read(DATA / "panasonic_18650pf" / "ocv_c20_25degC.parquet").columns
+    names = ("time_s", "current_A", "voltage_V", "temperature_degC")
+    last = int(np.flatnonzero(source["current_A"] < -0.01)[-1])
+    slow = write_csv(tmp_path / "slow.csv", {name: source[name][:last:8] for name in names})
+    told = Settings("panasonic_18650pf", capacity_Ah=3.2, initial_soc=1.0, initial_sigma=0.01)
+    fixed = replay.replay(replay.prepare(slow, told))
+    learnt = replay.replay(replay.prepare(slow, changed(told, learn_capacity=True)))
+    assert 2.9 < learnt.columns["capacity_Ah"][-1] < 3.15
+    assert (learnt.columns["soc"] != fixed.columns["soc"]).any()
+
+
 # --- rows that cannot be used
 
 

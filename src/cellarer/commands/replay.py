@@ -49,6 +49,8 @@ def command(
     Columns and units: docs/recording-format.md. OUT has one row per row of the recording.
     """
     _check_range(said)
+    if estimate_only and said["learn_capacity"]:
+        raise Mistake("--learn-capacity needs the whole cycle: leave out --estimate-only")
     console.can_write(out, report)
     from cellarer.runtime import recording as recordings
     from cellarer.runtime import replay, replay_report, tables

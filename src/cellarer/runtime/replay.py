@@ -7,6 +7,7 @@ state. A string of which only the total voltage is measured is replayed as its m
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from cellarer.core import estimate as estimators
 from cellarer.core import slow
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.estimate.state import copied, get, put
 from cellarer.core.slow import compiled, durable
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Event, Plan, Sample, State
@@ -119,16 +121,18 @@ def replay(ready: Ready, progress: Callable[[float], None] = lambda fraction: No
     record = _Record(recording.rows, n_cell)
     feed = _Feed(ready)
     requests, plan = no_requests(ready.config), Plan(NEVER, np.zeros(n_cell), np.full(1, np.nan))
-    run, begin_s, state = -1, 0.0, start(ready.config, 0)
+    run, begin_s, state, learning = -1, 0.0, start(ready.config, 0), ready.settings.learn_capacity
     for row, part, share in feed.cycles():
         if recording.run[row] != run:
             run, begin_s = int(recording.run[row]), float(recording.time_s[row])
-            state = start(ready.config, 0, _initial(ready))
+            state = start(ready.config, 0, _initial(ready, state if learning else None))
         time_s = float(feed.between(recording.time_s, part, row, share))
         now_ns = round((time_s - begin_s) * 1e9)
         state, _, events = step(
             ready.config, state, Inputs(feed.sample(part, row, share, now_ns), requests, plan), now_ns
         )
+        if learning:
+            state = _learn(ready.config, state)
         if events:
             record.events += [(time_s, event) for event in events]
         if share == 1.0 and recording.good[row]:
@@ -146,9 +150,8 @@ def estimate_only(ready: Ready, progress: Callable[[float], None] = lambda fract
     """
     record, feed, site = _Record(ready.recording.rows, ready.config.layout.size["cell"]), _Feed(ready), ready.config
     tables, layout, capacity_Ah = compiled(site), site.layout, site.capacity_Ah
-    for run in range(len(ready.recording.run_labels)):
-        row, share, time_s, readings = feed.all_cycles(run)
-        estimator = slow.start(site, _initial(ready), 0).estimator  # type: ignore[arg-type]
+    for row, share, time_s, readings in feed.by_run():
+        estimator = slow.start(site, _initial(ready), 0).estimator
         volts, temp_degC = readings[:, layout.where["cell_voltage"]], np.full((row.size, 1), np.nan)
         if layout.size["temp"]:
             temp_degC = readings[:, layout.where["temp_degC"]][:, layout.temp_of_cell]
@@ -169,21 +172,42 @@ def estimate_only(ready: Ready, progress: Callable[[float], None] = lambda fract
     return record.result(ready)
 
 
-def _initial(ready: Ready) -> object:
-    """Return the durable state that says what the user says, or None: SOC unknown."""
+def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:
+    """Return the durable state that says what the user says, or None: SOC unknown.
+
+    before: the end of the run before, whose capacity goes on; None = the capacity of the cell file or of the user
+    """
     settings, site = ready.settings, ready.config
-    if settings.initial_soc is None:
+    known = before is not None and before.time_ns > NEVER
+    if settings.initial_soc is None and not known:
         return None
-    one = np.ones(site.layout.size["cell"])
+    one, kept = (
+        np.ones(site.layout.size["cell"]),
+        durable(site, before if before is not None and known else start(site, 0)),
+    )
+    told = settings.initial_soc is not None
     return replace(
-        durable(site, start(site, 0)),
-        soc=one * settings.initial_soc,
-        soc_sigma=one * settings.initial_sigma,
-        capacity_Ah=site.capacity_Ah,
-        capacity_sigma_Ah=CAPACITY_SIGMA * site.capacity_Ah,
-        resistance_scale=one,
+        kept,
+        soc=one * (settings.initial_soc if settings.initial_soc is not None else np.nan),
+        soc_sigma=one * (settings.initial_sigma if told else np.nan),
+        capacity_Ah=kept.capacity_Ah if known else site.capacity_Ah,
+        capacity_sigma_Ah=kept.capacity_sigma_Ah if known else CAPACITY_SIGMA * site.capacity_Ah,
+        resistance_scale=kept.resistance_scale if known else one,
+        latched=(),
         off_s=0.0,
     )
+
+
+def _learn(site: Config, state: State) -> State:
+    """Let the filter count with the capacity that trusted points have shown; SOC itself stays where it is."""
+    estimator, tables = state.estimator, compiled(site)
+    assert isinstance(estimator, estimators.EstimateState)
+    learnt = estimators.capacity_Ah(tables, estimator) / tables.parallel
+    if np.array_equal(learnt, get(tables, estimator, "capacity")):
+        return state
+    buffer = copied(estimator.buffer)
+    put(buffer, "capacity", learnt)
+    return replace(state, estimator=replace(estimator, buffer=buffer))
 
 
 class _Feed:
@@ -213,16 +237,17 @@ class _Feed:
             yield row, before, 1.0
             before = row
 
-    def all_cycles(self, run: int) -> tuple[Ints, Floats, Floats, Floats]:
-        """Return row, share, time in s and all signals (NaN where not measured) of every cycle of a run."""
-        steps = [(row, before, share) for row, before, share in self.cycles() if self.recording.run[row] == run]
-        row, before = (np.array([step[k] for step in steps], np.int64) for k in (0, 1))
-        share = np.array([step[2] for step in steps])
-        before = np.where(share == 1.0, row, before)
+    def by_run(self) -> Iterator[tuple[Ints, Floats, Floats, Floats]]:
+        """Yield for each run the row, share, time in s and all signals (NaN where not measured) of every cycle."""
+        steps = np.array(list(self.cycles()), dtype=np.float64).reshape(-1, 3)
+        row, share = steps[:, 0].astype(np.int64), steps[:, 2]
+        before = np.where(share == 1.0, row, steps[:, 1].astype(np.int64))
         readings = np.full((row.size, self.size), np.nan)
         readings[:, self.at] = self.values[before] + share[:, None] * (self.values[row] - self.values[before])
-        time_s = self.recording.time_s
-        return row, share, time_s[before] + share * (time_s[row] - time_s[before]), readings
+        time_s = self.recording.time_s[before] + share * (self.recording.time_s[row] - self.recording.time_s[before])
+        edges = np.flatnonzero(np.diff(self.recording.run[row], prepend=-1, append=-1))
+        for a, b in pairwise(edges.tolist()):
+            yield row[a:b], share[a:b], time_s[a:b], readings[a:b]
 
     def sample(self, before: int, row: int, share: float, now_ns: int) -> Sample:
         """Return what is measured at a row, or on the straight line to it."""

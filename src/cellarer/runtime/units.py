@@ -75,7 +75,9 @@ def _check_current(recording: Recording, capacity_Ah: float) -> None:
         raise RecordingError(recording.path, f"{what}: it looks like milliamperes; then name the column current_mA")
     gap, step, _ = gaps(recording)
     charge_Ah = np.cumsum(np.where(good & ~gap & np.isfinite(step), recording.current_A * step, 0.0)) / 3600.0
-    swing = float(np.ptp(charge_Ah)) / capacity_Ah
+    first = np.flatnonzero(np.diff(recording.run, prepend=-1))
+    within = np.maximum.reduceat(charge_Ah, first) - np.minimum.reduceat(charge_Ah, first)
+    swing = float(within.max()) / capacity_Ah
     if swing > SWING_MAX:
         what = f"{swing * capacity_Ah:.4g} Ah flow one way, {swing:.0f} times the capacity of {capacity_Ah:g} Ah"
         hint = "is time in milliseconds (time_ms), current in milliamperes (current_mA), or --capacity-Ah wrong?"
