@@ -1,0 +1,240 @@
+"""How to make every signal of the fault table read a wanted value on a bench: the physical value that the row names.
+
+A stimulus is applied every cycle. It may only do what a broken world could: change readings, or (for wear and spent
+tries) the memory of the switchgear. `freezes` names the readings whose repetition must not count as a new sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from tests.core.bench import Bench
+
+from cellarer.core.slow import OVER_LIMIT
+from cellarer.model.values import Phase
+
+Apply = Callable[[Bench, int, float], None]
+ON = 0.5  # above it a fact is true
+
+
+class Stimulus(NamedTuple):
+    """apply(bench, string, x); the state it starts from; readings that carry its freshness."""
+
+    apply: Apply
+    begins: str = "closed"  # or open
+    freezes: tuple[str, ...] = ()
+
+
+def first(bench: Bench, string: int) -> int:
+    return int(bench.layout.first_cell[string]) + 1
+
+
+def temps(bench: Bench, string: int) -> np.ndarray:
+    return np.flatnonzero(bench.layout.string_of_temp == string)
+
+
+def pack(bench: Bench, string: int) -> int:
+    return int(bench.layout.pack_of_string[string])
+
+
+def has_cells(bench: Bench) -> bool:
+    return bool(bench.config.sensing.present[bench.layout.where["cell_voltage"]].any())
+
+
+def cell(name: str) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        if has_cells(bench):
+            bench.put("cell_voltage", x, first(bench, string))
+        else:
+            bench.put(name, x, string)
+
+    return apply
+
+
+def cell_spread(bench: Bench, string: int, x: float) -> None:
+    mine = bench.layout.string_of_cell == string
+    bench.put("cell_voltage", bench.cells[mine], mine)
+    bench.put("cell_voltage", bench.cells[mine].min() + x, first(bench, string))
+
+
+def cell_frozen(bench: Bench, string: int, x: float) -> None:
+    at = first(bench, string)
+    bench.put("cell_voltage", bench.cells[at] + 2e-4, at)
+    bench.put("current", bench.state.watch.current_then[at] + x / bench.config.cell_ohm[at], string)
+
+
+def cell_open_wire(bench: Bench, string: int, x: float) -> None:
+    bench.put("cell_open_wire", x, first(bench, string))
+
+
+def absurd(name: str, value: float, at: Callable[[Bench, int], int]) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        if x > ON:
+            bench.put(name, value, at(bench, string))
+        else:
+            where = bench.layout.where[name]
+            bench.value[where][at(bench, string)] = 25.0 if name == "temp_degC" else 0.0
+            bench.let_go(name, at(bench, string))
+
+    return apply
+
+
+def temp(current: float | None) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        bench.put("temp_degC", x, temps(bench, string)[-1])
+        if current is not None:
+            bench.put("current", current, string)
+
+    return apply
+
+
+def temp_spread(bench: Bench, string: int, x: float) -> None:
+    bench.put("temp_degC", 25.0 + x, temps(bench, string)[0])
+
+
+def current(sign: float) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        bench.put("current", sign * x, string)
+
+    return apply
+
+
+def over_limit(sign: float, name: str) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        limit = getattr(bench.state.window, name)[string]
+        bench.put("current", sign * (OVER_LIMIT * limit + bench.config.idle_A + x), string)
+
+    return apply
+
+
+def current_difference(bench: Bench, string: int, x: float) -> None:
+    bench.put("current_check", bench.of("current")[string] + x, string)
+
+
+def sum_difference(bench: Bench, string: int, x: float) -> None:
+    mine = bench.layout.string_of_cell == string
+    bench.put("cell_voltage", bench.cells[mine], mine)
+    bench.put("string_voltage", bench.cells[mine].sum() + x, string)
+
+
+def of_pack(name: str) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        bench.put(name, x, pack(bench, string))
+
+    return apply
+
+
+def of_string(name: str) -> Apply:
+    def apply(bench: Bench, string: int, x: float) -> None:
+        bench.put(name, x, string)
+
+    return apply
+
+
+def insulation(bench: Bench, string: int, x: float) -> None:
+    strings = bench.layout.pack_of_string == pack(bench, string)
+    volts = bench.layout.total(bench.cells)[string]
+    bench.put("string_voltage", volts, strings)
+    bench.put("insulation", x * volts, pack(bench, string))
+
+
+def contact(closed: float) -> Apply:
+    """A contact that shows `closed` whatever it is told, while x is true."""
+
+    def apply(bench: Bench, string: int, x: float) -> None:
+        pair = bench.config.sensing.present[bench.layout.where["feedback_plus"]][string]
+        name = "feedback_plus" if pair else "feedback_discharge"
+        if x > ON:
+            bench.put(name, closed, string)
+        else:
+            bench.let_go(name, string)
+
+    return apply
+
+
+def link_follows(bench: Bench, string: int, x: float) -> None:
+    bench.put("link_voltage", bench.layout.total(bench.cells)[string] if x > ON else 0.0, string)
+
+
+def switches(bench: Bench, string: int, **values: float) -> None:
+    """Change the memory of one string's switchgear."""
+    now = bench.state.switches
+    new = {}
+    for name, value in values.items():
+        array = getattr(now, name).copy()
+        array[string] = value
+        new[name] = array
+    bench.state = replace(bench.state, switches=replace(now, **new))
+
+
+def precharge_failures(bench: Bench, string: int, x: float) -> None:
+    tries = bench.config.switch.tries[string]
+    if x > ON:
+        switches(bench, string, tries=tries, phase=Phase.COOLING, since_ns=bench.now_ns)
+    else:
+        switches(bench, string, tries=0)
+
+
+def open_under_load(bench: Bench, string: int, x: float) -> None:
+    bench.put("current", x, string)
+    switches(bench, string, phase=Phase.OPENING, since_ns=bench.now_ns)
+
+
+def contact_wear(bench: Bench, string: int, x: float) -> None:
+    switches(bench, string, wear=x)
+
+
+CELLS = ("cell_voltage", "cell_voltage_high", "cell_voltage_low")
+STIMULI: dict[str, Stimulus] = {
+    "cell_high": Stimulus(cell("cell_voltage_high"), freezes=CELLS),
+    "cell_low": Stimulus(cell("cell_voltage_low"), freezes=CELLS),
+    "cell_deep": Stimulus(cell("cell_voltage_low"), freezes=CELLS),
+    "cell_spread": Stimulus(cell_spread, freezes=CELLS),
+    "cell_frozen": Stimulus(cell_frozen, freezes=CELLS),
+    "cell_open_wire": Stimulus(cell_open_wire),
+    "cell_absurd": Stimulus(absurd("cell_voltage", 6.5, first), freezes=("cell_voltage",)),
+    "temp_high": Stimulus(temp(None), freezes=("temp_degC",)),
+    "temp_high_charging": Stimulus(temp(10.0), freezes=("temp_degC",)),
+    "temp_low_charging": Stimulus(temp(10.0), freezes=("temp_degC",)),
+    "temp_low_discharging": Stimulus(temp(-10.0), freezes=("temp_degC",)),
+    "temp_spread": Stimulus(temp_spread, freezes=("temp_degC",)),
+    "temp_absurd": Stimulus(absurd("temp_degC", -60.0, lambda b, s: int(temps(b, s)[0])), freezes=("temp_degC",)),
+    "charge_current": Stimulus(current(1.0), freezes=("current",)),
+    "discharge_current": Stimulus(current(-1.0), freezes=("current",)),
+    "charge_over_limit": Stimulus(over_limit(1.0, "charge_A"), freezes=("current",)),
+    "discharge_over_limit": Stimulus(over_limit(-1.0, "discharge_A"), freezes=("current",)),
+    "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
+    "current_difference": Stimulus(current_difference, freezes=("current_check",)),
+    "current_open": Stimulus(current(1.0), "open", freezes=("current",)),
+    "sum_difference": Stimulus(sum_difference, freezes=("string_voltage",)),
+    "emergency_stop": Stimulus(of_pack("emergency_stop")),
+    "interlock_open": Stimulus(of_pack("interlock_open"), freezes=("interlock_open",)),
+    "crash": Stimulus(of_pack("crash")),
+    "gas": Stimulus(of_pack("gas"), freezes=("gas",)),
+    "foreign_alarm": Stimulus(of_string("foreign_alarm")),
+    "insulation_low": Stimulus(insulation, freezes=("insulation",)),
+    "supply_low": Stimulus(of_pack("supply_voltage"), freezes=("supply_voltage",)),
+    "contact_welded": Stimulus(contact(1.0), "open", freezes=("feedback_plus", "feedback_discharge")),
+    "contact_stuck_open": Stimulus(contact(0.0), freezes=("feedback_plus", "feedback_discharge")),
+    "link_follows": Stimulus(link_follows, "open", freezes=("link_voltage",)),
+    "precharge_failures": Stimulus(precharge_failures, "open"),
+    "open_under_load": Stimulus(open_under_load, "open", freezes=("current",)),
+    "contact_wear": Stimulus(contact_wear),
+}
+
+# Signals that only time can move; they have tests of their own in test_rows.py.
+SILENCES: dict[str, str] = {
+    "cell_silence": "cell_voltage",
+    "temp_silence": "temp_degC",
+    "current_silence": "current",
+    "string_voltage_silence": "string_voltage",
+    "link_voltage_silence": "link_voltage",
+    "feedback_silence": "feedback_plus",
+    "emergency_stop_silence": "emergency_stop",
+    "interlock_silence": "interlock_open",
+    "foreign_silence": "foreign_alarm",
+}
+TIMED = {*SILENCES, "temp_rate"}
