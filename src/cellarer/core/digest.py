@@ -25,7 +25,7 @@ class Digest:
     low_ns: Ints
     overdue: Floats  # s beyond its maximum age that the oldest element has not been valid; −inf where absent
     absurd: Floats  # 1: the newest sample of some element is outside its plausible range
-    absurd_ns: Ints  # when the newest element was measured
+    absurd_ns: Ints  # when the newest absurd element was measured, or of all where none is absurd
 
 
 def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
@@ -38,6 +38,7 @@ def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
     at_high, at_low = np.where(up == high[owner], time_ns, NEVER), np.where(down == low[owner], time_ns, NEVER)
     overdue_ns = now_ns - seen.valid_ns - config.sensing.max_age_ns
     overdue = np.where(config.sensing.present, overdue_ns * 1e-9, NOT_NOW)
+    absurd = layout.by_owner(np.logical_or, seen.absurd, False)
     return Digest(
         high=high,
         low=low,
@@ -45,6 +46,6 @@ def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
         high_ns=layout.by_owner(np.maximum, at_high, NEVER),
         low_ns=layout.by_owner(np.maximum, at_low, NEVER),
         overdue=layout.by_owner(np.maximum, overdue, NOT_NOW),
-        absurd=layout.by_owner(np.logical_or, seen.absurd, False).astype(np.float64),
-        absurd_ns=layout.by_owner(np.maximum, time_ns, NEVER),
+        absurd=absurd.astype(np.float64),
+        absurd_ns=layout.by_owner(np.maximum, np.where(seen.absurd == absurd[owner], time_ns, NEVER), NEVER),
     )

@@ -103,11 +103,12 @@ def limit(
 
 
 def pack_voltage(look: Look) -> Floats:
-    """Return the voltage of each string: measured, or the sum of its cells where none is measured; NaN if unknown."""
-    measured = look.of("string_voltage")
+    """Return the voltage of each string: the sum of its cells, or as measured where cells are unknown; NaN if unknown.
+
+    Cells first: the limits then do not move when the string's own sensor is lost, and without cells they are zero.
+    """
     total = look.config.layout.total(look.of("cell_voltage"))
-    present = look.config.sensing.present[look.config.layout.where["string_voltage"]]
-    return np.where(present & ~np.isnan(measured), measured, total)
+    return np.where(np.isnan(total), look.of("string_voltage"), total)
 
 
 def _common(

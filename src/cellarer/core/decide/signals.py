@@ -20,7 +20,7 @@ from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
 
 OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
-OPENING = int(Phase.OPENING)
+OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
 NO_SWITCHGEAR = int(Switchgear.NONE)
 FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
 
@@ -290,10 +290,10 @@ def link_follows(look: Look) -> Reading:
 
 
 def precharge_failures(look: Look) -> Reading:
-    """Precharge attempts since the last success, for strings whose tries are used up."""
-    tries = look.state.switches.tries
-    used = np.where(tries >= look.config.switch.tries, 1.0, 0.0)
-    return Reading(used, look.config.layout.yes, np.full(used.shape, look.now_ns))
+    """1 while a string cools after the last try that it had: a latched row, so that one reset gives the tries back."""
+    before = look.state.switches
+    spent = (before.tries >= look.config.switch.tries) & (before.phase == COOLING)
+    return Reading(spent.astype(np.float64), look.config.layout.yes, np.full(spent.shape, look.now_ns))
 
 
 def open_under_load(look: Look) -> Reading:
