@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from cellarer.runtime.process import Run
 from cellarer.wire.devices.driver import Driver, driver
 from cellarer.wire.links.bench import BenchLink, bench_path
 
+CACHE = f"{tempfile.gettempdir()}/cellarer-tests-{os.getuid()}-cache"  # compiled once, not once per site
 START = """
 import sys
 from pathlib import Path
@@ -53,7 +55,11 @@ class Site:
         self.out = open(state_dir / "out.txt", "a+")  # noqa: SIM115 closed by `end`
         arguments = [name, str(speed), str(state_dir), str(int(close_at_start))]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, *arguments], stdout=self.out, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, "-c", START, *arguments],
+            stdout=self.out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"NUMBA_CACHE_DIR": CACHE},
         )
         self.folder = Folder.of(state_dir)
         self.site = load(name).file
@@ -94,7 +100,7 @@ class Site:
         asker = Asker(self.folder.requests, self.folder.answers)
         seen = wait_for("a snapshot", self.snapshot)
         number = asker.ask(what, "test", seen.unix_s, value=value)
-        answer: Answer = wait_for("an answer", lambda: asker.answer(number), 5)
+        answer: Answer = wait_for(f"an answer to {what}", lambda: asker.answer(number), 10)
         return answer
 
     def switch_box(self) -> tuple[BenchLink, Driver]:
@@ -113,15 +119,13 @@ class Site:
         """Ask to close, clearing what stands against it, and wait for contacts that are closed."""
 
         def closed() -> bool:
-            if self.phase == 4:
-                return True
-            if not (self.snapshot() and self.ask("close").accepted):
+            if self.phase == 0 and not self.ask("close").accepted:
                 self.ask("reset")
                 self.ask("confirm")
-            time.sleep(0.2)
-            return False
+            time.sleep(0.1)
+            return self.phase == 4
 
-        wait_for("closed contactors", closed, 40)
+        wait_for("closed contactors", closed, 60)
 
     def s_until_open(self, link: BenchLink, box: Driver, most_s: float = 3.0) -> float:
         """Return how long it took until the contacts of the switch box were open."""

@@ -45,7 +45,7 @@ class Child:
         module = "cellarer.guard" if self.role == "guard" else "cellarer.runtime.process"
         arguments = [str(folder.path)] if self.role == "guard" else [self.role, str(folder.path), self.name]
         threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        cache = {"NUMBA_CACHE_DIR": self.cache} if self.cache else {}
+        cache = {"NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", self.cache)} if self.cache else {}
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

@@ -34,7 +34,7 @@ def guard_limits(site: Site, config: Config, run: Run, folder: Folder) -> dict[s
         "cells": config.layout.size["cell"],
         "strings": [_string(site, config, s) for s in range(config.layout.size["string"])],
         "packs": [{name: _input(config, name, p) for name in INPUTS} for p in range(config.layout.size["pack"])],
-        "rings": [_ring(site, config, folder, link.name) for link in site.file.link],
+        "rings": [_ring(site, config, folder, link) for link in run.links],
         "max_age_ns": {name: _age(config, name) for name in WATCHED},
         "plausible": {name: [float(BY_NAME[name].low), float(BY_NAME[name].high)] for name in WATCHED},
     }

@@ -9,12 +9,13 @@ import socket
 import threading
 from pathlib import Path
 
+from cellarer import __version__
 from cellarer.board.files import write_whole
 from cellarer.board.messages import Asker
 from cellarer.board.snapshot import Snapshot, SnapshotReader
 from cellarer.board.tree import read_config
 from cellarer.board.view import not_protected, view
-from cellarer.config.schema import SiteFile
+from cellarer.config.schema import FaceFile, SiteFile
 from cellarer.history.reader import Reader
 from cellarer.model.config import Config
 from cellarer.runtime.process import Process
@@ -22,8 +23,10 @@ from cellarer.runtime.recorder import Recorder, View
 from cellarer.web.app import create
 from cellarer.web.asking import Asking
 from cellarer.web.serve import server
+from cellarer.wire.faces.face import Asked
 
 LOOK_S = 0.1
+AGAIN_S = 10.0
 
 
 class Source:
@@ -72,23 +75,44 @@ def site_info(site: SiteFile, config: Config) -> dict[str, object]:
 
 
 async def serve(process: Process, recorder: Recorder, source: Source, config: Config) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop, or until the web server gives up."""
     run, state_dir = process.run, Path(process.run.state_dir)
-    history = state_dir / "history.db"
     app = create(
         source,
-        Reader(history),
+        Reader(state_dir / "history.db"),
         Asking(Asker(process.folder.requests, process.folder.answers)),
         site_info(run.site, config),
         token(state_dir),
         recorder=recorder.writer.health,
     )
     web = server(app)
+    brokers = [asyncio.create_task(tell(process, source, face)) for face in run.site.face if face.protocol == "mqtt"]
     serving = asyncio.create_task(web.serve(sockets=[socket.socket(fileno=run.socket_fd)]))
     while process.alive() and not serving.done():
         await asyncio.sleep(LOOK_S)
+    for task in brokers:
+        task.cancel()
     web.should_exit = True
-    await serving
+    await asyncio.gather(serving, *brokers, return_exceptions=True)
+
+
+async def tell(process: Process, source: Source, face: FaceFile) -> None:
+    """Speak MQTT. An error in it is said and tried again; it costs nobody else anything."""
+    from cellarer.wire.faces.mqtt import MqttFace  # loaded on first use
+
+    asker = Asker(process.folder.requests, process.folder.answers)
+    url = next(link.url for link in process.run.site.link if link.name == face.link)
+
+    def ask(asked: Asked) -> None:
+        unix_s = process.clock.unix_s(process.clock.now_ns())
+        asker.ask(asked.what, f"face {face.name}", unix_s, pack=asked.pack, value=asked.value)
+
+    while True:
+        try:
+            await MqttFace(face, url, source, ask, process.say, __version__).run()
+        except (OSError, ValueError) as error:
+            process.say(f"{face.name}: {error}; trying again in {AGAIN_S:g} s")
+        await asyncio.sleep(AGAIN_S)
 
 
 def main(process: Process, _name: str) -> int:

@@ -121,7 +121,7 @@ class Supervisor:
             config_sha256=sha256,
             clock=clock,
             socket_fd=listener.fileno(),
-            links=tuple(link.name for link in site.file.link),
+            links=tuple(links_of(site)),
             consent_ns=site.file.guard.consent_cycles * self.config.cycle_ns,
             drop_ns=drop_ns(site.file, speed),
             close_at_start=close_at_start,
@@ -140,9 +140,8 @@ class Supervisor:
         if site.simulation is not None:
             yield Child("world")
         yield Child("guard", vital=True)
-        for link in site.link:
-            if any(device.link == link.name for device in site.device):
-                yield Child("link", link.name, vital=True)
+        for link in links_of(self.site):
+            yield Child("link", link, vital=True)
         yield Child("services", fds=(socket_fd,), cache=str(self.state_dir / "cache"))
         yield Child("control", vital=True, cache=str(self.state_dir / "cache"))
         if on_bus(site.face):
@@ -209,8 +208,8 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     """Make all files of the board, empty; only events of an earlier run stay."""
     size = config.layout.size
     first = start(config, 0)
-    for link in site.file.link:
-        create_samples(folder.samples(link.name), records_per_s([d for d in site.file.device if d.link == link.name]))
+    for link, devices in links_of(site).items():
+        create_samples(folder.samples(link), records_per_s(devices))
     create_snapshot(folder.snapshot, Snapshot(0.0, 0, 0, False, np.zeros(size["string"], bool), first))
     for path in (folder.wish, folder.gate):
         create_orders(path, size["string"], size["pack"], size["cell"])
@@ -218,6 +217,12 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     create_messages(folder)
     create_ring(folder.durable, 2 * len(tree.encode(slow.durable(config, first))) + 65536, 4)
     create_ring(folder.durable_kept, 8, 4)
+
+
+def links_of(site: Site) -> dict[str, list[DeviceFile]]:
+    """Return the links that have devices, with these. Faces open their links themselves."""
+    found = {link.name: [d for d in site.file.device if d.link == link.name] for link in site.file.link}
+    return {link: devices for link, devices in found.items() if devices}
 
 
 def records_per_s(devices: list[DeviceFile]) -> float:

@@ -1,0 +1,225 @@
+"""The parts of the processes, each by itself and without waiting: arming, requests, pace, limits of the guard."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cellarer import config as configs
+from cellarer.board.files import Folder
+from cellarer.board.messages import Asker, RequestReader, create_messages
+from cellarer.board.orders import PACK, STRING, Orders
+from cellarer.board.ring import RingWriter
+from cellarer.guard.limits import parse_limits
+from cellarer.model.values import FOREVER, Event
+from cellarer.runtime.children import Child, Family
+from cellarer.runtime.clock import Clock
+from cellarer.runtime.guard_limits import guard_limits
+from cellarer.runtime.intake import NO_RECORDER, Intake
+from cellarer.runtime.link import Arming, Line
+from cellarer.runtime.pace import drop_ns, paced, paced_device
+from cellarer.runtime.process import Run
+from cellarer.runtime.supervisor import links_of, listen, run
+from cellarer.runtime.world import Machine
+from cellarer.wire.frame import Frame
+from cellarer.wire.peer import Ear
+from cellarer.wire.protocols import get
+
+MS = 1_000_000
+HOME = configs.load("home")
+
+
+def orders(*bits: int) -> Orders:
+    strings = np.zeros(len(bits), STRING)
+    strings["bits"] = bits
+    strings["charge_A"] = 40.0
+    packs = np.zeros(1, PACK)
+    packs["bits"], packs["heater"] = 0b00101, 0.5
+    return Orders(1, 0, 60 * MS, b"", False, strings, packs, np.arange(16) % 3 == 0)
+
+
+def test_a_new_link_closes_nothing_before_the_gate_ordered_open() -> None:
+    arming = Arming(2, 300 * MS)
+    assert arming.forward(orders(5, 0), 1_000 * MS).tolist() == [False, True]
+    assert arming.forward(orders(5, 5), 1_020 * MS).tolist() == [False, True]
+    assert arming.forward(orders(0, 5), 1_040 * MS).tolist() == [True, True]
+    assert arming.forward(orders(5, 5), 1_060 * MS).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(("silence_ms", "armed"), [(300, True), (301, False)])
+def test_a_link_that_was_held_up_until_devices_opened_waits_again(silence_ms: int, armed: bool) -> None:
+    arming = Arming(1, 300 * MS)
+    arming.forward(orders(0), 1_000 * MS)
+    assert arming.forward(orders(5), (1_000 + silence_ms) * MS).tolist() == [armed]
+
+
+def test_a_device_is_told_its_own_part() -> None:
+    box = Line(next(d for d in HOME.file.device if d.protocol == "switchbox"), HOME.config.layout)
+    told = box.order(orders(5), armed=True)
+    assert (told.minus, told.precharge, told.plus, told.charge_A) == (True, False, True, 40.0)
+    assert (told.allow_charge, told.allow_discharge, told.pre_alarm, told.heater) == (True, False, True, 0.5)
+    assert not any((box.order(orders(5), armed=False).minus, box.order(orders(5), armed=False).plus))
+    module = Line(next(d for d in HOME.file.device if d.name == "module 2"), HOME.config.layout)
+    assert module.order(orders(0), armed=True).bleed == tuple(i % 3 == 0 for i in range(8, 16))
+
+
+CLOCK = Clock(0, 1e9)
+
+
+def intake(path: Path, *, close_at_start: bool = False) -> tuple[Intake, Asker]:
+    folder = Folder(path)
+    create_messages(folder)
+    reader = RequestReader(folder.requests, folder.answers)
+    return Intake(reader, HOME.config, CLOCK, close_at_start=close_at_start), Asker(folder.requests, folder.answers)
+
+
+def test_every_request_reaches_step_in_its_own_field(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    for what, value in [("close", None), ("open", None), ("service", None), ("zero_current", None), ("confirm", None)]:
+        asker.ask(what, "test", 1e9, value=value)
+    asker.ask("set_soc", "test", 1e9, value=40.0)
+    asker.ask("target_soc", "test", 1e9, value=0.0)
+    asker.ask("full_by", "test", 1e9, value=1e9 + 7200.0)
+    got = taking.take(5_000_000_000, recorder_live=True)
+    assert all(
+        x.all() for x in (got.close, got.open, got.reset, got.service, got.zero_current, got.confirm_unknown_soc)
+    )
+    assert (got.set_soc[0], got.target_soc[0]) == (0.40, 0.0)
+    assert got.full_by_ns[0] == 7_200_000_000_000
+    assert taking.take(5_020_000_000, recorder_live=True) is taking.nothing, "in force in one cycle only"
+    asker.ask("full_by", "test", 1e9 + 5, value=0.0)
+    assert taking.take(5_040_000_000, recorder_live=True).full_by_ns[0] == FOREVER
+
+
+def test_answers_come_from_the_events_of_the_cycle(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    close, reset, soc = (
+        asker.ask(what, "test", 1e9, value=v) for what, v in [("close", None), ("reset", None), ("set_soc", 5.0)]
+    )
+    taking.take(0, recorder_live=True)
+    nan = float("nan")
+    taking.answer(
+        [Event(0, "refuse", "close", 0, -1, nan, nan, "because"), Event(0, "request", "reset", 0, -1, nan, nan, "")]
+    )
+    answers = [asker.answer(number) for number in (close, reset, soc)]
+    assert [a and (a.accepted, a.text) for a in answers] == [
+        (False, "because"),
+        (True, "done"),
+        (False, "there was nothing to do"),
+    ]
+
+
+def test_nobody_closes_without_a_recorder_but_everybody_opens(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    close, _ = asker.ask("close", "test", 1e9), asker.ask("open", "test", 1e9)
+    got = taking.take(0, recorder_live=False)
+    assert not got.close.any()
+    assert got.open.all()
+    answer = asker.answer(close)
+    assert answer is not None
+    assert (answer.accepted, answer.text) == (False, NO_RECORDER)
+
+
+def test_the_demonstration_closes_once_and_only_with_a_recorder(tmp_path: Path) -> None:
+    taking, _ = intake(tmp_path, close_at_start=True)
+    assert not taking.take(0, recorder_live=False).close.any()
+    assert taking.take(0, recorder_live=True).close.all()
+    assert not taking.take(0, recorder_live=True).close.any()
+
+
+def test_real_time_changes_nothing() -> None:
+    assert paced(HOME.config, 1.0) is HOME.config
+    device = HOME.file.device[-1]
+    assert paced_device(device, None, 1.0) is device
+
+
+def test_a_faster_world_leaves_the_computer_its_time() -> None:
+    fast = paced(HOME.config, 20.0)
+    assert fast.cycle_ns == 20 * HOME.config.cycle_ns
+    np.testing.assert_array_equal(fast.sensing.max_age_ns, 20 * HOME.config.sensing.max_age_ns)
+    np.testing.assert_array_equal(fast.faults.trip, HOME.config.faults.trip)
+    assert fast.estimate_ns == HOME.config.estimate_ns
+    device = paced_device(HOME.file.device[-1], 300.0, 20.0)
+    assert device.drops_after_ms == 6000.0
+    assert drop_ns(HOME.file, 20.0) == 20 * 300 * MS
+    clock = Clock(1_000, 5.0, 20_000)
+    assert clock.at(1_000 + 50) == 1_000 + 1_000
+    assert clock.unix_s(1_000 + 2_000_000_000) == 7.0
+
+
+@pytest.mark.parametrize("name", configs.sites())
+def test_the_guard_takes_the_limits_of_every_shipped_site(name: str, tmp_path: Path) -> None:
+    site = configs.load(name)
+    run_ = Run(
+        name=name, site_json="", state_dir="", config_sha256="ab" * 32, clock=CLOCK, socket_fd=-1,
+        links=tuple(links_of(site)), consent_ns=3 * site.config.cycle_ns, drop_ns=300 * MS, close_at_start=False,
+    )  # fmt: skip
+    written = json.loads(json.dumps(guard_limits(site, site.config, run_, Folder(tmp_path))))
+    limits = parse_limits(written)
+    layout = site.config.layout
+    assert len(limits.strings) == layout.size["string"]
+    for number, string in enumerate(limits.strings):
+        cell = site.cells[string.pack].limits
+        assert cell.voltage_max[2] <= string.cell_voltage_max_V <= cell.cap_voltage_max
+        assert cell.cap_voltage_min <= string.cell_voltage_min_V <= cell.voltage_min[2]
+        assert string.charge_A >= cell.charge_A[2] * site.config.parallel[number]
+        assert string.cells[0] == layout.where["cell_voltage"].start + layout.first_cell[number]
+        assert string.cells[1] in (0, site.config.series[number])
+        assert any(number in ring.strings for ring in limits.rings)
+    assert all(limits.max_age_ns[s] >= 1 for s in limits.max_age_ns)
+
+
+def test_a_port_that_is_taken_gives_the_next_free_one() -> None:
+    first = listen(0)
+    port = first.getsockname()[1]
+    second = listen(port)
+    assert second.getsockname()[1] != port
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("speed", [0.5, 21.0, float("nan")])
+def test_a_speed_that_cannot_be_is_refused(speed: float) -> None:
+    with pytest.raises(configs.ConfigError, match="1 to 20"):
+        run("home", speed=speed)
+
+
+def test_a_machine_hears_limits_as_an_inverter_does() -> None:
+    machine = Machine(Ear(get("pylontech_lv"), "device", 1, {"cell": 0, "temp": 0}), [0])
+    machine.hear(Frame(0x351, bytes.fromhex("0002E80300020000")), 77)
+    assert (machine.charge_A, machine.discharge_A, machine.charge_V) == (100.0, 51.2, 51.2)
+    assert machine.heard_ns == 77
+
+
+def test_a_child_without_a_sign_of_life_is_found(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    create_messages(folder)
+    family = Family(folder, [Child("control", vital=True)], CLOCK)
+    child = family.children[0]
+    child.started_s = time.monotonic()
+    assert not child.still()
+    child.started_s -= 61.0
+    assert child.still(), "no first sign within a minute"
+    child.started_s = time.monotonic() - 61.0
+    pulse = RingWriter(folder.pulse("control"))
+    pulse.write(time.monotonic_ns().to_bytes(8, "little"))
+    assert not child.still()
+    pulse.write((time.monotonic_ns() - 11_000_000_000).to_bytes(8, "little"))
+    assert child.still()
+
+
+def test_pauses_grow_with_crashes() -> None:
+    child, now = Child("services"), time.monotonic()
+    pauses = []
+    for _ in range(8):
+        child.crashes_s.append(now)
+        pauses.append(child.pause_s())
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.2
+    assert pauses[-1] == 10.0
+    child.crashes_s = [now - 601.0] * 8
+    assert child.pause_s() == pauses[0], "old crashes count no more"
