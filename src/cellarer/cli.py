@@ -18,12 +18,13 @@ COMMANDS = {
     "check": "Check a site file; say what it can and cannot protect.",
     "replay": "Push a recording through the same code that runs live.",
     "simulate": "Run a site in virtual time, much faster than real.",
+    "identify": "Fit a cell file to recordings of one cell.",
     "cells": "List the known cells, or show one with its sources.",
     "bench": "Measure how fast Cellarer is on this machine.",
 }
 
 # Errors of these names are mistakes of the user; every other exception is an error of ours and shows its traceback.
-MISTAKES = {"CellError", "ConfigError", "TableError", "Mistake"}
+MISTAKES = {"CellError", "ConfigError", "LabError", "TableError", "Mistake"}
 
 
 class Commands(click.Group):

@@ -172,7 +172,7 @@ def test_learnt_capacity_is_counted_with(tmp_path: Path) -> None:
     source = tables.read(DATA / "panasonic_18650pf" / "ocv_c20_25degC.parquet").columns
     names = ("time_s", "current_A", "voltage_V", "temperature_degC")
     last = int(np.flatnonzero(source["current_A"] < -0.01)[-1])
-    slow = write_csv(tmp_path / "slow.csv", {name: source[name][:last:8] for name in names})
+    slow = write_csv(tmp_path / "slow.csv", {name: source[name][: last * 3 // 5 : 4] for name in names})
     told = Settings("panasonic_18650pf", capacity_Ah=3.2, initial_soc=1.0, initial_sigma=0.01)
     fixed = replay.replay(replay.prepare(slow, told))
     learnt = replay.replay(replay.prepare(slow, changed(told, learn_capacity=True)))

@@ -81,20 +81,23 @@ def progress(label: str) -> Iterator[Progress]:
 
 
 def can_write(out: Path | None, report: Path | None) -> None:
-    """Raise Mistake now, before the long work, if a table or a report could not be written."""
-    for name, path, extra, modules in (
-        ("out", out, "parquet", ("pyarrow",) if out is not None and out.suffix.lower() == ".parquet" else ()),
-        ("report", report, "report", ("matplotlib", "jinja2")),
-    ):
-        if path is None:
-            continue
-        need(extra, *modules)
-        if not path.parent.is_dir():
+    """Raise Mistake now, before the long work, if a file or a report could not be written."""
+    if out is not None and out.suffix.lower() == ".parquet":
+        need("parquet", "pyarrow")
+    if report is not None:
+        need("report", "matplotlib", "jinja2")
+    for name, path in (("out", out), ("report", report)):
+        if path is not None and not path.parent.is_dir():
             raise Mistake(f"--{name} = {path}: the folder {path.parent} does not exist")
-        if path.is_dir():
+        if path is not None and path.is_dir():
             raise Mistake(f"--{name} = {path}: is a folder; name a file in it")
+
+
+def can_write_table(out: Path | None, report: Path | None) -> None:
+    """The same for a command whose `--out` is a table."""
     if out is not None and out.suffix.lower() not in (".parquet", ".csv"):
         raise Mistake(f"--out = {out}: the name must end in .parquet or .csv")
+    can_write(out, report)
 
 
 def need(extra: str, *modules: str) -> None:

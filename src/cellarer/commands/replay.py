@@ -51,7 +51,7 @@ def command(
     _check_range(said)
     if estimate_only and said["learn_capacity"]:
         raise Mistake("--learn-capacity needs the whole cycle: leave out --estimate-only")
-    console.can_write(out, report)
+    console.can_write_table(out, report)
     from cellarer.runtime import recording as recordings
     from cellarer.runtime import replay, replay_report, tables
     from cellarer.runtime import report as reports

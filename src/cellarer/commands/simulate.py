@@ -27,7 +27,7 @@ def command(
     Same site, same seed: same bytes. The hash is printed.
     """
     seconds = _seconds(times)
-    console.can_write(out, report)
+    console.can_write_table(out, report)
     from cellarer import config
     from cellarer.runtime import report as reports
     from cellarer.runtime import simulate, simulate_report, tables

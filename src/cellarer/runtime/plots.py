@@ -72,14 +72,18 @@ class Panel:
     content: tuple[Line, ...] | Bars
 
 
-def draw(time_s: Floats, panels: list[Panel]) -> str:
-    """Draw panels above each other on one time axis and return an <svg> element. time_s (row,), may hold NaN."""
+def draw(x: Floats, panels: list[Panel], label: str = "") -> str:
+    """Draw panels above each other on one axis and return an <svg> element.
+
+    x      (row,) time in s from any begin, which may hold NaN; or, with a label, any quantity
+    label  of the axis; empty = time, in the unit that suits its length
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    begin, end = float(np.nanmin(time_s)), float(np.nanmax(time_s))
-    scale, unit = next((s, u) for least, s, u in SPANS if end - begin >= least)
+    begin, end = (float(np.nanmin(x)), float(np.nanmax(x))) if not label else (0.0, float(np.nanmax(x)))
+    scale, unit = (1.0, "") if label else next((s, u) for least, s, u in SPANS if end - begin >= least)
     heights = [
         max(0.6, BAR_IN * len(p.content.spans) + 0.3) if isinstance(p.content, Bars) else HEIGHT_IN for p in panels
     ]
@@ -92,8 +96,8 @@ def draw(time_s: Floats, panels: list[Panel]) -> str:
             if isinstance(panel.content, Bars):
                 _bars(axis, panel.content, begin, scale)
             else:
-                _lines(axis, panel.content, time_s, begin, scale)
-        axes[-1].set_xlabel(f"time in {unit}")
+                _lines(axis, panel.content, x, begin, scale)
+        axes[-1].set_xlabel(label or f"time in {unit}")
         axes[-1].set_xlim(0.0, max((end - begin) / scale, 1e-9))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
