@@ -26,6 +26,7 @@ NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
 CORRELATION_S = 60.0
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
+SENSOR = 3e-3  # V: offset of a cell voltage that no filter can see
 SHARE = 0.10
 K_LOW, K_HIGH = 0.5, 2.5
 B_MOST = 0.05  # C
@@ -147,7 +148,7 @@ def advance(
     w5 = slope * t05 + g1 * t15 + g2 * t25 + m * n35 + pol * p45 + g5 * n55
     hph = slope * w0 + g1 * w1 + g2 * w2 + m * w3 + pol * w4 + g5 * w5
     error = sigma * sigma + SHARE * SHARE * pol * pol + k * k * r0 * r0 * noise
-    least = FLOOR * FLOOR * error
+    least = FLOOR * FLOOR * error + SENSOR * SENSOR
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
     gate = np.maximum(1.0 - least / (slope * slope * n00 + 0.02 * least + 1e-12), 0.0)
     si = known / (hph + error * trust)

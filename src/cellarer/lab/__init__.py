@@ -1,0 +1,1 @@
+"""From laboratory recordings to cell files: reading, recognising, fitting, reporting."""

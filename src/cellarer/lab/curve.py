@@ -1,0 +1,150 @@
+"""Open-circuit curve from laboratory data: slow legs, a given table, or rests of pulse tests.
+
+Both legs of a slow test are put on one axis of charge since full; each is first freed from the voltage that its own
+current step shows (also of leads: a tester without sense wires adds 100 mohm and nobody notices at C/15). Legs whose
+charges disagree are not averaged: an unlogged part would bend the whole curve; then the discharge leg counts alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.lab.readers import Run
+from cellarer.lab.sort import Ends, Sorted
+
+Floats = NDArray[np.float64]
+
+GRID = np.linspace(0.0, 1.0, 201)
+AGREE = 0.03  # of capacity: legs that differ more are not averaged
+MOST_HYSTERESIS = {"LFP": 0.040, "Na-ion": 0.040, "NMC": 0.020, "NCA": 0.015, "LMO": 0.012, "LTO": 0.010}
+USUAL_HYSTERESIS = {"LFP": 0.012, "Na-ion": 0.012, "NMC": 0.005, "NCA": 0.004, "LMO": 0.004, "LTO": 0.004}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """OCV and half of the gap between its branches over GRID."""
+
+    ocv: Floats
+    half_gap: Floats
+    temp_degC: float
+    source: str
+    measured_gap: bool
+
+
+def chemistry_of(ocv: Floats) -> str:
+    """Guess the chemistry from the curve (over GRID)."""
+    middle, full, empty = float(np.interp(0.5, GRID, ocv)), float(ocv[-1]), float(ocv[0])
+    flat = float(np.interp(0.8, GRID, ocv) - np.interp(0.3, GRID, ocv))
+    if full < 3.0:
+        return "LTO"
+    if 3.1 < middle < 3.45 and flat < 0.13 and full < 3.8:
+        return "LFP"
+    if middle < 3.4 or (empty < 2.2 and middle < 3.55):
+        return "Na-ion"
+    return "LMO" if middle > 3.83 and flat < 0.25 else "NMC"
+
+
+def _leg(item: Sorted, sign: float, capacity_Ah: float) -> tuple[Floats, Floats] | None:
+    """SOC (rising) and voltage of one direction, freed from the voltage of its own current step."""
+    run = item.run
+    rows = np.flatnonzero(sign * run.current > 0.3 * np.abs(run.current).max())
+    if len(rows) < 30 or np.ptp(run.charge_Ah[rows]) < 0.3 * capacity_Ah:
+        return None
+    rows = rows[(rows >= rows[0]) & (rows <= rows[-1])]
+    voltage = run.voltage[rows] - run.current[rows] * step_resistance(run, int(rows[0]))
+    soc = item.soc[rows]
+    order = np.argsort(soc, kind="stable")
+    soc, voltage = soc[order], np.maximum.accumulate(voltage[order])
+    keep = np.r_[True, np.diff(soc) > 1e-7]
+    return soc[keep], voltage[keep]
+
+
+def step_resistance(run: Run, row: int) -> float:
+    """Resistance that the step of current into `row` shows; 0 where there is no rest before it."""
+    if row == 0:
+        return 0.0
+    di = run.current[row] - run.current[row - 1]
+    if abs(di) < 0.5 * abs(run.current[row]) or run.time_s[row] - run.time_s[row - 1] > 180.0:
+        return 0.0
+    return float(max((run.voltage[row] - run.voltage[row - 1]) / di, 0.0))
+
+
+def _on_grid(soc: Floats, voltage: Floats, ends: Ends) -> Floats:
+    """Onto GRID; beyond the leg's own end along its last slope, never flat."""
+    out = np.interp(GRID, soc, voltage)
+    for beyond, near, far in ((soc[0] > GRID, 0, min(len(soc) - 1, 5)), (soc[-1] < GRID, -1, max(-6, -len(soc)))):
+        slope = abs(voltage[far] - voltage[near]) / max(abs(soc[far] - soc[near]), 1e-4)
+        slope = float(np.clip(slope, 0.2, 60.0))
+        out[beyond] = voltage[near] + (GRID[beyond] - soc[near]) * slope
+    low = min(ends.empty_V, float(voltage[0])) - 0.3
+    return np.asarray(np.clip(np.maximum.accumulate(out), low, ends.full_V + 0.05))
+
+
+def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curve | None:
+    """Use the slow legs nearest to 25 degC."""
+    slow = [item for item in items if item.kind.startswith("slow")]
+    if not slow:
+        return None
+    temps = np.array([item.temp_degC for item in slow])
+    nearest = temps[np.argmin(np.abs(temps - 25.0))]
+    chosen = [item for item in slow if abs(item.temp_degC - nearest) < 4.0]
+    temp = float(np.mean([item.temp_degC for item in chosen]))
+    down = [leg for item in chosen if (leg := _leg(item, -1.0, ends.capacity_Ah)) is not None]
+    up = [leg for item in chosen if (leg := _leg(item, 1.0, ends.capacity_Ah)) is not None]
+    lower = _mean_leg(down, ends)
+    upper = _mean_leg(up, ends)
+    if lower is not None and upper is not None:
+        spans = [float(np.ptp(max(legs, key=lambda leg: np.ptp(leg[0]))[0])) for legs in (down, up)]
+        half = 0.5 * (upper - lower)
+        inside = (GRID > 0.12) & (GRID < 0.92)
+        if abs(spans[0] - spans[1]) < AGREE and float(np.quantile(half[inside], 0.95)) < 0.08:
+            gap = np.clip(half, 0.0, None)
+            return Curve(np.maximum.accumulate(0.5 * (lower + upper)), gap, temp, "both slow legs", True)
+        warnings.append(
+            f"slow legs disagree (discharge {spans[0]:.3f}, charge {spans[1]:.3f} of capacity): discharge counts"
+        )
+    if lower is not None:
+        return Curve(lower, np.zeros_like(GRID), temp, "slow discharge leg", False)
+    if upper is not None:
+        return Curve(upper, np.zeros_like(GRID), temp, "slow charge leg", False)
+    return None
+
+
+def _mean_leg(legs: list[tuple[Floats, Floats]], ends: Ends) -> Floats | None:
+    """Mean of several legs; a leg that covers much less than the longest is left out."""
+    if not legs:
+        return None
+    longest = max(float(np.ptp(soc)) for soc, _ in legs)
+    good = [_on_grid(soc, voltage, ends) for soc, voltage in legs if np.ptp(soc) > 0.97 * longest]
+    return np.asarray(np.maximum.accumulate(np.mean(good, axis=0)))
+
+
+def from_rests(items: list[Sorted], ends: Ends) -> Curve | None:
+    """Rested points of pulse tests: the last row of every rest of ten minutes or more."""
+    points: list[tuple[float, float]] = []
+    temps = []
+    for item in items:
+        run = item.run
+        rest = np.abs(run.current) < 0.01 * ends.capacity_Ah
+        edges = np.flatnonzero(np.diff(np.r_[0, rest.astype(np.int8), 0]))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            if run.time_s[end - 1] - run.time_s[begin] >= 600.0 and item.anchored in ("full", "empty"):
+                points.append((float(item.soc[end - 1]), float(run.voltage[end - 1])))
+                temps.append(item.temp_degC)
+    if len(points) < 5:
+        return None
+    near = [p for p, t in zip(points, temps, strict=True) if abs(t - 25.0) < 6.0] or points
+    soc, voltage = np.array(sorted(near)).T
+    if np.ptp(soc) < 0.6:
+        return None
+    bins = np.round(soc / 0.02)
+    keys = np.unique(bins)
+    soc = np.array([soc[bins == key].mean() for key in keys])
+    voltage = np.maximum.accumulate(np.array([voltage[bins == key].mean() for key in keys]))
+    if soc[0] > 0.01:
+        soc, voltage = np.r_[0.0, soc], np.r_[min(ends.empty_V + 0.25, voltage[0] - 0.05), voltage]
+    from scipy.interpolate import PchipInterpolator
+
+    ocv = PchipInterpolator(soc, voltage)(np.clip(GRID, soc[0], soc[-1]))
+    return Curve(np.maximum.accumulate(ocv), np.zeros_like(GRID), float(np.mean(temps)), "rests of pulse tests", False)
