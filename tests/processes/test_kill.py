@@ -16,6 +16,7 @@ import pytest
 from tests.processes.site import Site, running, wait_for
 
 from cellarer.board.ring import RingReader
+from cellarer.runtime.world import Inject, inject
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,23 @@ def test_services_may_fall_and_come_back(site: Site) -> None:
 def get(address: str) -> int:
     with urllib.request.urlopen(address, timeout=5) as answer:
         return int(answer.status)
+
+
+def test_the_emergency_stop_opens_at_once(site: Site) -> None:
+    """From the button to open contacts: sensor frame, guard, link, coil. The catalogue asks for 0.2 s."""
+    site.close()
+    link, box = site.switch_box()
+    site.listen(link, box, 0.3)
+    inject(site.folder, Inject("no such fault"))
+    inject(site.folder, Inject("emergency_stop"))
+    until = time.monotonic() + 2.0
+    while site.contacts["emergency_stop"] == 0.0 and time.monotonic() < until:
+        site.listen(link, box, 0.005)
+    assert site.s_until_open(link, box) <= 0.2
+    assert "no such fault" in site.output
+    wait_for("the reason", lambda: any(e.name == "emergency_stop" for e in site.events()))
+    assert not site.ask("close").accepted or site.phase != 4
+    link.close()
 
 
 def test_a_vital_process_that_keeps_falling_stays_down(site: Site) -> None:

@@ -52,6 +52,7 @@ class Folder:
         self.guard_limits = path / "guard.json"
         self.site = path / "site.json"
         self.lock = path / "lock"
+        self.inject = path / "inject"  # anybody → simulated world: faults that shall happen
         self.bench = path / "bench"
 
     def events(self, source: str) -> Path:

@@ -217,6 +217,7 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     create_messages(folder)
     create_ring(folder.durable, 2 * len(tree.encode(slow.durable(config, first))) + 65536, 4)
     create_ring(folder.durable_kept, 8, 4)
+    create_ring(folder.inject, 240, 64)
 
 
 def links_of(site: Site) -> dict[str, list[DeviceFile]]:

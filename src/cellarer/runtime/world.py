@@ -8,9 +8,12 @@ import math
 import time
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
+from cellarer.board.files import Folder
 from cellarer.board.orders import OrdersReader
+from cellarer.board.ring import RingReader, RingWriter
 from cellarer.board.tree import read_config
 from cellarer.config.schema import DeviceFile, FaceFile, SiteFile
 from cellarer.model.config import Config
@@ -27,6 +30,23 @@ TICK_S = 0.01  # real time
 LONGEST_S = 1.0  # the world does not make up for more after it was held up
 LIMITS_NS = 3_000_000_000  # an inverter that is told nothing for so long, in real time, stops
 SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+
+
+class Inject(msgspec.Struct, frozen=True):
+    """A fault of the catalogue that shall begin now. string and cell count from 0, the cell inside its string."""
+
+    fault: str
+    string: int = 0
+    cell: int = 0
+    size: float | None = None  # None = as the catalogue says
+
+
+def inject(folder: Folder, wish: Inject) -> None:
+    """Put a fault into the simulated world of a running site."""
+    ring = RingWriter(folder.inject)
+    with ring.alone():
+        ring.write(msgspec.json.encode(wish))
+    ring.close()
 
 
 @dataclass(slots=True)
@@ -69,6 +89,7 @@ class World:
         self.machines = [(f.link, self._machine(f, site)) for f in site.face if f.carries_limits and f.link in names]
         self.orders = no_orders(config)
         self.gate = OrdersReader(process.folder.gate)
+        self.injected = RingReader(process.folder.inject)
 
     def _emulator(self, device: DeviceFile) -> tuple[Emulator, int]:
         protocol = get(device.protocol)
@@ -81,6 +102,8 @@ class World:
 
     def tick(self, dt_s: float, now_ns: int) -> None:
         """Let the world move: hear orders, advance, speak."""
+        for record in self.injected.read():
+            self._inject(record)
         for link, bus in self.buses.items():
             while (got := bus.receive(0.0)) is not None:
                 for emulator, _ in self.devices:
@@ -93,6 +116,14 @@ class World:
         for emulator, _ in self.devices:
             for frame in emulator.frames(self.plant.values(emulator.device), now_ns):
                 self.buses[emulator.device.link].send(frame)
+
+    def _inject(self, record: bytes) -> None:
+        """Let a fault happen that somebody put into the ring; a wrong one is told and passed over."""
+        try:
+            wish = msgspec.json.decode(record, type=Inject)
+            self.plant.inject(wish.fault, wish.string, wish.cell, wish.size, self.plant.time_s)
+        except (msgspec.DecodeError, ValueError) as error:
+            self.process.say(str(error))
 
     def _orders(self, now_ns: int) -> Orders:
         """Return what outputs and machines do now."""
