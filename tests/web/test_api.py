@@ -15,6 +15,7 @@ from tests.web.fake import TOKEN, Site, remember
 
 from cellarer.history import Health, Reader
 from cellarer.web import create, models
+from cellarer.web.stream import Feed
 
 URL = "http://127.0.0.1:8080"
 KEY = {"Authorization": f"Bearer {TOKEN}"}
@@ -282,3 +283,20 @@ async def test_too_many_followers_are_turned_away(house: House, monkeypatch: pyt
     await asyncio.sleep(0.5)
     assert await read(house.app, 0.2) == []
     assert await first
+
+
+async def test_a_broken_source_ends_the_stream_instead_of_repeating_the_past(house: House) -> None:
+    calls = 0
+
+    def state() -> tuple[int, bytes]:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise OSError("the snapshot cannot be read")
+        return calls, b"{}"
+
+    feed, messages = Feed(state, lambda after: []), []
+    with pytest.raises(OSError, match="snapshot"):
+        async for message in feed.follow(None):
+            messages.append(message)
+    assert len([message for message in messages if b"event: state" in message]) == 2

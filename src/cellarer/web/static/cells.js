@@ -76,7 +76,8 @@ export function cellsCard() {
     get("cells").hidden = count === 0 && !known(lowest_V);
     text(get("cells-title"), context.many ? `${context.pack.name} · ${plural(count, "cell")}` : plural(count, "cell"));
     const spread = known(lowest_V) && known(highest_V) ? ` · spread ${fixed(1000 * (highest_V - lowest_V), 0)} mV` : "";
-    text(get("cells-aside"), `lowest ${name(lowest_cell)} ${volts(lowest_V)} · highest ${name(highest_cell)} ${volts(highest_V)}${spread}`);
+    const extremes = `lowest ${name(lowest_cell)} ${volts(lowest_V)} · highest ${name(highest_cell)} ${volts(highest_V)}${spread}`;
+    text(get("cells-aside"), known(lowest_V) || known(highest_V) ? extremes : "no cell voltage is known");
     attribute(canvas, "aria-label", `${plural(count, "cell")}, ${get("cells-aside").textContent}. Arrow keys go through the cells.`);
     showLegend(legend, cells);
     draw();

@@ -3,7 +3,7 @@
 import { fixed, known } from "./format.js";
 
 const LEFT = 40; // room for the scale
-const MAX_PITCH = 76;
+const MAX_PITCH = 150;
 
 // Heights by number of rows: bars, gap, band of SOC, numbers below.
 function heights(rows) {
@@ -22,7 +22,7 @@ export function layoutOf(count, width, available = 0) {
   const { bars: least, gap, band, foot } = heights(rows);
   const first = 22; // room for the marks above the first row
   const height = first + rows * (least + gap + band + foot + 14) - 10;
-  const bars = least + Math.max(0, (available - height) / rows);
+  const bars = Math.min(2 * least, least + Math.max(0, (available - height) / rows));
   const row = bars + gap + band + foot;
   const place = (i) => ({
     x: LEFT + (i % per) * pitch + pitch / 2,

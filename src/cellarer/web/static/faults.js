@@ -15,7 +15,7 @@ export function faultsCard() {
   let said = "";
 
   function update({ view, many }) {
-    const faults = collect(view.packs, many).sort((a, b) => LEVELS[b.level].rank - LEVELS[a.level].rank);
+    const faults = together(collect(view.packs, many)).sort((a, b) => LEVELS[b.level].rank - LEVELS[a.level].rank);
     attribute(get("faults"), "data-level", faults[0]?.level ?? "none");
     text(get("faults-aside"), faults.length ? plural(faults.length, "active fault") : "");
     each(get("fault-list"), faults.length ? faults : [null], row, show);
@@ -37,10 +37,24 @@ function collect(packs, many) {
   return packs.flatMap((pack) =>
     pack.strings.flatMap((string, s) => {
       const place = [many ? pack.name : null, pack.strings.length > 1 ? `string ${s + 1}` : null].filter(Boolean);
-      return string.faults.map((fault) => ({ ...fault, where: place.length ? `${place.join(", ")}: ` : "" }));
+      return string.faults.map((fault) => ({ ...fault, places: place.length ? [place.join(", ")] : [] }));
     }),
   );
 }
+
+// The same fault in many packs is one line, with the one that has lasted longest.
+function together(faults) {
+  const found = new Map();
+  for (const fault of faults) {
+    const key = [fault.level, fault.name, fault.text].join();
+    const other = found.get(key);
+    const since_s = Math.max(fault.since_s ?? 0, other?.since_s ?? 0) || null;
+    found.set(key, { ...fault, since_s, places: [...(other?.places ?? []), ...fault.places], latched: fault.latched || other?.latched });
+  }
+  return [...found.values()].map((fault) => ({ ...fault, where: whereOf(fault.places) }));
+}
+
+const whereOf = (places) => (places.length > 3 ? `${places.length} times (${places[0]} …): ` : places.length ? `${places.join("; ")}: ` : "");
 
 function row() {
   return h("li", { class: "fault" }, h("i", { "aria-hidden": "true" }), h("div", {}, h("p"), h("p", { class: "dim" })));
@@ -58,5 +72,6 @@ function show(item, fault) {
   text(sign, LEVELS[fault.level].sign);
   text(children[0], fault.where + fault.text);
   const since = fault.since_s === null ? "" : ` · since ${duration(fault.since_s)}`;
-  text(children[1], `${LEVELS[fault.level].word} · ${words(fault.name)}${since}${fault.latched ? " · stays until reset" : ""}`);
+  const name = words(fault.name) === fault.text ? "" : ` · ${words(fault.name)}`;
+  text(children[1], `${LEVELS[fault.level].word}${name}${since}${fault.latched ? " · stays until reset" : ""}`);
 }

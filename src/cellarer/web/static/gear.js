@@ -53,7 +53,7 @@ export function gearCard() {
       attribute(contacts[order], "data-closed", state === null ? "unknown" : state ? "yes" : "no");
       attribute(contacts[order], "data-wrong", said !== undefined && said !== null && said !== string[order]);
     }
-    text(link, known(string.link_voltage_V) ? volts(string.link_voltage_V, 1) : "");
+    text(link, known(string.link_voltage_V) ? volts(string.link_voltage_V, 1) : "load");
     attribute(drawing, "aria-label", `${PHASES[string.phase] ?? string.phase}; ${describe(string, kind)}`);
     text(heading, closed ? "Next" : "Before it closes");
     heading.hidden = string.missing.length === 0;
