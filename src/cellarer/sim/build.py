@@ -14,6 +14,7 @@ from cellarer.sim.cells import MONTH_S, Cells
 from cellarer.sim.foreign import Foreign, foreign
 from cellarer.sim.fuse import Fuse, fuse
 from cellarer.sim.knobs import Knobs
+from cellarer.sim.runaway import Runaway, runaway
 from cellarer.sim.sensors import Sensors
 from cellarer.sim.tables import compile_tables, look
 
@@ -73,6 +74,7 @@ class Parts:
     foreign: Foreign
     fuse: Fuse
     fixed: Fixed
+    runaway: Runaway
 
 
 def parts(
@@ -99,10 +101,13 @@ def parts(
     )  # fmt: skip
     string_scale = {"ampere": 1.2 * fixed.nominal_A, "volt": 1.2 * fixed.nominal_V}
     scale = {name: string_scale[what] for name, what in WHERE_SCALED.items()} | {"insulation": fixed.insulation_ohm}
+    warm = _heat(config, simulation, group)
+    joules = warm.core_J_per_K + warm.surface_J_per_K
     return Parts(
-        groups=group, cells=cells, heat=_heat(config, simulation, group), gear=switchgear.open_gear(config.switch),
+        groups=group, cells=cells, heat=warm, gear=switchgear.open_gear(config.switch),
         link=link, load=load, knobs=Knobs(layout, link.volts.size), sensors=Sensors(layout, scale, seed, packs),
         foreign=foreign(config), fuse=fuse(config), fixed=fixed,
+        runaway=runaway([model.chemistry for model in config.models], cells.kind, joules),
     )  # fmt: skip
 
 

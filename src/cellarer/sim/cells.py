@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 
 MONTH_S = 30.44 * 86400.0
 KELVIN = 273.15
+LEAK_DEGC = 85.0  # self-discharge grows no more from here on: what comes then is `runaway.py`
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class Cells:
     def finish(self, step: "Step", current: Floats, h: float, core_degC: Floats) -> Floats:
         """Move the state by h seconds of constant current; return the heat of each member, W."""
         at = self.looked
-        leak = self.leak_A * np.exp2((core_degC - 25.0) / 10.0)
+        leak = self.leak_A * np.exp2((np.minimum(core_degC, LEAK_DEGC) - 25.0) / 10.0)
         ocv_mean = at.ocv + step.rise * current
         lost = current * (step.emf - self.emf_add + step.ohm * current - ocv_mean)
         reversible = current * (core_degC + KELVIN) * at.entropy

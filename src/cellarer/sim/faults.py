@@ -95,6 +95,13 @@ class Injections:
         self.all.append(Injection(fault, string, first + cell, size, round(start_s * 1e9), shape, turns))
         self.shares.append(-1.0)
 
+    def end(self) -> None:
+        """End all faults; what they did (welds, burnt resistors, charge lost) stays."""
+        self.all.clear()
+        self.shares = []
+        self.plant.knobs.reset()
+        self._hand_on()
+
     def asked(self, name: str, string: int = 0) -> float:
         """Return the size of a fault that wires or computer have to carry out, 0 = not now."""
         if name not in BY_NAME:
@@ -132,7 +139,8 @@ class Injections:
         plant.cells.capacity = fixed.capacity * spread(knobs["capacity"])
         plant.cells.ohm = fixed.ohm * spread(knobs["resistance"])
         plant.cells.leak_A = fixed.leak_A * spread(knobs["leak"])
-        plant.cells.emf_add = np.array(spread(knobs["emf"]))
+        plant.emf_faults = np.array(spread(knobs["emf"]))
+        plant.cells.emf_add = plant.emf_faults - plant.runaway.lost_V(plant.cells.looked.ocv)
 
     def _turn(self, fault: Fault, effect: Effect, string: int, cell: int, size: float) -> Turn:
         given = effect.of(size) * self._scale(effect.scale, string, cell)

@@ -7,7 +7,6 @@ One step: members → groups → strings (sources behind resistors) → links �
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,12 @@ from numpy.typing import NDArray
 from cellarer.config.schema import DeviceFile, SimulationFile
 from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import NEVER, Command, Sample
+from cellarer.model.values import NEVER, Sample
 from cellarer.sim import build, circuit, faults, groups, truth
 from cellarer.sim.loads import Bus
+from cellarer.sim.orders import Orders, no_orders, orders_of
+
+__all__ = ["Orders", "Plant", "no_orders", "orders_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,42 +32,6 @@ FAST_S = 0.001  # the step that the voltages before the first one are worked out
 HEAT_S = 0.2  # temperatures move no more often than this
 TIGHT_S = 2.0  # lag of a sensor that sits as it should
 BURNT_OUT_DEGC = 700.0  # injected heat ends here: nothing is left to burn
-
-
-@dataclass(slots=True)
-class Orders:
-    """What the plant is told; (string,) unless said. Limits that were never told are 0."""
-
-    minus: Bools
-    precharge: Bools
-    plus: Bools
-    charge_switch: Bools
-    discharge_switch: Bools
-    charge_A: Floats
-    discharge_A: Floats
-    charge_V: Floats
-    bleed: Bools  # (cell,)
-    heater: Floats  # (pack,) 0…1
-    pump: Floats  # (pack,) 0…1
-
-
-def no_orders(config: Config) -> Orders:
-    """Return orders of a silent controller: everything open, no current."""
-    size = config.layout.size
-    no, zero = np.zeros(size["string"], bool), np.zeros(size["string"])
-    return Orders(
-        no.copy(), no.copy(), no.copy(), no.copy(), no.copy(), zero.copy(), zero.copy(), zero.copy(),
-        np.zeros(size["cell"], bool), np.zeros(size["pack"]), np.zeros(size["pack"]),
-    )  # fmt: skip
-
-
-def orders_of(command: Command) -> Orders:
-    """Return the orders that a command means for in-process runs, without guard and wires."""
-    window = command.window
-    return Orders(
-        command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch,
-        window.charge_A, window.discharge_A, window.charge_V, command.bleed, command.heater, command.pump,
-    )  # fmt: skip
 
 
 class Plant:
@@ -86,6 +52,8 @@ class Plant:
         self.groups, self.cells, self.heat, self.gear = parts.groups, parts.cells, parts.heat, parts.gear
         self.link, self.load, self.knobs, self.sensors = parts.link, parts.load, parts.knobs, parts.sensors
         self.foreign, self.fixed, self.fuse = parts.foreign, parts.fixed, parts.fuse
+        self.runaway = parts.runaway
+        self.emf_faults = np.zeros_like(parts.cells.soc)  # V, what faults add to each member
         self.faults = faults.Injections(self)
         n_string, n_cell = config.layout.size["string"], config.layout.size["cell"]
         self.current = np.zeros(n_string)  # A at the end of the last step
@@ -149,6 +117,10 @@ class Plant:
         """Let a fault of the catalogue happen from start_s on. cell: from 0 in the string; shape: faults.SHAPES."""
         self.faults.add(fault_name, string, cell, size, start_s, shape)
 
+    def asked(self, fault_name: str, string: int = 0) -> float:
+        """Return the size of a fault that wires or computer have to carry out now, 0 = none; see also `wires.py`."""
+        return self.faults.asked(fault_name, string)
+
     @property
     def truth(self) -> truth.Truth:
         """What really is, for judging only."""
@@ -199,7 +171,7 @@ class Plant:
         member_A = groups.split(self.groups, volts, step.emf, g)
         heat_W = cells.finish(step, member_A, h, self.heat.core_degC)
         heat_W = heat_W + self.groups.spread(self._group_heat(volts, group_A) / self.groups.parallel)
-        self._warm(heat_W, h)
+        self._warm(heat_W + self._burn(h), h)
         cells.refresh(self.heat.core_degC)
         self.last = step
         string_volts = string_emf + flow.mean_A * self.layout.total(ohm)
@@ -218,10 +190,10 @@ class Plant:
         """Solve the links for h seconds with what load and charger do."""
         knobs, gear, link = self.knobs, self.gear, self.link
         whole = (knobs["cut_string"] < 0.5) & ~self.fuse.blown
-        main = gear.main & whole
+        charge, discharge = gear.directions()
+        main = gear.main & whole & (charge | discharge)
         path = np.where(main, 1.0 / (ohm + self.fixed.contact_ohm + knobs["contact_ohm"]), 0.0)
         through = np.where(gear.precharging & whole, 1.0 / (ohm + self.precharge_ohm), 0.0)
-        charge, discharge = gear.directions()
         total = link.fold(path)
         with np.errstate(invalid="ignore", divide="ignore"):
             bus = Bus(
@@ -231,7 +203,9 @@ class Plant:
                 charge_V=np.minimum.reduceat(np.where(main, known(orders.charge_V), np.inf), self.fixed.first_string),
                 may_charge=link.fold(main & charge) > 0, may_discharge=link.fold(main & discharge) > 0,
             )  # fmt: skip
-        source = self.load.current(self.time_s, h, bus, knobs["disobey_charge"] > 0.5, knobs["disobey_discharge"] > 0.5)
+        deaf = not self.load.file.obeys_limits
+        disobey = (knobs["disobey_charge"] > 0.5) | deaf, (knobs["disobey_discharge"] > 0.5) | deaf
+        source = self.load.current(self.time_s, h, bus, *disobey)
         forced = knobs["force_A"]
         source = np.where(np.isfinite(forced) & (total > 0.0), forced, source)
         fed = link.fold(path + through) > 0.0
@@ -247,6 +221,14 @@ class Plant:
         bleed = volts * volts * self.fixed.bleed_S * self.bleeding * 0.5
         burning = np.maximum.reduceat(self.heat.core_degC, self.groups.first) < BURNT_OUT_DEGC
         return np.asarray(joint + short + bleed + knobs["heat_W"] * burning)
+
+    def _burn(self, h: float) -> Floats | float:
+        """Return the heat of cells that react, (member,) W, and let their voltage go."""
+        burning = self.runaway.heat_W(self.heat.core_degC, h)
+        if burning is None:
+            return 0.0
+        self.cells.emf_add = self.emf_faults - self.runaway.lost_V(self.cells.looked.ocv)
+        return burning
 
     def _warm(self, heat_W: Floats, h: float) -> None:
         """Gather heat and step the temperatures when it is worth it; hold cells where a fault asks for it."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-REFRESH_S = 60.0  # the kernel looks up what moves slowly no more often than this: costs less than 0.5 mV at 2C
+REFRESH_S = 60.0  # the kernel looks up what moves slowly no more often than this: costs less than 1 mV
 HAS_NUMBA = find_spec("numba") is not None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellarer.sim.cells import KELVIN
+from cellarer.sim.cells import KELVIN, LEAK_DEGC
 from cellarer.sim.groups import NEARLY_OPEN_S
 from cellarer.sim.heat import PUMPED, two_nodes
 from cellarer.sim.tables import BEYOND, COLUMNS, LOW_DEGC, ROWS, SOC_STEPS, STEP_K
@@ -79,7 +79,7 @@ def look_up(d: Any, o: Any, by_soc: Any, by_temp: Any, h: float) -> None:
     m1, m2 = (1.0 - e1) * tau1 / h, (1.0 - e2) * tau2 / h
     d[o + E1], d[o + E2], d[o + A], d[o + B] = e1, e2, r1 * m1, r2 * m2
     d[o + REST] = r1 * (1.0 - m1) + r2 * (1.0 - m2)
-    d[o + LEAK] = d[o + LEAK_A] * 2.0 ** ((d[o + CORE] - 25.0) / 10.0)
+    d[o + LEAK] = d[o + LEAK_A] * 2.0 ** ((min(d[o + CORE], LEAK_DEGC) - 25.0) / 10.0)
 
 
 @njit(**INLINE)

@@ -110,7 +110,8 @@ def _ride_W(rng: np.random.Generator) -> Floats:
     t = np.arange(RIDE_S)
     hills = sum(rng.uniform(0.3, 1.0) * np.sin(t / rng.uniform(20.0, 200.0) + rng.uniform(0.0, 6.0)) for _ in range(4))
     stop = np.repeat(rng.uniform(size=RIDE_S // 20 + 1) < 0.12, 20)[:RIDE_S]
-    return -np.where(stop, 2.0, np.clip(180.0 + 160.0 * np.asarray(hills), 5.0, 550.0))
+    stop[:60] = False
+    return -np.where(stop, 2.0, np.clip(180.0 + 160.0 * np.asarray(hills), 40.0, 550.0))
 
 
 def _laptop_W(rng: np.random.Generator) -> Floats:

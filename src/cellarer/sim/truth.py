@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.sim.runaway import VENT
 from cellarer.sim.switchgear import MINUS, PLUS, PRECHARGE
 
 if TYPE_CHECKING:
@@ -76,13 +77,19 @@ def signals(plant: "Plant") -> Floats:
         "cell_voltage_high": high, "cell_voltage_low": low, "foreign_soc": soc, "foreign_alarm": alarm,
         "foreign_charge_limit": charge_A, "foreign_discharge_limit": discharge_A,
         "insulation": fixed.insulation_ohm * plant.knobs["insulation"],
-        "ignition": asks, "charge_plug": plugged, "charger_present": charger,
+        "gas": vented(plant), "ignition": asks, "charge_plug": plugged, "charger_present": charger,
         "coolant_degC": plant.heat.node_degC, "ambient_degC": plant.heat.ambient_degC,
         "supply_voltage": fixed.supply_V - plant.knobs["sag_V"],
     }  # fmt: skip
     for name, value in values.items():
         out[where[name]] = value
     return out
+
+
+def vented(plant: "Plant") -> Bools:
+    """Return whether some cell of the pack has vented, (pack,)."""
+    gone = plant.runaway.done > VENT
+    return np.bincount(plant.heat.pack_of_member, gone, plant.layout.size["pack"]) > 0.0
 
 
 def seen_by_wires(plant: "Plant") -> Floats:

@@ -1,0 +1,48 @@
+"""What the plant is told: the far end of every wire, relay and message."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.model.config import Config
+from cellarer.model.values import Command
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Orders:
+    """What the plant is told; (string,) unless said. Limits that were never told are 0."""
+
+    minus: Bools
+    precharge: Bools
+    plus: Bools
+    charge_switch: Bools
+    discharge_switch: Bools
+    charge_A: Floats
+    discharge_A: Floats
+    charge_V: Floats
+    bleed: Bools  # (cell,)
+    heater: Floats  # (pack,) 0…1
+    pump: Floats  # (pack,) 0…1
+
+
+def no_orders(config: Config) -> Orders:
+    """Return orders of a silent controller: everything open, no current."""
+    size = config.layout.size
+    no, zero = np.zeros(size["string"], bool), np.zeros(size["string"])
+    return Orders(
+        no.copy(), no.copy(), no.copy(), no.copy(), no.copy(), zero.copy(), zero.copy(), zero.copy(),
+        np.zeros(size["cell"], bool), np.zeros(size["pack"]), np.zeros(size["pack"]),
+    )  # fmt: skip
+
+
+def orders_of(command: Command) -> Orders:
+    """Return the orders that a command means for in-process runs, without guard and wires."""
+    window = command.window
+    return Orders(
+        command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch,
+        window.charge_A, window.discharge_A, window.charge_V, command.bleed, command.heater, command.pump,
+    )  # fmt: skip
