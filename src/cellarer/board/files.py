@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 
@@ -90,9 +91,9 @@ class Folder:
         name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:12]
         target = memory / f"cellarer-{os.getuid()}-{name}"
         target.mkdir(mode=0o700, exist_ok=True)
-        owner = target.stat()
-        if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
-            raise PermissionError(f"{target} belongs to someone else or is open to others: remove it")
+        found = target.lstat()  # not through a link that somebody else may have put there
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise PermissionError(f"{target} is no folder of ours alone: remove it")
         if not (link.is_symlink() and link.readlink() == target):
             link.unlink(missing_ok=True)
             link.symlink_to(target)
