@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cellarer.history import Reader
-from cellarer.history.database import SLOT_S, Database, Frame, Retention
+from cellarer.history.columns import SLOT_S
+from cellarer.history.database import Database, Frame, Retention
 
 CELLS, TEMPS, CURRENTS = 160, 30, 10
 NAMES = (

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cellarer.history import Reader
-from cellarer.history.database import SLOT_S, Database, Frame, Retention
+from cellarer.history.columns import SLOT_S
+from cellarer.history.database import Database, Frame, Retention
 
 DAY_S = 86_400
 BEGIN = 1_700_000_100.0  # the begin of a slot

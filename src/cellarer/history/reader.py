@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cellarer.history import events
 from cellarer.history.codec import UNKNOWN
-from cellarer.history.database import SLOT_S, journal, known_channels, oldest_statistics, slots
+from cellarer.history.columns import SLOT_S, journal, known_channels, oldest_statistics, slots
 
 Floats = NDArray[np.float64]
 Longs = NDArray[np.int64]
