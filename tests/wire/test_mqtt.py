@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import shutil
@@ -177,7 +178,7 @@ def port(tmp_path: Path) -> Iterator[int]:
         assert time.monotonic() < deadline, "mosquitto did not start"
         time.sleep(0.02)
     yield number
-    running.terminate()
+    running.kill()
     running.wait(10)
 
 
@@ -211,6 +212,11 @@ async def until(client: aiomqtt.Client, topic: str, payload: bytes | None = None
     raise AssertionError(topic)
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    done, _ = await asyncio.wait([task], timeout=10)
+    assert done, "the face does not heed its cancellation"
+
+
 STATUS, STATE = "cellarer/home/status", "cellarer/home/1/state"
 CONFIG = "homeassistant/device/cellarer_home_1/config"
 
@@ -240,7 +246,7 @@ async def test_stale_view_is_offline_and_comes_back(port: int, assistant: aiomqt
     house.age_s = 0.0
     await until(assistant, STATUS, b"online")
     task.cancel()
-    await asyncio.wait([task])
+    await ended(task)
 
 
 @pytest.mark.needs("mosquitto")
@@ -258,7 +264,7 @@ async def test_commands_become_requests_and_retained_ones_do_not(port: int, assi
     assert house.asked == [Asked("target_soc", 0, 70.0), Asked("open", 0)]
     assert house.face.refused == 2
     task.cancel()
-    await asyncio.wait([task])
+    await ended(task)
 
 
 class Cable:
@@ -274,12 +280,19 @@ class Cable:
     async def _join(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
         far, far_out = await asyncio.open_connection("127.0.0.1", self._port)
         self._ends += [near_out, far_out]
-        await asyncio.gather(self._carry(near, far_out), self._carry(far, near_out), return_exceptions=True)
+        carried = asyncio.gather(self._carry(near, far_out), self._carry(far, near_out), return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await carried
 
     @staticmethod
     async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(4096):
             sink.write(data)
+
+    async def remove(self) -> None:
+        self._server.close()
+        self.cut()
+        await asyncio.sleep(0)
 
     def cut(self) -> None:
         for end in self._ends:
@@ -299,7 +312,8 @@ async def test_cut_off_face_is_offline_by_its_will_and_comes_back(port: int, ass
     await until(assistant, STATUS, b"online")
     assert house.said
     task.cancel()
-    await asyncio.wait([task])
+    await ended(task)
+    await cable.remove()
 
 
 async def test_broker_that_is_away_costs_nothing_but_a_word() -> None:
@@ -313,4 +327,4 @@ async def test_broker_that_is_away_costs_nothing_but_a_word() -> None:
     assert "trying again in 1 s" in house.said[0]
     assert not task.done()
     task.cancel()
-    await asyncio.wait([task])
+    await ended(task)

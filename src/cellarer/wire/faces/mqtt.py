@@ -70,9 +70,8 @@ class MqttFace:
                     finally:
                         with contextlib.suppress(aiomqtt.MqttError):
                             await asyncio.shield(client.publish(words.status, OFFLINE, qos=1, retain=True, timeout=1))
-            except* (aiomqtt.MqttError, OSError) as errors:
-                why = errors.exceptions[0]
-                self._say(f"{self.face.name}: MQTT {self.host}:{self.port}: {why}; trying again in {wait_s:g} s")
+            except (aiomqtt.MqttError, OSError) as error:
+                self._say(f"{self.face.name}: MQTT {self.host}:{self.port}: {error}; trying again in {wait_s:g} s")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, AGAIN_S[1])
 
@@ -105,15 +104,22 @@ class MqttFace:
         if self.options["commands"]:
             await client.subscribe(words.commands_topic(), qos=1)
         await self._announce(client, words)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell(client, words))
-            tasks.create_task(self._hear(client, words))
+        # no TaskGroup: in Python 3.11 it leaves its own cancellation counted on this task, which lives on
+        tasks = [asyncio.create_task(work) for work in (self._tell(client, words), self._hear(client, words))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _announce(self, client: aiomqtt.Client, words: Words) -> None:
         view, _ = self._read()
         for number, pack in words.packs(view) if view else []:
             topic, payload = words.discovery(number, pack)
-            await client.publish(topic, payload, qos=1, retain=True)
+            await _publish(client, topic, payload, qos=1, retain=True)
 
     async def _tell(self, client: aiomqtt.Client, words: Words) -> None:
         """Publish the state each period, and whether it is fresh when that changes."""
@@ -122,11 +128,11 @@ class MqttFace:
             view, age_s = self._read()
             fresh = view is not None and age_s <= STALE_S
             if fresh != told:
-                await client.publish(words.status, ONLINE if fresh else OFFLINE, qos=1, retain=True)
+                await _publish(client, words.status, ONLINE if fresh else OFFLINE, qos=1, retain=True)
                 told = fresh
             if view is not None and fresh:
                 for number, pack in words.packs(view):
-                    await client.publish(words.state_topic(number), words.state(pack), qos=0)
+                    await _publish(client, words.state_topic(number), words.state(pack))
             await asyncio.sleep(self.period_s)
 
     async def _hear(self, client: aiomqtt.Client, words: Words) -> None:
@@ -143,3 +149,11 @@ class MqttFace:
                 self._say(f"{self.face.name}: {asked}")
             else:
                 self._ask(asked)
+
+
+async def _publish(client: aiomqtt.Client, topic: str, payload: str, qos: int = 0, retain: bool = False) -> None:
+    """Publish and heed a cancellation that arrived meanwhile: before Python 3.12 asyncio.wait_for may swallow it."""
+    await client.publish(topic, payload, qos=qos, retain=retain)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

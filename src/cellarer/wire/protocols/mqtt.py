@@ -20,6 +20,6 @@ PROTOCOL = Protocol(
         "password_file": Option("", "file that holds the password, readable by its owner only"),
         "tls": Option(False, "encrypt; with the certificates of the system"),
     },
-    not_tested="a Home Assistant installation; topics and keys are checked against its rules, delivery against mosquitto",
+    not_tested="a Home Assistant installation; keys are checked against its rules, delivery by mosquitto",
     source="docs/devices/mqtt.md",
 )
