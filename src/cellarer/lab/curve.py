@@ -5,7 +5,7 @@ current step shows (also of leads: a tester without sense wires adds 100 mohm an
 charges disagree are not averaged: an unlogged part would bend the whole curve; then the discharge leg counts alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Curve:
     temp_degC: float
     source: str
     measured_gap: bool
+    points: tuple[tuple[float, float], ...] = ()  # (soc, V) rested, where the curve comes from rests
 
 
 def chemistry_of(ocv: Floats) -> str:
@@ -129,7 +130,7 @@ def from_rests(items: list[Sorted], ends: Ends) -> Curve | None:
         rest = np.abs(run.current) < 0.01 * ends.capacity_Ah
         edges = np.flatnonzero(np.diff(np.r_[0, rest.astype(np.int8), 0]))
         for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            if run.time_s[end - 1] - run.time_s[begin] >= 600.0 and item.anchored in ("full", "empty"):
+            if run.time_s[end - 1] - run.time_s[begin] >= 600.0 and item.anchored == "full" and np.ptp(item.soc) > 0.3:
                 points.append((float(item.soc[end - 1]), float(run.voltage[end - 1])))
                 temps.append(item.temp_degC)
     if len(points) < 5:
@@ -147,4 +148,17 @@ def from_rests(items: list[Sorted], ends: Ends) -> Curve | None:
     from scipy.interpolate import PchipInterpolator
 
     ocv = PchipInterpolator(soc, voltage)(np.clip(GRID, soc[0], soc[-1]))
-    return Curve(np.maximum.accumulate(ocv), np.zeros_like(GRID), float(np.mean(temps)), "rests of pulse tests", False)
+    return Curve(np.maximum.accumulate(ocv), np.zeros_like(GRID), float(np.mean(temps)), "rests of pulse tests", False,
+                 tuple(zip(soc.tolist(), voltage.tolist(), strict=True)))  # fmt: skip
+
+
+def moved_to_rests(curve: Curve, rests: Curve) -> Curve:
+    """Keep the shape of a single slow leg, but let it go through rested points: they carry no polarisation."""
+    if curve.measured_gap or len(rests.points) < 6:
+        return curve
+    soc, voltage = np.array(rests.points[1:]).T  # the lowest point may be an assumption
+    away = voltage - np.interp(soc, GRID, curve.ocv)
+    if float(np.abs(away).max()) > 0.1:
+        return curve
+    ocv = np.maximum.accumulate(curve.ocv + np.interp(GRID, soc, away))
+    return replace(curve, ocv=ocv, source=f"{curve.source}, moved to rested points")

@@ -24,7 +24,7 @@ TAU1 = (1.0, 40.0)
 TAU2 = (55.0, 1000.0)
 LOOSE = 3.0
 HUBER_V = 0.04  # residuals beyond it count less: end of discharge in the cold is another world
-ROWS = 2000  # per run that enter the normal equations
+ROWS = 5000  # per run that enter the normal equations
 MINUTE_S = 60.0
 KELVIN = 273.15
 WARM_DEGC = 12.0  # above it resistance does not depend on current enough to see
@@ -83,12 +83,17 @@ class Problem:
             np.average([i.temp_degC for i in items], weights=[len(i.soc) ** 0.5 for i in items])
         )
         self.rows, self.basis, self.target, self.weight, self.over_temp = [], [], [], [], []
+        self.share, self.edges = [], []
         for item in items:
             run, n = item.run, len(item.soc)
             rows = np.arange(n)[:: max(1, n // ROWS)]
             rows = rows[(item.soc[rows] > -0.02) & (item.soc[rows] < 1.02)]
             h = hysteresis(run.current, run.dt, rate, capacity_Ah, 1.0 if item.anchored == "full" else 0.0)
+            rows = rows[np.argsort(item.soc[rows], kind="stable")]  # by SOC, so that a segment is one stretch
             z = item.soc[rows]
+            segment = np.clip(np.searchsorted(KNOTS, np.clip(z, 0.0, 1.0), side="right") - 1, 0, len(KNOTS) - 2)
+            self.share.append((np.clip(z, 0.0, 1.0) - KNOTS[segment]) / (KNOTS[segment + 1] - KNOTS[segment]))
+            self.edges.append(np.searchsorted(segment, np.arange(len(KNOTS))))
             self.rows.append(rows)
             self.basis.append(hat(z))
             self.target.append(run.voltage[rows] - np.interp(z, grid, ocv) - np.interp(z, grid, gap) * h[rows])
@@ -120,18 +125,10 @@ class Problem:
         k = len(KNOTS)
         size = 5 * k
         small, right4, square, total = np.zeros((4 * k, 4 * k)), np.zeros(4 * k), 0.0, 0.0
-        for n, item in enumerate(self.items):
-            scale = np.exp(np.clip(slope_K * self.over_temp[n], -2.5, 2.5)) * self.weight[n]
-            i = item.run.current[self.rows[n]]
-            g = exchange_A * np.arcsinh(i / exchange_A) if np.isfinite(exchange_A) else i
-            b = self.basis[n]
-            a = np.hstack([
-                (scale * g)[:, None] * b, (scale * self._polarised(n, tau1))[:, None] * b,
-                (scale * self._polarised(n, tau2))[:, None] * b, self.weight[n][:, None] * b,
-            ])  # fmt: skip
+        for n in range(len(self.items)):
+            columns = self._columns(n, tau1, tau2, exchange_A, slope_K)
             y = self.weight[n] * self.target[n]
-            small += a.T @ a
-            right4 += a.T @ y
+            self._add(n, np.stack([*columns, self.weight[n]]), y, small, right4)
             square += float(y @ y)
             total += float(np.sum(self.weight[n] ** 2))
         # NNLS knows no sign: the correction is a difference of two parts
@@ -145,20 +142,51 @@ class Problem:
         cost = misfit + float(best @ ridge @ best)
         return best, cost, float(np.sqrt(misfit / max(total, 1e-12)))
 
+    def _columns(
+        self, n: int, tau1: float, tau2: float, exchange_A: float, slope_K: float
+    ) -> tuple[Floats, Floats, Floats]:
+        """What the three resistances are multiplied with, weighted, (row,) each."""
+        scale = np.exp(np.clip(slope_K * self.over_temp[n], -2.5, 2.5)) * self.weight[n]
+        i = self.items[n].run.current[self.rows[n]]
+        g = exchange_A * np.arcsinh(i / exchange_A) if np.isfinite(exchange_A) else i
+        return scale * g, scale * self._polarised(n, tau1), scale * self._polarised(n, tau2)
+
+    def _add(self, n: int, u: Floats, y: Floats, normal: Floats, right: Floats) -> None:
+        """Add a run to the normal equations.
+
+        A hat has two neighbours, so every block is tridiagonal: three sums per segment of SOC, no tall matrices.
+        """
+        k, f, edges = len(KNOTS), self.share[n], self.edges[n]
+        hats = (1.0 - f, f)
+
+        def sums(x: Floats) -> Floats:
+            running = np.concatenate([[0.0], np.cumsum(x)])
+            return np.asarray(running[edges[1:]] - running[edges[:-1]])
+
+        j = np.arange(k - 1)
+        for a in range(4):
+            for side in (0, 1):
+                right[a * k + j + side] += sums(u[a] * y * hats[side])
+            for b in range(a, 4):
+                w = u[a] * u[b]
+                cross = sums(w * hats[0] * hats[1])
+                block = np.zeros((k, k))
+                block[j, j] += sums(w * hats[0] * hats[0])
+                block[j + 1, j + 1] += sums(w * hats[1] * hats[1])
+                block[j, j + 1] += cross
+                block[j + 1, j] += cross
+                normal[a * k : (a + 1) * k, b * k : (b + 1) * k] += block
+                if b > a:
+                    normal[b * k : (b + 1) * k, a * k : (a + 1) * k] += block
+
     def reweight(self, p: Floats, tau1: float, tau2: float, exchange_A: float, slope_K: float) -> None:
         """Let rows that no parameter explains count less (Huber)."""
         k = len(KNOTS)
-        for n, item in enumerate(self.items):
-            scale = np.exp(np.clip(slope_K * self.over_temp[n], -2.5, 2.5))
-            i = item.run.current[self.rows[n]]
-            g = exchange_A * np.arcsinh(i / exchange_A) if np.isfinite(exchange_A) else i
-            b = self.basis[n]
-            model = scale * (g * (b @ p[:k]) + self._polarised(n, tau1) * (b @ p[k : 2 * k]))
-            model = (
-                model + scale * self._polarised(n, tau2) * (b @ p[2 * k : 3 * k]) + b @ (p[3 * k : 4 * k] - p[4 * k :])
-            )
-            far = np.abs(self.target[n] - model)
-            self.weight[n] = self.weight[n] * np.sqrt(np.minimum(1.0, HUBER_V / np.maximum(far, 1e-9)))
+        for n, (basis, weight) in enumerate(zip(self.basis, self.weight, strict=True)):
+            c0, c1, c2 = self._columns(n, tau1, tau2, exchange_A, slope_K)
+            model = (c0 * (basis @ p[:k]) + c1 * (basis @ p[k : 2 * k]) + c2 * (basis @ p[2 * k : 3 * k])) / weight
+            far = np.abs(self.target[n] - model - basis @ (p[3 * k : 4 * k] - p[4 * k :]))
+            self.weight[n] = weight * np.sqrt(np.minimum(1.0, HUBER_V / np.maximum(far, 1e-9)))
 
     def _ridge(self) -> Floats:
         """Priors as a quadratic form."""

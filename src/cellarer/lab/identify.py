@@ -24,11 +24,12 @@ from cellarer.lab.curve import (
     chemistry_of,
     from_rests,
     from_slow_legs,
+    moved_to_rests,
 )
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KELVIN, KNOTS, Fitted, Priors, Problem, fit_class
 from cellarer.lab.readers import Run, columns_of, read
-from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, split_legs
+from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -76,7 +77,7 @@ def identify(
     given = _given_curve(ocv_table) if ocv_table is not None else None
     source = "given on the command line"
     if capacity_Ah is None:
-        ends, source = _capacity(runs, ends, warnings)
+        ends, source = _capacity([piece for run in runs for piece in _pieces(run, ends)], ends, warnings)
     items, curve = _sorted(runs, ends, given, warnings)
     chemistry = chemistry_of(curve.ocv)
     gap = _gap(curve, chemistry, items, ends)
@@ -87,7 +88,8 @@ def identify(
         progress(
             f"fitting {n + 1}/{len(classes)}: {np.mean([m.temp_degC for m in members]):.0f} degC, {len(members)} runs"
         )
-        problem = Problem(members, curve.ocv, gap, rate, ends.capacity_Ah, Priors())
+        priors = Priors(0.15, 0.03) if curve.source.startswith("guess") else Priors()
+        problem = Problem(members, curve.ocv, gap, rate, ends.capacity_Ah, priors)
         part = fit_class(problem)
         if not any(member.kind in ("drive", "pulse") for member in members):
             part = replace(part, rmse=max(STEADY_DOUBT * part.rmse, 0.02))  # steady currents fit well and tell little
@@ -169,7 +171,10 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
     if not pieces:
         raise LabError("identify", "files", "only rests", "recordings in which current flows")
     items = [settle(run, kind, ends, None) for run, kind in pieces]
-    curve = given or from_slow_legs(items, ends, warnings) or from_rests(items, ends)
+    curve = given or from_slow_legs(items, ends, warnings)
+    rests = from_rests(items, ends)
+    if given is None and rests is not None:
+        curve = rests if curve is None else moved_to_rests(curve, rests)
     if curve is None:
         warnings.append(
             "no slow discharge, no rests, no --ocv: the curve is guessed from the slowest discharge and weak"
@@ -180,7 +185,7 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
 
 
 def _pieces(run: Run, ends: Ends) -> list[Run]:
-    return split_legs(run) if kind_of(run, ends) == "slow" else [run]
+    return split_legs(run) if kind_of(run, ends) == "slow" else [run, *slow_parts(run, ends)]
 
 
 def _from_slowest(items: list[Sorted], ends: Ends) -> Curve:
@@ -194,7 +199,8 @@ def _from_slowest(items: list[Sorted], ends: Ends) -> Curve:
     run = item.run
     di, dv = np.diff(run.current), np.diff(run.voltage)
     big = np.abs(di) > 0.5 * np.abs(di).max()
-    resistance = 2.0 * float(np.clip(np.median(dv[big] / di[big]), 0.0, None)) if big.any() else 0.0
+    most = 0.08 / max(float(np.mean(np.abs(run.current))), 1e-9)
+    resistance = float(np.clip(1.5 * np.median(dv[big] / di[big]), 0.0, most)) if big.any() else 0.0
     still = run.voltage - resistance * run.current
     bins = np.clip(np.round(item.soc * 50.0), 0, 50)
     keys = np.unique(bins)
@@ -235,11 +241,12 @@ def _classes(items: list[Sorted], warnings: list[str]) -> list[list[Sorted]]:
     rich = [group for group in groups if any(item.kind in ("drive", "pulse") for item in group)]
     kept = rich or groups
     if rich and len(rich) < len(groups):
-        # steady currents alone cannot tell the time constants: keep them only far from every better class
+        # steady currents alone cannot tell the time constants: between two better classes Arrhenius' law knows more
         centres = [float(np.mean([i.temp_degC for i in group])) for group in rich]
         for group in groups:
             here = float(np.mean([i.temp_degC for i in group]))
-            if group not in rich and min(abs(here - c) for c in centres) > 15.0:
+            outside = here < min(centres) - 12.0 or here > max(centres) + 12.0
+            if group not in rich and outside:
                 kept.append(group)
                 warnings.append(f"at {here:.0f} degC only steady currents: time constants there are weak")
     kept.sort(key=lambda group: group[0].temp_degC)

@@ -13,7 +13,7 @@ from cellarer.lab.readers import Run
 
 Floats = NDArray[np.float64]
 
-SLOW_C = 1.0 / 14.0
+SLOW_C = 1.0 / 9.0
 FULL_V = 0.035  # within this of the highest voltage, with little current: full
 
 
@@ -62,18 +62,33 @@ def split_legs(run: Run) -> list[Run]:
         # keep the rest before a leg: its last voltage tells the state and the step the resistance
         before = np.arange(max(p[0] - 3, 0), p[0])
         rows = np.concatenate([before, p])
-        out.append(
-            replace(
-                run,
-                label=f"{run.label}.{n + 1}",
-                time_s=run.time_s[rows] - run.time_s[rows[0]],
-                current=run.current[rows],
-                voltage=run.voltage[rows],
-                temp_degC=run.temp_degC[rows],
-                charge_Ah=run.charge_Ah[rows] - run.charge_Ah[rows[0]],
-            )
-        )
+        out.append(_part(run, rows, f"{run.label}.{n + 1}"))
     return out
+
+
+def slow_parts(run: Run, ends: Ends) -> list[Run]:
+    """Slow legs inside a run that holds other things too, such as a C/10 discharge followed by a faster charge."""
+    q = ends.capacity_Ah
+    slow = (np.abs(run.current) < SLOW_C * q) & (np.abs(run.current) > 0.01 * q)
+    edges = np.flatnonzero(np.diff(np.r_[0, slow.astype(np.int8), 0]))
+    out = []
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin > 60 and np.ptp(run.charge_Ah[begin:end]) > 0.6 * q:
+            rows = np.arange(max(begin - 3, 0), end)
+            out.append(_part(run, rows, f"{run.label}.slow"))
+    return out
+
+
+def _part(run: Run, rows: NDArray[np.int64], label: str) -> Run:
+    return replace(
+        run,
+        label=label,
+        time_s=run.time_s[rows] - run.time_s[rows[0]],
+        current=run.current[rows],
+        voltage=run.voltage[rows],
+        temp_degC=run.temp_degC[rows],
+        charge_Ah=run.charge_Ah[rows] - run.charge_Ah[rows[0]],
+    )
 
 
 def kind_of(run: Run, ends: Ends) -> str:
@@ -88,9 +103,9 @@ def kind_of(run: Run, ends: Ends) -> str:
     change = float(np.sum(np.abs(np.diff(i)) > 0.1 * max(float(np.abs(i).max()), 1e-9)))
     swing = float(np.ptp(run.charge_Ah)) / q
     one_way = abs(float(run.charge_Ah[-1] - run.charge_Ah[0])) > 0.97 * float(np.ptp(run.charge_Ah))
-    if magnitude < SLOW_C * q and swing > 0.5 and change < 12:
-        return "slow"
     per_hour = change / max(float(run.time_s[-1]) / 3600.0, 1e-3)
+    if magnitude < SLOW_C * q and swing > 0.5 and (change < 12 or per_hour < 1.0):
+        return "slow"
     if change <= 12 and swing > 0.02 and one_way and per_hour < 60:
         return "charge" if run.charge_Ah[-1] > run.charge_Ah[0] else "discharge"
     return "pulse" if per_hour < 40.0 or float(np.mean(moving)) < 0.35 else "drive"
@@ -104,6 +119,11 @@ def settle(run: Run, kind: str, ends: Ends, curve: tuple[Floats, Floats] | None)
     temp = float(np.mean(run.temp_degC))
     charge = run.charge_Ah / q
     start_V = float(np.max(run.voltage[:30]))
+    calm_start = bool(np.abs(run.current[0]) < 0.02 * q)
+    if curve is not None and calm_start and kind != "slow" and float(np.ptp(charge)) < 0.1:
+        # a short pulse at some SOC: its rest tells where
+        soc0 = float(np.interp(_rested(run, q), curve[1], curve[0]))
+        return Sorted(run, kind, soc0 + charge, "curve", temp)
     begins_full = start_V > ends.full_V - 0.13
     if begins_full and kind != "slow" and float(charge.max()) < 0.04:
         return Sorted(run, kind, 1.0 + charge, "full", temp)

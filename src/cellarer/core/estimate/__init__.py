@@ -9,6 +9,7 @@ from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma
 from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
 from cellarer.core.estimate.energy import Energy, energy
 from cellarer.core.estimate.filter import HAS_KERNEL, init, run_block, set_soc, step
+from cellarer.core.estimate.imbalance import Imbalance, imbalance
 from cellarer.core.estimate.power import HORIZONS_S, REASONS, Power, power
 from cellarer.core.estimate.readout import (
     current_offset,
@@ -42,6 +43,7 @@ __all__ = [
     "Energy",
     "EstimateState",
     "EstimatorConfig",
+    "Imbalance",
     "Power",
     "capacity_Ah",
     "capacity_sigma_Ah",
@@ -50,6 +52,7 @@ __all__ = [
     "current_offset",
     "energy",
     "hysteresis",
+    "imbalance",
     "init",
     "ocv",
     "power",

@@ -24,7 +24,7 @@ NEAR_SWING = 0.08  # within it a better point replaces the anchor
 CLAIM = 0.07  # relative sigma of the capacity before anything was measured
 COUNT_ERROR = 0.004  # gain error of the current sensor
 FADE = 2e-4  # relative random walk per Ah/Ah of throughput … per full equivalent swing
-LEAST = 0.002  # relative: sigma never claims more
+LEAST = 0.007  # relative: the curve's own error comes back with every pair and never averages out
 
 
 class Pairs(NamedTuple):
@@ -91,7 +91,7 @@ def _look(p: Pairs, x: Floats) -> None:
     model = x[at["x_ocv"]] + x[at["x_local"]] * (x[0] - x[at["x_z"]]) + x[at["x_m"]] * x[3] + x[4] * pol
     slope = np.maximum(x[at["x_far"]], 1e-4)
     z = x[0] + (x[at["in_v"]] - model) / slope
-    doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.2 * pol) ** 2 + (0.4 * x[at["x_m"]]) ** 2
+    doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.6 * pol) ** 2 + (0.4 * x[at["x_m"]]) ** 2
     variance = doubt / slope**2
     point = (variance < POINT_SIGMA**2) & (x[at["in_known"]] > 0.0) & (np.abs(z - 0.5) < 0.53)
     swing = np.abs(p.charge) / p.capacity
@@ -124,7 +124,7 @@ def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma:
         first, second = _merit(p, r)
         r = np.clip(r - first / np.maximum(second, 1e-9), 0.5, 1.5)
     _, second = _merit(p, r)
-    p.relative[:] = np.where(pair, np.maximum(np.sqrt(2.0 / np.maximum(second, 1e-9)), LEAST), p.relative)
+    p.relative[:] = np.where(pair, np.sqrt(2.0 / np.maximum(second, 1e-9) + LEAST**2), p.relative)
     p.capacity[:] = np.where(pair, q0 * r, p.capacity)
     for row, power in ((p.c2, 1), (p.c5, 1), (p.c3, 2), (p.c6, 2)):  # y is now measured in the new capacity
         row[:] = np.where(pair, row / r**power, row)

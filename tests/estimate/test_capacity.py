@@ -1,0 +1,78 @@
+"""Capacity from partial swings: 2 % after ten of 40 %, honest on a flat curve; weak and leaking cells are named."""
+
+import numpy as np
+import pytest
+
+from cellarer.cells import load
+from cellarer.core import estimate
+from cellarer.core.estimate import numpy_form
+from cellarer.core.estimate.state import copied, put
+
+
+def swings(name: str, true_share: np.ndarray, low: float, high: float, count: int, seed: int = 2,
+           offset: float = 0.0) -> tuple[estimate.EstimatorConfig, estimate.EstimateState]:  # fmt: skip
+    """Cells of `true_share` of their rated capacity go up and down between two SOC with rests at the ends."""
+    model = load(name).model
+    n, q = len(true_share), model.capacity_Ah
+    cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, q), np.ones(n))
+    r = np.random.default_rng(seed)
+    state = estimate.init(cfg, np.full(n, low) + r.normal(0, 0.02, n), np.full(n, 0.05))
+    z, s1, s2, h = np.full(n, low), np.zeros(n), np.zeros(n), np.zeros(n)
+    kind, temp, dt = np.zeros(n, np.int64), np.full(n, 25.0), 10.0
+    level = 0.5 * q
+    hours = (high - low) * q * float(true_share.mean()) / level
+    one = np.concatenate(
+        [np.full(int(hours * 360), level), np.zeros(240), np.full(int(hours * 360), -level), np.zeros(240)]
+    )
+    for i in np.tile(one, count // 2):
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, z, temp)
+        v = node[0] + node[1] * h + node[2] * i + node[3] * s1 + node[4] * s2 + 0.001 * r.normal(size=n)
+        state = estimate.step(
+            cfg, state, v, np.full(n, i + offset * q), temp, dt, current_mean=np.full(n, i + offset * q)
+        )
+        s1 += (1 - np.exp(-dt * node[9])) * (i - s1)
+        s2 += (1 - np.exp(-dt * node[10])) * (i - s2)
+        h += (1 - np.exp(-node[12] * abs(i) * dt / 3600 / q)) * (np.sign(i) - h)
+        z = z + i * dt / 3600 / (q * true_share)
+    return cfg, state
+
+
+def test_capacity_is_within_two_per_cent_after_ten_swings() -> None:
+    share = np.array([0.8, 0.88, 0.95, 1.0, 1.04])
+    cfg, state = swings("panasonic_18650pf", share, 0.3, 0.75, 10)
+    found = estimate.capacity_Ah(cfg, state) / cfg.capacity_Ah
+    np.testing.assert_allclose(found, share, atol=0.02)
+    sigma = estimate.capacity_sigma_Ah(cfg, state) / cfg.capacity_Ah
+    assert (np.abs(found - share) < 3.0 * sigma).all()
+
+
+def test_flat_curve_keeps_sigma_instead_of_inventing_a_capacity() -> None:
+    cfg, state = swings("lfp_280ah", np.array([0.9, 1.0]), 0.35, 0.85, 6)
+    sigma = estimate.capacity_sigma_Ah(cfg, state) / cfg.capacity_Ah
+    found = estimate.capacity_Ah(cfg, state) / cfg.capacity_Ah
+    assert (np.abs(found - np.array([0.9, 1.0])) < 2.0 * sigma).all()
+    assert (sigma > 0.03).all()
+
+
+def test_weak_cell_is_named_and_imbalance_is_not_taken_for_it() -> None:
+    share = np.array([1.0, 0.82, 1.0, 1.0, 1.0])
+    cfg, state = swings("panasonic_18650pf", share, 0.3, 0.75, 10)
+    said = estimate.imbalance(cfg, state, np.zeros(5, int))
+    assert said.weak.tolist() == [False, True, False, False, False]
+    assert not said.high_resistance.any()
+
+
+def test_leak_and_bad_joint_are_named() -> None:
+    model = load("lfp_280ah").model
+    cfg = estimate.compile_cells([model], np.zeros(4, int), np.full(4, 280.0), np.ones(4))
+    state = estimate.init(cfg, np.full(4, 0.5), np.full(4, 0.002))
+    first = estimate.imbalance(cfg, state, np.array([0, 0, 0, 0]))
+    buffer = copied(state.buffer)
+    put(buffer, "z", np.array([0.5, 0.46, 0.5, 0.5]))
+    put(buffer, "k", np.array([1.0, 1.0, 2.0, 1.0]))
+    put(buffer, "p44", np.full(4, 0.05**2))
+    later = estimate.EstimateState(buffer, state.unknown, state.pairs)
+    said = estimate.imbalance(cfg, later, np.array([0, 0, 0, 0]), first, 86_400.0)
+    assert said.leaking.tolist() == [False, True, False, False]
+    assert said.leak_A[1] == pytest.approx(0.04 * 280.0 / 24.0, rel=1e-6)
+    assert said.high_resistance.tolist() == [False, False, True, False]
