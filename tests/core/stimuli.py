@@ -61,7 +61,8 @@ def cell_spread(bench: Bench, string: int, x: float) -> None:
 
 
 def cell_frozen(bench: Bench, string: int, x: float) -> None:
-    at = first(bench, string)
+    at, mine = first(bench, string), bench.layout.string_of_cell == string
+    bench.put("cell_voltage", bench.state.watch.others_then[at] + x + 1e-3, mine)
     bench.put("cell_voltage", bench.cells[at] + 2e-4, at)
     bench.put("current", bench.state.watch.current_then[at] + x / bench.config.cell_ohm[at], string)
 

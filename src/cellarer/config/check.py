@@ -11,7 +11,7 @@ import numpy as np
 
 from cellarer.config.error import ConfigError
 from cellarer.config.load import Site
-from cellarer.config.rows import SWITCHGEAR, RowFile, read_rows
+from cellarer.config.rows import FACTS, RowFile, read_rows
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import Level
@@ -54,7 +54,7 @@ def _worst(site: Site, index: int, string: int, row: RowFile) -> Timing:
     config, table = site.config, site.config.faults
     level, name = Level(int(table.level[index])), table.name[index]
     period = max(
-        (_period(site, need, string) for need in row.need if need != SWITCHGEAR), default=config.cycle_ns * 1e-9
+        (_period(site, need, string) for need in row.need if need not in FACTS), default=config.cycle_ns * 1e-9
     )
     opening = site.file.pack[int(config.layout.pack_of_string[string])].switchgear.opening_ms * 1e-3
     actuator = opening if level >= Level.RAMP and config.switch.kind[string] != Switchgear.NONE else 0.0
@@ -78,7 +78,7 @@ def _silence(site: Site, row: RowFile, string: int) -> float:
     if not row.signal.endswith("_silence"):
         return 0.0
     sensing, layout = site.config.sensing, site.config.layout
-    oldest = max(float(sensing.max_age_ns[layout.where[need]].max()) for need in row.need if need != SWITCHGEAR)
+    oldest = max(float(sensing.max_age_ns[layout.where[need]].max()) for need in row.need if need not in FACTS)
     return oldest * 1e-9 + float(row.above or 0.0)
 
 

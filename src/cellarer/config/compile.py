@@ -44,7 +44,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     limits = _limits(packs, parallel, file)
     thresholds = _thresholds(packs, parallel, limits)
     cell_ohm = np.array([_ohm(c) for _, c in packs]) / parallel
-    gear = np.array([p.switchgear.kind != "none" for p, _ in packs])
+    facts = {"switchgear": np.array([p.switchgear.kind != "none" for p, _ in packs]), "neighbours": series > 1}
     config = Config(
         site=site.name,
         version=__version__,
@@ -59,7 +59,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         capacity_Ah=capacity[owner],
         cell_ohm=cell_ohm[owner],
         sensing=sensing,
-        faults=compile_rows(read_rows(), place, sensing, gear, thresholds),
+        faults=compile_rows(read_rows(), place, sensing, facts, thresholds),
         switch=_switch(site, packs, place, sensing),
         limits=limits,
         balance=_balance(packs),

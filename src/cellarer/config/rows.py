@@ -70,14 +70,15 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     return rows
 
 
-SWITCHGEAR = "switchgear"  # a need that is no signal: the string has something to switch
+FACTS = ("switchgear", "neighbours")  # needs that are no signals: something to switch, more than one cell
 
 
-def enabled(layout: Layout, sensing: Sensing, has_gear: Bools, need: list[str]) -> Bools:
-    """Return (string,): everything that a row needs is measured on this string. Alternatives are joined by |."""
-    result = np.where(SWITCHGEAR in need, has_gear, layout.yes)
+def enabled(layout: Layout, sensing: Sensing, facts: Mapping[str, Bools], need: list[str]) -> Bools:
+    """Return (string,): everything that a row needs is there on this string. Alternatives are joined by |."""
+    result = layout.yes.copy()
     for alternatives in need:
-        if alternatives == SWITCHGEAR:
+        if alternatives in facts:
+            result &= facts[alternatives]
             continue
         result &= np.logical_or.reduce([_present(layout, sensing, name) for name in alternatives.split("|")])
     return result
@@ -97,7 +98,7 @@ def _present(layout: Layout, sensing: Sensing, name: str) -> Bools:
 
 
 def compile_rows(
-    rows: list[RowFile], layout: Layout, sensing: Sensing, has_gear: Bools, thresholds: Mapping[str, Floats]
+    rows: list[RowFile], layout: Layout, sensing: Sensing, facts: Mapping[str, Bools], thresholds: Mapping[str, Floats]
 ) -> FaultTable:
     """Stack the rows. thresholds: name → (3, string) for three-level rows or (string,)."""
     flat: list[tuple[RowFile, str, str, Floats, Floats, float]] = []
@@ -112,7 +113,7 @@ def compile_rows(
         for name, at, trip in zip(LEVELS if len(level) == 3 else ("",), level, value, strict=True):
             full = f"{row.name}_{name}" if name else row.name
             flat.append((row, full, at, sign * trip, sign * trip - row.release, sign))
-    use = np.array([enabled(layout, sensing, has_gear, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat])
+    use = np.array([enabled(layout, sensing, facts, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat])
     signals = tuple(dict.fromkeys(row.signal for (row, *_), on in zip(flat, use, strict=True) if on.any()))
     levels = np.array([Level[at.upper()] for _, _, at, *_ in flat], np.int8)
     latch = [row.latch if at in ("ramp", "open") else "self" for row, _, at, *_ in flat]

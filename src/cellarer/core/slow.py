@@ -90,7 +90,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
     """Return the memory of signals after this sample, with current integrated up to now."""
     before = state.watch
     temp, temp_ns, rate = temp_rates(config, before, seen)
-    voltage, current_then = frozen_since(config, before, seen)
+    voltage, current_then, others_then, others = frozen_since(config, before, seen)
     current = seen.value[config.layout.where["current"]]
     charge, known_s = before.charge, before.charge_s
     if state.time_ns > NEVER:
@@ -107,6 +107,8 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         valid_ns=seen.valid_ns,
         cell_voltage=voltage,
         current_then=current_then,
+        others_then=others_then,
+        others=others,
         temp_degC=temp,
         temp_ns=temp_ns,
         temp_rate=rate,

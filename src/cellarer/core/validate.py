@@ -41,6 +41,8 @@ def start_watch(config: Config, now_ns: int) -> Watch:
         valid_ns=np.full(size["signal"], now_ns),
         cell_voltage=unknown_cells,
         current_then=unknown_cells,
+        others_then=unknown_cells,
+        others=unknown_cells,
         temp_degC=unknown_temps,
         temp_ns=np.full(size["temp"], NEVER),
         temp_rate=unknown_temps,
@@ -69,15 +71,24 @@ def temp_rates(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Ints, 
     return np.where(renew, temp, watch.temp_degC), np.where(renew, time_ns, watch.temp_ns), rate
 
 
-def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floats]:
-    """Return (voltage, current) at the last change of each cell's reading, (cell,) each.
+def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return (voltage, current, others) at the last change of each cell's reading, and others now, (cell,) each.
 
-    A reading that stays the same to the last bit while the current moves is suspicious: `signals.cell_frozen` says by
-    how many volts the cell ought to have moved since.
+    A reading that stays the same to the last bit while the current and all other cells move is suspicious:
+    `signals.cell_frozen` says by how many volts. Others count too, because at constant voltage (the end of a charge)
+    current moves and no cell does.
     """
-    layout = config.layout
+    layout, owner = config.layout, config.layout.string_of_cell
     voltage = seen.value[layout.where["cell_voltage"]]
-    moved: Bools = (voltage != watch.cell_voltage) & ~np.isnan(voltage)
-    current = seen.value[layout.where["current"]][layout.string_of_cell]
-    moved |= np.isnan(watch.current_then)
-    return np.where(moved, voltage, watch.cell_voltage), np.where(moved, current, watch.current_then)
+    known = ~np.isnan(voltage)
+    moved: Bools = ((voltage != watch.cell_voltage) & known) | np.isnan(watch.current_then)
+    current = seen.value[layout.where["current"]][owner]
+    own = np.where(known, voltage, 0.0)
+    count = np.add.reduceat(known.astype(np.float64), layout.first_cell)[owner] - known
+    others = np.where(count > 0.0, (layout.total(own)[owner] - own) / np.maximum(count, 1.0), np.nan)
+    return (
+        np.where(moved, voltage, watch.cell_voltage),
+        np.where(moved, current, watch.current_then),
+        np.where(moved, others, watch.others_then),
+        others,
+    )

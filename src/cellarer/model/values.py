@@ -245,6 +245,8 @@ class Watch:
     valid_ns: Ints  # (signal,) last time each signal was valid
     cell_voltage: Floats  # (cell,) value at its last change
     current_then: Floats  # (cell,) string current at that moment
+    others_then: Floats  # (cell,) mean voltage of the other cells of its string at that moment
+    others: Floats  # (cell,) the same now; NaN where there is no other
     temp_degC: Floats  # (temp,) at the begin of the present rate window
     temp_ns: Ints  # (temp,)
     temp_rate: Floats  # (temp,) K/s over the last window

@@ -231,14 +231,15 @@ def current_difference(look: Look) -> Reading:
 
 
 def cell_frozen(look: Look) -> Reading:
-    """How far a cell's reading ought to have moved with the current since it last changed at all, V."""
+    """How far a cell's reading ought to have moved, by current and by its neighbours, since it last changed, V."""
     worst = _worst(look, _frozen(look), look.time_ns("cell_voltage"), "cell")
     return Reading(worst.value, look.config.layout.yes, worst.time_ns)
 
 
 def _frozen(look: Look) -> Floats:
     moved = look.current[look.config.layout.string_of_cell] - look.watch.current_then
-    return np.abs(moved) * look.config.cell_ohm
+    neighbours = np.abs(look.watch.others - look.watch.others_then)
+    return np.minimum(np.abs(moved) * look.config.cell_ohm, neighbours)
 
 
 def insulation_low(look: Look) -> Reading:
