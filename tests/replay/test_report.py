@@ -36,15 +36,15 @@ def test_fault_spans_join_over_changes_of_others() -> None:
 @pytest.mark.needs("jinja2")
 def test_text_from_files_is_escaped() -> None:
     section = Section("<i>T</i>", header=("h",), rows=[("<script>alert(1)</script>",)])
-    html = render(Report("<b>&", "s", [Figure("f", "<u>")], ["<img>"], [section]))
-    for tag in ("<script", "<b>", "<u>", "<img", "<i>"):
+    html = render(Report("<q>&", "s", [Figure("f", "<u>")], ["<img>"], [section]))
+    for tag in ("<script", "<q>", "<u>", "<img", "<i>"):
         assert tag not in html
     assert "&lt;script&gt;" in html
 
 
 @pytest.mark.needs("matplotlib")
 def test_drawing_is_repeatable_and_names_its_axis() -> None:
-    x, y = np.linspace(0.0, 7200.0, 50), np.linspace(0.0, 1.0, 50)
+    x, y = np.linspace(0.0, 5000.0, 50), np.linspace(0.0, 1.0, 50)
     panels = [Panel("Voltage, V", (Line("measured", "measured", y, band=0.1 * y),))]
     assert draw(x, panels) == draw(x, panels)
     assert "time in minutes" in draw(x, panels)
