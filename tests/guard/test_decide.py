@@ -224,8 +224,35 @@ def test_control_may_open_at_any_time() -> None:
 def test_a_new_guard_waits_for_an_open_order() -> None:
     world = World()
     world.guard = Guard(world.limits, world.now_ns)
+    world.tick()
+    assert world.held == 0
     world.run(3000)
     assert world.held == 0
+
+
+def test_contactors_wait_until_all_of_them_are_ordered_open() -> None:
+    world = World()
+    world.values[CURRENT] = 400.0
+    world.run(600)
+    world.values[CURRENT], world.reset = 50.0, True
+    for bits in (0b100, 0b001, ALL_CLOSED):
+        world.wish_bits = bits
+        world.run(1500)
+        assert world.held == 0
+
+
+def test_a_fet_comes_back_while_the_other_stays_closed() -> None:
+    world = World("fets")
+    world.values[CELLS[2]] = 3.8
+    world.run(600)
+    world.values[CELLS[2]], world.reset = 3.3, True
+    world.run(1500)
+    assert world.held == 16, "control has not ordered the charge switch open yet"
+    world.wish_bits = 16
+    world.run(1500)
+    world.wish_bits = FETS
+    world.run(20)
+    assert world.held == FETS
 
 
 def test_fets_keep_the_path_that_is_sound() -> None:
@@ -257,6 +284,10 @@ def test_a_pack_loses_the_permission_that_its_string_lost() -> None:
     world.values[CELLS[2]] = 3.8
     world.run(600)
     assert world.orders.packs[0][0] == 2
+    world = World("fets")
+    world.values[CELLS[2]] = 2.0
+    world.run(600)
+    assert world.orders.packs[0][0] == 1
 
 
 def test_nan_limits_become_zero() -> None:

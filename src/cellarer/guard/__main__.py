@@ -99,7 +99,13 @@ class Process:
         """Write the guard's own status, for people."""
         self.status_ns = now_ns
         strings = [
-            {"held": s.held, "waiting": s.waiting, "opened_A": s.opened_A, "opened_why": s.opened_why[:120]}
+            {
+                "held": s.held,
+                "waiting": s.waiting,
+                "opened_ns": s.opened_ns,
+                "opened_A": s.opened_A,
+                "opened_why": s.opened_why[:120],
+            }
             for s in self.guard.strings
         ]
         trips = [{"string": string + 1, "text": t.text[:120]} for (_, string), t in self.guard.trips.items()]

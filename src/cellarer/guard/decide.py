@@ -42,7 +42,8 @@ class StringState:
     held: int = 0  # outputs that are ordered closed
     waiting: int = OUTPUTS  # outputs that control must order open before they may close
     ending_ns: int | None = None  # since when the last will runs
-    opened_A: float | None = None  # current when the guard opened it last; None = unknown
+    opened_ns: int | None = None  # when the guard opened it last; None = never
+    opened_A: float | None = None  # current at that moment; None = unknown
     opened_why: str = ""
 
 
@@ -219,7 +220,7 @@ class Guard:
         if not falling:
             state.ending_ns = None
         elif self._may_fall(number, trips, now_ns):
-            self._open(number, falling, trips)
+            self._open(number, falling, trips, now_ns)
         state.held |= granted
         return self._limited(number, good, paths)
 
@@ -238,12 +239,13 @@ class Guard:
         settled_ns = state.ending_ns + self.limits.consent_ns
         return settled_ns <= time_ns <= now_ns and abs(value) <= own.break_A
 
-    def _open(self, number: int, outputs: int, trips: list[Trip]) -> None:
+    def _open(self, number: int, outputs: int, trips: list[Trip], now_ns: int) -> None:
         state, own = self.strings[number], self.limits.strings[number]
         state.held &= ~outputs
         state.waiting |= outputs if own.kind in ("fets", "separate") else OUTPUTS
         state.ending_ns = None
         seen = self._seen.get(own.current if own.current is not None else -1)
+        state.opened_ns = now_ns
         state.opened_A = None if seen is None else seen[0]
         state.opened_why = trips[0].text if trips else self.consent
 

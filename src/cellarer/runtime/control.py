@@ -141,7 +141,7 @@ class Control:
         if new.any():
             cause = self._guard_says(int(np.flatnonzero(new)[0]))
             for string in np.flatnonzero(new).tolist():
-                event = Event(now_ns, "system", "the guard opened", string, -1, math.nan, math.nan, cause)
+                event = Event(now_ns, "system", "guard veto", string, -1, math.nan, math.nan, cause)
                 self._publish_events([event], now_ns)
         self.vetoed = vetoed
         return vetoed

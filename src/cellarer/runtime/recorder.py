@@ -4,10 +4,12 @@ A thread of the services, so that a slow disk holds up neither the page nor cont
 sees that none comes, and closing is refused until it does.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cellarer.board.durable import read_durable, write_durable
 from cellarer.board.files import Folder
@@ -15,6 +17,7 @@ from cellarer.board.messages import SOURCES, EventReader, as_dict
 from cellarer.board.ring import RingReader, RingWriter
 from cellarer.history.channels import channels
 from cellarer.history.store import Writer
+from cellarer.model.layout import Layout
 from cellarer.runtime.clock import Clock
 
 LOOK_S = 0.05
@@ -26,10 +29,13 @@ View = dict[str, object]
 class Recorder:
     """Everything that must not be lost."""
 
-    def __init__(self, folder: Folder, state_dir: Path, clock: Clock, newest: Callable[[], View | None]) -> None:
+    def __init__(
+        self, folder: Folder, state_dir: Path, clock: Clock, layout: Layout, newest: Callable[[], View | None]
+    ) -> None:
         self.clock, self.state_dir, self.newest = clock, state_dir, newest
         self.writer = Writer(state_dir / "history.db")
         self.sources = [_Source(folder, name, self.writer) for name in SOURCES]
+        self.guard = _Guard(folder, clock, layout, self.writer)
         self.durable, self.kept = RingReader(folder.durable), RingWriter(folder.durable_kept)
         stored, _ = read_durable(state_dir)
         self.sequence = stored.sequence if stored else 0
@@ -61,6 +67,7 @@ class Recorder:
         self._keep_durable()
         for source in self.sources:
             source.move()
+        self.guard.move()
         if time.monotonic() - self.series_s >= SERIES_S:
             self.series_s = time.monotonic()
             seen = self.newest()
@@ -107,3 +114,42 @@ class _Source:
     def acknowledge(self) -> None:
         """Tell the writer of the events up to where they are on the disk."""
         self.reader.keep(self.writer.acknowledged(self.name) + 1)
+
+
+class _Guard:
+    """What the guard opened, with the current at that moment: recorded from its status, because control may be gone."""
+
+    def __init__(self, folder: Folder, clock: Clock, layout: Layout, writer: Writer) -> None:
+        self.status = RingReader(folder.guard_status, oldest=True)
+        self.name = f"guard {folder.events_id.read_text()}"
+        self.clock, self.layout, self.writer = clock, layout, writer
+        self.opened_ns: dict[int, int] = {}
+
+    def move(self) -> None:
+        """Make an event of every opening that is new; one that was recorded before is passed over by the history."""
+        for data in self.status.read():
+            for number, string in enumerate(json.loads(data)["strings"]):
+                opened_ns = string["opened_ns"]
+                if opened_ns is not None and opened_ns != self.opened_ns.get(number):
+                    self.opened_ns[number] = opened_ns
+                    self.writer.append_events([self._event(number, string)], self.name)
+
+    def _event(self, number: int, string: dict[str, Any]) -> dict[str, object]:
+        opened_ns, current, why = string["opened_ns"], string["opened_A"], string["opened_why"]
+        pack = int(self.layout.pack_of_string[number])
+        place = number - int(self.layout.first_string[pack]) + 1
+        said = "unknown current" if current is None else f"{current:.1f} A"
+        return {
+            "seq": opened_ns // 1000 * 1000 + number,  # rises, and differs between strings
+            "unix_s": self.clock.unix_s(opened_ns),
+            "time_ns": opened_ns,
+            "kind": "system",
+            "name": "guard opened",
+            "pack": pack + 1,
+            "string": place,
+            "cell": None,
+            "value": current,
+            "limit": None,
+            "cause": why,
+            "text": f"the guard opened string {place} of pack {pack + 1} at {said}: {why}",
+        }

@@ -120,7 +120,7 @@ def main(process: Process, _name: str) -> int:
     config = read_config(process.folder.config, process.run.config_sha256)
     assert isinstance(config, Config)
     source = Source(process, config)
-    recorder = Recorder(process.folder, Path(process.run.state_dir), process.clock, source.newest)
+    recorder = Recorder(process.folder, Path(process.run.state_dir), process.clock, config.layout, source.newest)
     recorder.start()
     try:
         asyncio.run(serve(process, recorder, source, config))
