@@ -10,7 +10,7 @@ from cellarer.config.schema import SimulationFile
 from cellarer.model.config import Config
 from cellarer.sim import circuit, groups, heat, loads, spread, switchgear
 from cellarer.sim.catalogue import INSULATION_OHM_PER_V
-from cellarer.sim.cells import MONTH_S, Cells
+from cellarer.sim.cells import CURVED_A, MONTH_S, Cells
 from cellarer.sim.foreign import Foreign, foreign
 from cellarer.sim.fuse import Fuse, fuse
 from cellarer.sim.knobs import Knobs
@@ -138,6 +138,7 @@ def _cells(config: Config, simulation: SimulationFile, group: groups.Groups, fac
         exchange=nominal / of_model, hysteresis_rate=np.array([m.hysteresis_rate for m in config.models])[kind],
         leak_A=month * nominal * 3600.0 / MONTH_S * factors.leak, soc=soc, i1=zero, i2=zero,
         hysteresis=factors.hysteresis, current=zero, looked=look(tables, kind, soc, core), emf_add=zero,
+        curved=bool((tables.by_temp[:, 2] < CURVED_A).any()),
     )  # fmt: skip
 
 

@@ -19,6 +19,9 @@ Ints = NDArray[np.int64]
 
 MONTH_S = 30.44 * 86400.0
 KELVIN = 273.15
+CURVE_TRIES = 6  # times that resistance may follow a jump of the current within a step …
+FOLLOWED = 0.005  # … until it changes by less than this share
+CURVED_A = 1e6  # exchange currents beyond this change nothing
 LEAK_DEGC = 85.0  # self-discharge grows no more from here on: what comes then is `runaway.py`
 
 
@@ -40,6 +43,7 @@ class Cells:
     current: Floats  # A, mean of the last step
     looked: Looked
     emf_add: Floats  # V added by faults
+    curved: bool = True  # some resistance depends on current
     pace: "Pace | None" = None
 
     def begin(self, h: float, core_degC: Floats) -> "Step":
@@ -53,6 +57,15 @@ class Cells:
         rise = 0.5 * h * np.maximum(at.slope, 0.0) / self.capacity
         emf = at.ocv + self.emf_add + at.hysteresis * self.hysteresis + r1 * m1 * self.i1 + r2 * m2 * self.i2
         return Step(emf, r0 + r1 * (1.0 - m1) + r2 * (1.0 - m2) + rise, rise, e1, e2, r0)
+
+    def follow(self, step: "Step", current: Floats) -> bool:
+        """Let resistance follow a jump of the current; return whether it had to change by less than FOLLOWED."""
+        if not self.curved or self.pace is None:
+            return True
+        left = exchange_factor(current, self.pace.exchange)
+        near = bool(np.abs(left * self.looked.r0 * self.ohm - step.r0).max() <= FOLLOWED * step.r0.max())
+        self.current = current
+        return near
 
     def _pace(self, h: float, core_degC: Floats) -> "Pace":
         tau1, tau2, exchange = look_temp(self.tables, self.kind, core_degC)
@@ -114,8 +127,8 @@ class Step:
 def exchange_factor(current: Floats, exchange_A: Floats) -> Floats:
     """Return how much of the series resistance is left at this current: asinh(x)/x with x = |i|/exchange_A.
 
-    The current is that of the step before. That converges: between two steps i ← ΔV/(r·f(i)) contracts, because
-    i·f(i) rises with i. Source: Butler-Volmer overvoltage with equal transfer coefficients.
+    The current is that of the step before, or of the last try within the step (`Cells.follow`). That converges:
+    i ← ΔV/(r·f(i)) contracts, because i·f(i) rises with i. Source: Butler-Volmer, equal transfer coefficients.
     """
     x = np.maximum(np.abs(current) / exchange_A, 1e-6)
     return np.asarray(np.arcsinh(x) / x)

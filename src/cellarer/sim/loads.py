@@ -56,14 +56,15 @@ class Load:
     round: trips.Round | None
     now_A: Floats  # (bus,) what flows
     up_s: Floats  # (bus,) since the link came up
+    coming: tuple[Floats, Floats]
     told: deque[tuple[float, Floats]] = field(default_factory=deque)
     day: profiles.Day | None = None
 
     def current(self, time_s: float, h: float, bus: Bus, disobey_charge: Bools, disobey_discharge: Bools) -> Floats:
-        """Return the current put into the link for the next h seconds, + charges, (bus,)."""
+        """Return the current put into the link for the next h seconds, + charges, (bus,); see `settle`."""
         connected = np.isfinite(bus.emf) & (bus.volts > UP * np.where(np.isfinite(bus.emf), bus.emf, 0.0))
-        self.up_s = np.where(connected, self.up_s + h, 0.0)
-        awake = connected & (self.up_s >= START_S) if self.file.kind == "home" else connected
+        up_s = np.where(connected, self.up_s + h, 0.0)
+        awake = connected & (up_s >= START_S) if self.file.kind == "home" else connected
         limit = self._limits(time_s, bus)
         low = np.where(disobey_discharge, -self.rated_A, -np.minimum(self.rated_A, limit[1]))
         high = np.where(disobey_charge, self.rated_A, np.minimum(self.rated_A, limit[0]))
@@ -78,8 +79,12 @@ class Load:
         moved = np.clip(wish, self.now_A - most, self.now_A + most)
         moved = np.where((moved > 0.0) & ~bus.may_charge, 0.0, moved)
         moved = np.where((moved < 0.0) & ~bus.may_discharge, 0.0, moved)
-        self.now_A = np.where(awake, moved, 0.0)
-        return self.now_A
+        self.coming = np.where(awake, moved, 0.0), up_s
+        return self.coming[0]
+
+    def settle(self) -> None:
+        """Take what `current` returned last as what flows; until then it may be asked again and again."""
+        self.now_A, self.up_s = self.coming
 
     def next_s(self, time_s: float, left_s: float) -> float:
         """Return how long its limits and its sleep stay as they are; short steps need not be cut for that."""
@@ -136,6 +141,7 @@ def load(file: LoadFile, start_hour: float, seed: int, numbers: Ints, rated_A: F
         file=file, start_hour=start_hour, rated_A=rating, energy_Wh=energy_Wh,
         keys=noise.mix(seed, numbers, 41), round=ROUNDS[file.kind](seed, numbers) if file.kind in ROUNDS else None,
         now_A=np.zeros_like(rating), up_s=np.zeros_like(rating),
+        coming=(np.zeros_like(rating), np.zeros_like(rating)),
     )  # fmt: skip
 
 

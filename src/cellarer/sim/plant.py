@@ -7,6 +7,7 @@ One step: members → groups → strings (sources behind resistors) → links �
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, Sample
 from cellarer.sim import build, circuit, faults, groups, truth
+from cellarer.sim.cells import CURVE_TRIES, Step
 from cellarer.sim.loads import Bus
 from cellarer.sim.orders import Orders, no_orders, orders_of
 
@@ -32,6 +34,17 @@ FAST_S = 0.001  # the step that the voltages before the first one are worked out
 HEAT_S = 0.2  # temperatures move no more often than this
 TIGHT_S = 2.0  # lag of a sensor that sits as it should
 BURNT_OUT_DEGC = 700.0  # injected heat ends here: nothing is left to burn
+
+
+class Solved(NamedTuple):
+    """One step as the circuit found it."""
+
+    step: Step
+    flow: circuit.Flow
+    volts: Floats  # (cell,) mean
+    member_A: Floats  # (member,)
+    string_emf: Floats  # (string,) V
+    string_ohm: Floats  # (string,) with its contacts
 
 
 class Plant:
@@ -156,35 +169,43 @@ class Plant:
 
     def _step(self, h_ns: int, orders: Orders) -> int:
         """Move the world without a switching event inside, by h_ns or until a fuse melts; return how far."""
-        knobs, cells, h = self.knobs, self.cells, h_ns * 1e-9
-        step = cells.begin(h, self.heat.core_degC)
-        g = self.alive / step.ohm
-        emf, ohm = groups.gather(self.groups, step.emf, g, self.shunt_S)
-        string_emf = self.layout.total(emf)
-        string_ohm = self.layout.total(ohm + self.fixed.joint_ohm + knobs["joint_ohm"])
-        flow = self._flow(h, orders, string_emf, string_ohm)
+        cells, h = self.cells, h_ns * 1e-9
+        for _ in range(CURVE_TRIES):
+            solved = self._solve(h, orders)
+            if cells.follow(solved.step, solved.member_A):
+                break
+        flow = solved.flow
         melts_s = self.fuse.melts_s(flow.mean_A)
         if melts_s < h - MOMENT_S and h_ns > SHORTEST_NS:
             return self._step(max(round(melts_s * 1e9), SHORTEST_NS), orders)
-        group_A = flow.mean_A[self.layout.string_of_cell]
-        volts = emf + ohm * group_A
-        member_A = groups.split(self.groups, volts, step.emf, g)
-        heat_W = cells.finish(step, member_A, h, self.heat.core_degC)
-        heat_W = heat_W + self.groups.spread(self._group_heat(volts, group_A) / self.groups.parallel)
+        self.load.settle()
+        heat_W = cells.finish(solved.step, solved.member_A, h, self.heat.core_degC)
+        heat_W = heat_W + self.groups.spread(self._group_heat(solved.volts, flow.mean_A) / self.groups.parallel)
         self._warm(heat_W + self._burn(h), h)
         cells.refresh(self.heat.core_degC)
-        self.last = step
-        string_volts = string_emf + flow.mean_A * self.layout.total(ohm)
-        energy = string_volts * flow.mean_A * (h / 3600.0)
+        self.last = solved.step
+        energy = self.layout.total(solved.volts) * flow.mean_A * (h / 3600.0)
         self.through_Wh += np.stack([np.maximum(energy, 0.0), np.maximum(-energy, 0.0)])
         self.current, self.link.volts = flow.end_A, flow.volts
         self.gear.heat(flow.mean_A, self.precharge_ohm, h)
         self.fuse.step(flow.mean_A, h)
         closed = self.gear.closed
-        opened = self.gear.move(h_ns, knobs)
+        opened = self.gear.move(h_ns, self.knobs)
         self.gear.weld(opened, flow.end_A)
-        self.gear.inrush(closed, (self.link.spread(flow.volts) - string_emf) / (string_ohm + self.fixed.contact_ohm))
+        self.gear.inrush(closed, (self.link.spread(flow.volts) - solved.string_emf) / solved.string_ohm)
         return h_ns
+
+    def _solve(self, h: float, orders: Orders) -> Solved:
+        """Solve members, groups, strings and links for h seconds; nothing moves yet."""
+        step = self.cells.begin(h, self.heat.core_degC)
+        g = self.alive / step.ohm
+        emf, ohm = groups.gather(self.groups, step.emf, g, self.shunt_S)
+        string_emf = self.layout.total(emf)
+        string_ohm = self.layout.total(ohm + self.fixed.joint_ohm + self.knobs["joint_ohm"])
+        flow = self._flow(h, orders, string_emf, string_ohm)
+        volts = emf + ohm * flow.mean_A[self.layout.string_of_cell]
+        member_A = groups.split(self.groups, volts, step.emf, g)
+        return Solved(step, flow, volts, member_A, string_emf, string_ohm + self.fixed.contact_ohm)
 
     def _flow(self, h: float, orders: Orders, emf: Floats, ohm: Floats) -> circuit.Flow:
         """Solve the links for h seconds with what load and charger do."""
@@ -213,9 +234,9 @@ class Plant:
         link.farad = self.fixed.farad * knobs["link_capacity"]
         return circuit.solve(link, emf, path + through, charge, discharge, source, shunt, h)
 
-    def _group_heat(self, volts: Floats, group_A: Floats) -> Floats:
+    def _group_heat(self, volts: Floats, string_A: Floats) -> Floats:
         """Return heat that is not the members' own, (cell,) W: joints, shorts, injected, half of the bleed resistor."""
-        knobs = self.knobs
+        knobs, group_A = self.knobs, string_A[self.layout.string_of_cell]
         joint = group_A * group_A * knobs["joint_ohm"]
         short = volts * volts * knobs["short_S"]
         bleed = volts * volts * self.fixed.bleed_S * self.bleeding * 0.5

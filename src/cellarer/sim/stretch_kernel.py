@@ -45,7 +45,6 @@ WIDTH = len(NAMES) * LANES
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True}
 INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline": True}
-CURVED_A = 1e6  # exchange currents beyond this change nothing
 SHARE_STEPS = 2048
 _U = np.arange(SHARE_STEPS + 2) / SHARE_STEPS
 _X = np.append(_U[1:-2] / (1.0 - _U[1:-2]), [1e9, 1e9])
@@ -225,8 +224,7 @@ class Packed:
             "kind": cells.kind.astype(np.float64), "core_J": warm.core_J_per_K, "surface_J": warm.surface_J_per_K,
             **_answers(plant, h),
         }  # fmt: skip
-        of_kind = cells.tables.by_temp[:, 2].reshape(-1, ROWS)
-        self.curved = bool((of_kind < CURVED_A).any())
+        self.curved = cells.curved
         for name, value in values.items():
             self.put(name, value)
 
