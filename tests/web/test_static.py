@@ -40,3 +40,14 @@ def test_every_file_that_the_page_names_exists() -> None:
     names |= {name for path in OWN for name in re.findall(r'from "\./([^"]+)"', path.read_text(encoding="utf-8"))}
     assert {"app.js", "base.css", "vendor/uPlot.esm.js"} <= names
     assert [name for name in names if not (STATIC / name).is_file()] == []
+
+
+def test_the_dark_palette_by_choice_and_by_system_is_one() -> None:
+    """It stands twice because older browsers know no light-dark()."""
+    text = (STATIC / "base.css").read_text(encoding="utf-8")
+    blocks = re.findall(r":root(?:\[data-theme=\"dark\"\]|:not\(\[data-theme=\"light\"\]\)) \{(.*?)\}", text, re.S)
+    palettes = [dict(re.findall(r"(--[\w-]+|color-scheme): ([^;]+);", block)) for block in blocks]
+    assert len(palettes) == 2
+    assert palettes[0] == palettes[1]
+    light = dict(re.findall(r"(--[\w-]+): ([^;]+);", text.split("}")[0]))
+    assert set(light) - set(palettes[0]) == {"--font"}
