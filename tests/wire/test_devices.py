@@ -177,7 +177,10 @@ def test_only_the_signals_that_the_site_names_are_read() -> None:
     ("more", "says"),
     [
         ({"protocol": "nothing"}, "protocol = 'nothing' is unknown"),
-        ({"signals": ["voltage"]}, "signals names 'voltage'"),
+        (
+            {"signals": ["cell_voltage", "gas"]},
+            "signals names 'gas', which cmu does not carry .*; allowed: cell_voltage, ",
+        ),
         ({"cells": 60}, "cells = 60; protocol cmu carries 0 to 48"),
     ],
 )

@@ -157,21 +157,27 @@ def test_refusal_is_counted() -> None:
     assert read(bytes.fromhex("dd038000ff8077"))[1].counters.bad["refused"] == 1
 
 
-@pytest.mark.parametrize(("line", "limit"), [(108, 50.0), (322, 0.0)])
-def test_limits_hold_while_the_switch_is_on_and_no_alarm_stands(line: int, limit: float) -> None:
-    got, _ = read(BY_LINE[line], dev=device(options={"charge_A": 50.0, "discharge_A": 80.0}))
-    assert got["foreign_charge_limit"] == [limit]
-    assert "foreign_charge_limit" not in read(BY_LINE[line])[0]
+def test_limits_are_what_the_pack_is_built_for() -> None:
+    got, _ = read(BASIC, dev=device(options={"charge_A": 50.0, "discharge_A": 80.0}))
+    assert (got["foreign_charge_limit"], got["foreign_discharge_limit"]) == ([50.0], [80.0])
 
 
-def test_limit_is_zero_while_the_switch_is_off() -> None:
+def test_limits_that_nobody_said_are_not_to_be_had() -> None:
+    assert "foreign_charge_limit" not in read(BASIC)[0]
+    with pytest.raises(ValueError, match="'foreign_charge_limit', which jbd does not carry with these options"):
+        driver(device(signals=["foreign_charge_limit"]))
+
+
+def test_protection_against_over_voltage_takes_the_charge_limit_only() -> None:
     box = emulator(device())
     box.receive(bytes.fromhex("dda50300fffd77"), 0)
-    state = {"string_voltage": 13.2, "current": 0.0, "foreign_soc": 0.5, "feedback_charge": 0.0, "temp_degC": [20.0]}
+    state = {"string_voltage": 13.2, "current": 0.0, "foreign_soc": 0.5, "temp_degC": [20.0]}
+    state |= {"feedback_charge": 0.0, "feedback_discharge": 1.0, "foreign_alarm": 1.0}
     (answer,) = box.frames(state, 0)
     assert isinstance(answer, bytes)
     got, _ = read(answer, dev=device(options={"charge_A": 50.0, "discharge_A": 80.0}))
     assert (got["foreign_charge_limit"], got["foreign_discharge_limit"]) == ([0.0], [80.0])
+    assert got["foreign_alarm"] == [1.0]
 
 
 CELL_V = [3.301 + i / 1000 for i in range(16)]

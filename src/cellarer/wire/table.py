@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from cellarer.model.quantities import BY_NAME
 from cellarer.wire.crc import crc8_j1850
 from cellarer.wire.errors import BadFrame
 from cellarer.wire.frame import Frame, Reading
@@ -160,7 +161,8 @@ class Protocol:
     options: Mapping[str, Option] = field(default_factory=dict)
     vary: Vary | None = None  # a variant by options
     fill: Fill | None = None  # what an emulated device knows beside the plant's sensors
-    derive: Derive | None = None  # readings that follow from others
+    derive: Derive | None = None  # readings that follow from others …
+    derives: tuple[str, ...] = ()  # … and their names
     dialect: str = ""  # faces: which alarm bits, a key of wire.alarms.DIALECTS
     drops_after_ms: float | None = None  # outputs fall this long after the last order; None = they hold
     not_tested: str = ""  # hardware it was not tested on
@@ -184,6 +186,11 @@ class Protocol:
     def values(self) -> tuple[str, ...]:
         """Return the names of everything that the device side says, each once."""
         return tuple(dict.fromkeys(f.name for m in self.sent_by("device") for f in m.fields if f.role is Role.VALUE))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Return the signals of the house that a driver of this protocol can deliver."""
+        return tuple(name for name in (*self.values, *self.derives) if name in BY_NAME)
 
 
 def configured(protocol: Protocol, options: Mapping[str, float | int | str | bool], where: str = "") -> Protocol:

@@ -32,9 +32,11 @@ class Driver:
         self._asked_ns = [NEVER_NS] * len(self._polls)
         self._waiting_ns = NEVER_NS
         self._told: dict[str, tuple[tuple[object, ...], int]] = {}
-        self._wanted = set(device.signals) if device.signals is not None else set(BY_NAME)
-        if unknown := self._wanted - set(BY_NAME):
-            raise ValueError(f"{where}: signals names {sorted(unknown)[0]!r}; allowed: {', '.join(BY_NAME)}")
+        carried = self.protocol.signals
+        self._wanted = set(carried if device.signals is None else device.signals)
+        if unknown := self._wanted - set(carried):
+            what = f"signals names {sorted(unknown)[0]!r}, which {protocol.name} does not carry with these options"
+            raise ValueError(f"{where}: {what}; allowed: {', '.join(carried)}")
 
     @property
     def counters(self) -> Counters:

@@ -3,11 +3,12 @@
 A question is DD A5 command 00, an order DD 5A command length data, an answer DD command status length data; then a
 checksum (negative sum of the bytes after the second) and 77. + current charges, as in the house. The MOSFET order E1
 holds until it is changed: this device does not open by itself when we fall silent. It sends no limits: options
-`charge_A` and `discharge_A` say what the pack is built for, and hold while its own switch is on and no alarm stands.
+`charge_A` and `discharge_A` say what the pack is built for, and hold while its own switch for that direction is on.
 Source: recorded frames and two independent implementations that agree, docs/devices/jbd.md.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cellarer.wire.crc import sum16_negative
@@ -15,7 +16,7 @@ from cellarer.wire.errors import BadFrame
 from cellarer.wire.frame import Reading
 from cellarer.wire.framing import Framing, Side
 from cellarer.wire.protocols._foreign import any_alarm
-from cellarer.wire.table import Field, Message, Option, Protocol, Role, Values
+from cellarer.wire.table import Field, Message, Option, Protocol, Role, Values, pick
 
 READ, WRITE = 0xA5, 0x5A
 _PROTECTIONS = (
@@ -87,27 +88,39 @@ def _off(name: str, bit: int) -> Field:
 
 
 def _fill(values: Values, options: Mapping[str, Any]) -> Values:
-    """Return what an emulated pack knows by itself."""
-    soc, full = values.get("foreign_soc"), options["capacity_Ah"]
+    """Return what an emulated pack knows by itself. A switch that it has opened names the alarm."""
     cells = values.get("cell_voltage")
+    alarm = pick(values, "foreign_alarm", 0) == 1
+    off = {way: pick(values, f"feedback_{way}", 0) == 0 for way in ("charge", "discharge")}
     return {
-        "full_Ah": full,
-        "remaining_Ah": full * float(soc) if soc is not None else 0.0,
+        "alarm_cell_over_voltage": alarm and off["charge"],
+        "alarm_cell_under_voltage": alarm and off["discharge"],
+        "alarm_front_end": alarm and not any(off.values()),
+        "full_Ah": options["capacity_Ah"],
+        "remaining_Ah": options["capacity_Ah"] * pick(values, "foreign_soc", 0),
         "series": 0 if cells is None else len(cells),
         **values,
     }
 
 
 def _derive(readings: Sequence[Reading], options: Mapping[str, Any]) -> list[Reading]:
-    """Return the alarm, and limits from what the pack is built for while its switches are on."""
+    """Return the alarm, and limits from what the pack is built for while its switches are on.
+
+    Its switches tell which way a protection blocks: over-voltage takes the charge limit only.
+    """
     said = {r.signal: r.value for r in readings}
     more = any_alarm(readings)
     for way in ("charge", "discharge"):
         rated = options[f"{way}_A"]
         if rated and f"feedback_{way}" in said:
-            free = said[f"feedback_{way}"] == 1 and not more[0].value
-            more.append(Reading(f"foreign_{way}_limit", 0, rated if free else 0.0))
+            more.append(Reading(f"foreign_{way}_limit", 0, rated if said[f"feedback_{way}"] == 1 else 0.0))
     return more
+
+
+def _vary(protocol: Protocol, options: Mapping[str, Any]) -> Protocol:
+    """Return the table of a pack whose limits are known, or not."""
+    limits = (f"foreign_{way}_limit" for way in ("charge", "discharge") if options[f"{way}_A"])
+    return replace(protocol, derives=("foreign_alarm", *limits))
 
 
 PROTOCOL = Protocol(
@@ -139,6 +152,7 @@ PROTOCOL = Protocol(
     },
     fill=_fill,
     derive=_derive,
+    vary=_vary,
     not_tested="a live pack; frames recorded from one are decoded in the tests",
     source="docs/devices/jbd.md",
 )

@@ -24,6 +24,7 @@ PROTOCOL = Protocol(
     ),
     options=family.OPTIONS,
     derive=family.derive,
+    derives=("foreign_alarm",),
     dialect="359",
     not_tested="a real inverter",
     source="Recorded frames and implementations that agree, docs/devices/inverters.md",

@@ -26,6 +26,7 @@ PROTOCOL = Protocol(
     ),
     options=family.OPTIONS,
     derive=family.derive,
+    derives=("foreign_alarm",),
     dialect="35A",
     not_tested="a real Sunny Island",
     source="REC BMS 9R manual and user notes that agree, docs/devices/inverters.md",

@@ -30,6 +30,7 @@ PROTOCOL = Protocol(
     ),
     options=family.OPTIONS,
     derive=family.derive,
+    derives=("foreign_alarm",),
     dialect="35A",
     not_tested="a real GX device",
     source="Implementations in production that agree, docs/devices/inverters.md",
