@@ -28,7 +28,8 @@ def violations(
     """Return one line per invariant that this cycle broke."""
     found: list[str] = []
     for name, broken in _all(config, before, inputs, now_ns, after, command, events):
-        found += [f"{name}: string or pack {at} at {now_ns} ns" for at in np.flatnonzero(broken)]
+        if broken.any():
+            found += [f"{name}: string or pack {at} at {now_ns} ns" for at in np.flatnonzero(broken)]
     return found
 
 

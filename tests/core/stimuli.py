@@ -61,10 +61,14 @@ def cell_spread(bench: Bench, string: int, x: float) -> None:
 
 
 def cell_frozen(bench: Bench, string: int, x: float) -> None:
-    at, mine = first(bench, string), bench.layout.string_of_cell == string
-    bench.put("cell_voltage", bench.state.watch.others_then[at] + x + 1e-3, mine)
+    """Hold one reading while current and neighbours move: the neighbours by more than the current asks for."""
+    at, watch = first(bench, string), bench.state.watch
+    others = bench.layout.string_of_cell == string
+    others[at] = False
+    moved = watch.others_then[at] + 3.0 * x
     bench.put("cell_voltage", bench.cells[at] + 2e-4, at)
-    bench.put("current", bench.state.watch.current_then[at] + x / bench.config.cell_ohm[at], string)
+    bench.put("cell_voltage", moved if moved > 0.0 else bench.cells[others], others)
+    bench.put("current", watch.current_then[at] + x / bench.config.cell_ohm[at], string)
 
 
 def cell_open_wire(bench: Bench, string: int, x: float) -> None:
