@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from cellarer.board.files import Folder
 from cellarer.board.messages import Asker, RequestReader, create_messages
 from cellarer.board.orders import PACK, STRING, Orders
 from cellarer.board.ring import RingWriter
+from cellarer.config.schema import LinkFile
 from cellarer.guard.limits import parse_limits
 from cellarer.model.values import FOREVER, Event
+from cellarer.runtime import wires
 from cellarer.runtime.children import Child, Family
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.guard_limits import guard_limits
 from cellarer.runtime.intake import NO_RECORDER, Intake
 from cellarer.runtime.link import Arming, Line
+from cellarer.runtime.notify import Notifier
 from cellarer.runtime.pace import drop_ns, paced, paced_device
 from cellarer.runtime.process import Run
 from cellarer.runtime.supervisor import links_of, listen, run
@@ -223,3 +227,28 @@ def test_pauses_grow_with_crashes() -> None:
     assert pauses[-1] == 10.0
     child.crashes_s = [now - 601.0] * 8
     assert child.pause_s() == pauses[0], "old crashes count no more"
+
+
+def test_systemd_hears_from_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Notifier().send("READY=1")  # without systemd: nothing
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notifier = Notifier()
+        notifier.send("WATCHDOG=1")
+        assert systemd.recv(100) == b"WATCHDOG=1"
+    notifier.send("WATCHDOG=1")  # gone: nothing
+
+
+def test_a_bus_that_is_away_is_said_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires, "AGAIN_S", 0.0)
+    said: list[str] = []
+    wire = wires.Wire(LinkFile(name="line", url="serial:/dev/no-such-line?baud=9600"), Folder(tmp_path), said.append)
+    for _ in range(5):
+        assert list(wire.receive(0.0)) == []
+        wire.send(b"x")
+    assert len(said) == 1
+    assert "line" in said[0]
+    assert "trying again" in said[0]
+    wire.close()

@@ -1,0 +1,135 @@
+"""What the recorder acknowledges is on the disk; what is not on the disk it does not acknowledge."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cellarer.board.durable import read_durable
+from cellarer.board.files import Folder
+from cellarer.board.messages import EventRecord, EventWriter, create_messages
+from cellarer.board.ring import RingReader, RingWriter, create_ring
+from cellarer.history.reader import Reader
+from cellarer.model.layout import layout
+from cellarer.runtime import recorder as recorders
+from cellarer.runtime.clock import Clock
+from cellarer.runtime.recorder import Recorder
+
+VIEW = {"unix_s": 1e9, "packs": [{"current_A": 12.5, "strings": []}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path)
+    create_messages(folder)
+    create_ring(folder.durable, 4096, 4)
+    create_ring(folder.durable_kept, 8, 4)
+    create_ring(folder.guard_status, 4096, 4)
+    return folder
+
+
+@pytest.fixture
+def recorder(folder: Folder, tmp_path: Path) -> Iterator[Recorder]:
+    found = Recorder(folder, tmp_path, Clock(0, 1e9), layout([4, 4, 4], [1, 1, 1], [2, 1]), lambda: VIEW)
+    yield found
+    found.writer.close()
+
+
+def event(name: str) -> EventRecord:
+    return EventRecord(seq=0, unix_s=1e9, time_ns=5, kind="system", name=name)
+
+
+def rounds(recorder: Recorder, until: object, most_s: float = 5.0) -> None:
+    """Look until something is so."""
+    end = time.monotonic() + most_s
+    while not until():  # type: ignore[operator]
+        assert time.monotonic() < end
+        recorder.round()
+        time.sleep(0.01)
+
+
+def test_events_are_acknowledged_when_they_are_in_the_history(
+    folder: Folder, recorder: Recorder, tmp_path: Path
+) -> None:
+    writer = EventWriter(folder, "control")
+    for name in ("one", "two"):
+        writer.write(event(name))
+    assert writer.waiting == 2
+    rounds(recorder, lambda: writer.waiting == 0)
+    assert [e["name"] for e in Reader(tmp_path / "history.db").events(10)] == ["two", "one"]
+
+
+def test_a_new_recorder_keeps_what_the_old_one_had_not(folder: Folder, recorder: Recorder, tmp_path: Path) -> None:
+    writer = EventWriter(folder, "control")
+    writer.write(event("one"))
+    rounds(recorder, lambda: writer.waiting == 0)
+    recorder.writer.close()
+    writer.write(event("two"))
+    second = Recorder(folder, tmp_path, recorder.clock, recorder.guard.layout, lambda: VIEW)
+    rounds(second, lambda: writer.waiting == 0)
+    second.writer.close()
+    assert [e["name"] for e in Reader(tmp_path / "history.db").events(10)] == ["two", "one"]
+
+
+def test_the_durable_state_is_acknowledged_when_it_is_on_the_disk(
+    folder: Folder, recorder: Recorder, tmp_path: Path
+) -> None:
+    state, kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
+    recorder.round()
+    assert kept.read() == []
+    for payload in (b"first", b"second"):
+        state.write(payload)
+        recorder.round()
+        assert len(kept.read()) == 1
+        found, wrong = read_durable(tmp_path)
+        assert found is not None
+        assert (found.payload, wrong) == (payload, [])
+    recorder.round()
+    assert kept.read() == [], "nothing new, nothing written"
+
+
+def test_a_full_disk_gets_no_acknowledgement(
+    folder: Folder, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorders, "write_durable", full)
+        state.write(b"lost")
+        for _ in range(5):
+            recorder.round()
+    assert kept.read() == []
+    assert capsys.readouterr().out.count("No space left") == 1, "said once, not each round"
+    recorder.round()
+    assert len(kept.read()) == 1
+
+
+def test_the_guards_openings_become_events_once(folder: Folder, recorder: Recorder, tmp_path: Path) -> None:
+    status = RingWriter(folder.guard_status)
+    never = {"opened_ns": None, "opened_A": None, "opened_why": ""}
+    opened = {"opened_ns": 7_000_000_000, "opened_A": -31.26, "opened_why": "control is silent"}
+    blind = opened | {"opened_A": None}
+    later = opened | {"opened_ns": 7_004_000_000, "opened_why": "crash"}
+    for strings in ([never] * 3, [opened, never, blind], [opened, never, blind], [opened, later, blind]):
+        status.write(json.dumps({"strings": strings}).encode())
+        recorder.round()
+    recorder.writer.flush()
+    third, second, first = Reader(tmp_path / "history.db").events(10)
+    assert (first["pack"], first["string"], first["value"], first["cause"]) == (1, 1, -31.26, "control is silent")
+    assert first["text"] == "the guard opened string 1 of pack 1 at -31.3 A: control is silent"
+    assert (second["pack"], second["string"], second["value"]) == (2, 1, None)
+    assert (third["pack"], third["string"], third["cause"]) == (1, 2, "crash")
+
+
+def test_series_are_recorded_once_a_second(recorder: Recorder, tmp_path: Path) -> None:
+    for _ in range(10):
+        recorder.round()
+    recorder.writer.flush()
+    assert Reader(tmp_path / "history.db").channels() == ["pack1.current_A"]
