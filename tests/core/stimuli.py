@@ -110,7 +110,7 @@ def current(sign: float) -> Apply:
 def over_limit(sign: float, name: str) -> Apply:
     def apply(bench: Bench, string: int, x: float) -> None:
         limit = getattr(bench.state.window, name)[string]
-        bench.put("current", sign * (OVER_LIMIT * limit + bench.config.idle_A + x), string)
+        bench.put("current", sign * (OVER_LIMIT * limit + bench.config.idle_A[string] + x), string)
 
     return apply
 

@@ -252,10 +252,11 @@ def test_a_pack_alone_is_the_same_pack_inside_a_ragged_batch() -> None:
         whole = Bench(site("ragged")) if number else batch
         for bench, mine in ((alone, range(len(strings))), (whole, strings)):
             for string, at in zip(mine, strings, strict=True):
-                bench.put("current", 10.0 * at - 15.0, string)
+                bench.put("current", (-15.0, -0.7, 30.0, 0.5)[at], string)  # rest for one pack flows in another
                 bench.cells[bench.layout.string_of_cell == string] += 0.02 * at
+                bench.put("temp_degC", 20.0 + 14.0 * at, bench.layout.string_of_temp == string)
             bench.step(close=True, confirm_unknown_soc=True)
-            bench.run(1.0)
+            bench.run(1.5)
         assert_same(alone, whole, strings)
         cells = np.isin(whole.layout.string_of_cell, strings)
         np.testing.assert_allclose(alone.state.estimate.soc, whole.state.estimate.soc[cells], rtol=1e-12)

@@ -26,7 +26,7 @@ FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
 OPEN_SHARE, OPEN_FLOOR_A = 0.005, 0.5  # A on an open string: 0.5 % of rated, at least 0.5 A
 DIFFERENCE_SHARE, DIFFERENCE_FLOOR_A = 0.03, 5.0  # 3 % of full scale or 5 A
-IDLE_SHARE = 0.003  # 1: currents below this share of rated count as rest
+IDLE_SHARE, IDLE_FLOOR_A = 0.003, 0.02  # currents below this share of rated, or below the floor, count as rest
 
 
 def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
@@ -66,7 +66,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         cycle_ns=round(site.cycle_ms * 1e6),
         estimate_ns=round(site.estimate_ms * 1e6),
         power_ns=round(site.power_ms * 1e6),
-        idle_A=float(max(0.02, IDLE_SHARE * limits.rated_discharge_A.max())),
+        idle_A=np.maximum(IDLE_FLOOR_A, IDLE_SHARE * limits.rated_discharge_A),
         needs_confirmation=any(p.switchgear.kind != "none" for p in site.pack),
         heater=np.array([p.heater for p in site.pack]),
         cooler=np.array([p.cooler for p in site.pack]),

@@ -99,7 +99,7 @@ def cell_temps(config: Config, seen: Floats) -> Floats:
     return np.where(layout.temp_of_cell >= 0, temp[layout.temp_of_cell], np.nan)
 
 
-def hours(charge_Ah: Floats, current: Floats, idle_A: float) -> Floats:
+def hours(charge_Ah: Floats, current: Floats, idle_A: Floats) -> Floats:
     """Return hours until `charge_Ah` is gone at `current`; inf while it does not flow that way, NaN if unknown."""
     moving = current > idle_A
     time = np.maximum(charge_Ah, 0.0) / np.where(moving, current, 1.0)

@@ -164,7 +164,7 @@ class Config:
     cycle_ns: int
     estimate_ns: int  # period of the estimators
     power_ns: int  # period of SOP
-    idle_A: float  # below it a string counts as resting
+    idle_A: Floats  # (string,) below it a string counts as resting
     needs_confirmation: bool  # closing needs durable state or a person's word
     heater: Bools  # (pack,)
     cooler: Bools  # (pack,)
