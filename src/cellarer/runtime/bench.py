@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,16 +200,17 @@ def start_s() -> float:
 
 
 def rss_MB(count: int) -> float:
-    """Return the highest resident memory of a process that runs the cycle of 10 000 cells, in MB."""
+    """Return the resident memory of a process after so many cycles of 10 000 cells, in MB."""
     code = f"from cellarer.runtime.bench import resident\nprint(resident({count}))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
 def resident(count: int) -> float:
-    """Run cycles in this process and return its highest resident memory in MB."""
+    """Run cycles in this process and return its resident memory in MB."""
     list(cycles(site_of(CONTROL_CELLS), count))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000.0
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def baselines(seconds: float) -> dict[str, object]:
