@@ -15,13 +15,14 @@ from tests.wire.views import view
 from cellarer.config.schema import DeviceFile, FaceFile
 from cellarer.model.quantities import BY_NAME
 from cellarer.sim.emulator import emulator, machine
+from cellarer.wire.codec import counter_of, pack, unpack
 from cellarer.wire.devices.driver import driver
 from cellarer.wire.errors import BadFrame
 from cellarer.wire.faces.face import face
 from cellarer.wire.frame import Frame
 from cellarer.wire.page import renew
 from cellarer.wire.protocols import get, names
-from cellarer.wire.table import Message, Role, counter_of, pack, unpack
+from cellarer.wire.table import Message, Role
 
 ROOT = Path(__file__).parents[2]
 TABLES = [name for name in names() if get(name).messages]

@@ -9,9 +9,11 @@ import pytest
 from tests.wire.views import view, with_fault
 
 from cellarer.config.schema import DeviceFile, FaceFile
+from cellarer.model.quantities import SIGNALS
 from cellarer.sim.emulator import emulator
 from cellarer.wire.crc import crc8_j1850
 from cellarer.wire.dbc import dbc
+from cellarer.wire.devices.driver import driver
 from cellarer.wire.faces.face import face
 from cellarer.wire.frame import Frame
 from cellarer.wire.protocols import get, names
@@ -110,6 +112,26 @@ def test_shunt_frames_read_with_the_makers_layout() -> None:
     }  # fmt: skip
     assert (got[0x522]["Result"], got[0x523]["Result"]) == (352123, 500)
     assert got[0x525]["Result"] == pytest.approx(31.4)
+
+
+@pytest.mark.parametrize("name", ["cmu", "switchbox", "ivt_s"])
+def test_devices_read_alike_by_cantools_and_by_us(name: str) -> None:
+    """The DBC of a device and its driver agree on every value that its emulation sends."""
+    dev = DeviceFile(name="d", protocol=name, link="bus", cells=7, temperatures=2)
+    database = cantools.database.load_string(dbc(get(name), 7, 2), "dbc", strict=True)
+    state: dict[str, Any] = {q.name: 1.0 for q in SIGNALS if q.axis in ("string", "pack")}
+    state |= {"cell_voltage": [3.0 + i / 100 for i in range(7)], "temp_degC": [-7.5, 41.25], "supply_voltage": 12.5}
+    reader, count = driver(dev), 0
+    for frame in emulator(dev).frames(state, 0):
+        assert isinstance(frame, Frame)
+        theirs = database.decode_message(frame.id | frame.extended << 31 if frame.extended else frame.id, frame.data)
+        for r in reader.receive(frame, 0):
+            own = {"string_voltage": "u1", "link_voltage": "u2"}.get(r.signal, r.signal)
+            value = theirs.get(f"{r.signal}_{r.at + 1}", theirs.get(r.signal, theirs.get(own)))
+            unit = 1000 if name == "ivt_s" and r.signal != "temp_degC" else 1
+            assert value == pytest.approx(r.value * unit), r
+            count += 1
+    assert count >= 5
 
 
 def test_serial_protocols_have_no_dbc() -> None:

@@ -10,7 +10,7 @@ import pytest
 from cellarer.config.schema import DeviceFile
 from cellarer.model.layout import Layout
 from cellarer.model.quantities import BY_NAME
-from cellarer.sim.emulator import emulator
+from cellarer.sim.emulator import Trouble, emulator
 from cellarer.wire.devices.driver import driver, places
 from cellarer.wire.frame import Frame
 from cellarer.wire.order import Order
@@ -217,3 +217,40 @@ def test_places_of_a_device_in_the_site() -> None:
         places(layout, device("cmu", pack=2, first_cell=3, cells=3))
     with pytest.raises(ValueError, match="pack = 3"):
         places(layout, device("cmu", pack=3))
+
+
+@pytest.mark.parametrize("protocol", ["cmu", "switchbox", "ivt_s"])
+@pytest.mark.parametrize("trouble", [Trouble.SILENT, Trouble.STUCK, Trouble.BROKEN, Trouble.SHORT])
+def test_device_in_trouble_falls_silent_to_us_and_comes_back(protocol: str, trouble: Trouble) -> None:
+    """Nothing a sick device sends counts as alive. (The shunt has no CRC: a flipped bit there is a wrong value.)"""
+    if (protocol, trouble) == ("ivt_s", Trouble.BROKEN):
+        return
+    dev = device(protocol, cells=3)
+    box, reader = emulator(dev), driver(dev)
+    state = {
+        "cell_voltage": [3.3] * 3,
+        "current": 1.0,
+        "string_voltage": 9.9,
+        "link_voltage": 9.9,
+        "feedback_minus": 1.0,
+    }
+
+    def run(start_ms: int, end_ms: int) -> int:
+        items = [(t, f) for t in range(start_ms, end_ms, 20) for f in box.frames(state, t * MS)]
+        return sum(bool(reader.receive(f, t * MS)) for t, f in items)
+
+    assert run(0, 1000) > 0
+    box.trouble = trouble
+    assert run(1000, 1200) <= 5  # the first frame of each kind may still be new
+    assert run(1200, 3000) == 0
+    box.trouble = Trouble.NONE
+    assert run(3000, 4000) > 0
+
+
+def test_deaf_switch_box_falls() -> None:
+    box, us = emulator(SWITCH), driver(SWITCH)
+    box.receive(us.order(Order(plus=True), 0)[0], 0)
+    box.trouble = Trouble.DEAF
+    for ms in range(20, 400, 20):
+        assert box.receive(us.order(Order(plus=True), ms * MS)[0], ms * MS) is None
+    assert not box.outputs(301 * MS).plus

@@ -219,14 +219,14 @@ def test_inverter_is_heard_named_and_lost() -> None:
     assert not one.alive(12 * S)  # somebody else on the bus is no inverter
 
 
-def test_packs_side_by_side_are_bounded_by_the_weakest() -> None:
+def test_packs_side_by_side_show_what_control_lets_the_bank_carry() -> None:
     shown = view(packs=4)
-    shown["packs"][2]["limits"]["charge_A"] = 10.0
+    shown["bank"]["charge_A"] = 40.0
     values = battery(shown, 0)
     assert values["foreign_charge_limit"] == 40.0
     assert values["current"] == pytest.approx(4 * -12.34)
     assert values["capacity_Ah"] == pytest.approx(4 * 278.4)
-    shown["packs"][1]["limits"]["discharge_A"] = None
+    shown["bank"]["discharge_A"] = None
     assert battery(shown, 0)["foreign_discharge_limit"] == 0.0
     shown["packs"][3]["current_A"] = None
     assert math.isnan(battery(shown, 0)["current"])

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellarer.wire.codec import pack, texts, unpack
 from cellarer.wire.crc import crc8_j1850, sum16_negative
 from cellarer.wire.errors import BadFrame
 from cellarer.wire.frame import Reading
-from cellarer.wire.table import Blocks, Field, Message, Option, Protocol, Role, configured, pack, texts, unpack
+from cellarer.wire.table import Blocks, Field, Message, Option, Protocol, Role, configured
 
 
 def message(*fields: Field, length: int = 8) -> Message:

@@ -93,6 +93,8 @@ def view(packs: int = 1, time_ns: int = 0, **limits: float | None) -> View:
     }
     for pack in made["packs"]:
         pack["limits"].update(limits)
+    own = made["packs"][0]["limits"]
+    made["bank"] = {way: None if own[way] is None else packs * own[way] for way in ("charge_A", "discharge_A")}
     return made
 
 

@@ -5,20 +5,33 @@ The same tables as the drivers, from the other side; nothing else is shared with
 """
 
 import math
+from enum import Enum
 
 from cellarer.config.schema import DeviceFile, FaceFile
+from cellarer.wire.codec import frames, pack
 from cellarer.wire.counters import Sender
 from cellarer.wire.frame import Frame
 from cellarer.wire.order import Order
 from cellarer.wire.peer import NEVER_NS, Counters, Ear, Heard, check_size
 from cellarer.wire.protocols import get
-from cellarer.wire.table import Message, Protocol, Role, Values, configured, frames, pack, settle
+from cellarer.wire.table import Message, Protocol, Role, Values, configured, settle
 
 _SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 
 
+class Trouble(Enum):
+    """What can be wrong with a device on its wire, whatever it measures."""
+
+    NONE = "none"
+    SILENT = "silent"  # sends nothing
+    DEAF = "deaf"  # hears nothing: its outputs fall
+    STUCK = "stuck"  # sends the same bytes for ever
+    BROKEN = "broken"  # one bit of each frame is wrong
+    SHORT = "short"  # frames end in the middle
+
+
 class Emulator:
-    """One simulated device."""
+    """One simulated device. `trouble` may be set at any time."""
 
     def __init__(self, protocol: Protocol, device: DeviceFile) -> None:
         where = f"device {device.name!r}"
@@ -28,6 +41,8 @@ class Emulator:
         self._sizes = {"cell": device.cells, "temp": device.temperatures}
         check_size(self.protocol, self._sizes, where)
         self._ear = Ear(self.protocol, "controller", device.address, self._sizes)
+        self.trouble = Trouble.NONE
+        self._stuck: dict[int, Frame] = {}
         self._count = Sender()
         self._sent_ns = {m.name: NEVER_NS for m in self.protocol.sent_by("device")}
         self._asked: list[str] = []
@@ -43,6 +58,24 @@ class Emulator:
 
     def frames(self, values: Values, now_ns: int) -> list[Frame] | list[bytes]:
         """Return what the device sends now. values: readings by signal name, arrays over its cells or sensors."""
+        made = self._say(values, now_ns)
+        match self.trouble:
+            case Trouble.SILENT:
+                return []
+            case Trouble.STUCK:
+                return [self._stuck.setdefault(f.id, f) if isinstance(f, Frame) else f for f in made]  # type: ignore[return-value]
+            case Trouble.BROKEN | Trouble.SHORT:
+                return [self._spoil(f) for f in made]  # type: ignore[return-value]
+        self._stuck.clear()
+        return made
+
+    def _spoil(self, item: Frame | bytes) -> Frame | bytes:
+        data = item.data if isinstance(item, Frame) else item
+        half = len(data) // 2
+        bad = data[:half] if self.trouble is Trouble.SHORT else bytes((*data[:half], data[half] ^ 4, *data[half + 1 :]))
+        return item._replace(data=bad) if isinstance(item, Frame) else bad
+
+    def _say(self, values: Values, now_ns: int) -> list[Frame] | list[bytes]:
         order = self.outputs(now_ns)
         known = dict(values)
         known.setdefault("coils", sum(bool(getattr(order, name)) << i for i, name in enumerate(_SWITCHES)))
@@ -56,6 +89,8 @@ class Emulator:
 
     def receive(self, item: Frame | bytes, now_ns: int) -> Order | None:
         """Take a frame or a chunk from the controller. Returns the new order, or None when it held none."""
+        if self.trouble is Trouble.DEAF:
+            return None
         heard = self._ear.hear(item, now_ns)
         self._asked += [h.message.asks for h in heard if h.message.asks]
         orders = [h for h in heard if not h.message.asks]

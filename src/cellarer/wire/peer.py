@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cellarer.model.quantities import BY_NAME
+from cellarer.wire.codec import block_of, check, counter_of, unpack
 from cellarer.wire.counters import Receiver
 from cellarer.wire.errors import BadFrame
 from cellarer.wire.frame import Frame, Reading
-from cellarer.wire.table import Message, Protocol, Role, block_of, check, counter_of, unpack
+from cellarer.wire.table import Message, Protocol, Role
 
 NEVER_NS = -(2**62)
 

@@ -3,12 +3,13 @@
 from cellarer.config.schema import DeviceFile
 from cellarer.model.layout import Layout
 from cellarer.model.quantities import BY_NAME
+from cellarer.wire.codec import frames, pack
 from cellarer.wire.counters import Sender
 from cellarer.wire.frame import Frame, Reading
 from cellarer.wire.order import Order
 from cellarer.wire.peer import NEVER_NS, Counters, Ear, check_size
 from cellarer.wire.protocols import get
-from cellarer.wire.table import Message, Protocol, Role, configured, frames, pack, settle
+from cellarer.wire.table import Message, Protocol, Role, configured, settle
 
 ANSWER_NS = 250_000_000  # so long a device may take to answer
 _RANK = {"observe": 0, "limit": 1, "switch": 2}

@@ -1,8 +1,7 @@
 """Snapshot view → what machines are told: one set of quantities for every face, named as the fields of the tables.
 
-A machine sees one battery: one pack, or with `pack = 0` all packs of the site side by side. Side by side, current
-shares itself, so that the sum is bounded by the weakest: number of packs times the smallest limit. What is unknown is
-NaN; an unknown limit is 0. + current charges.
+A machine sees one battery: one pack, or with `pack = 0` all packs of the site side by side; what they may carry
+together control decides (core/decide/share.py). What is unknown is NaN; an unknown limit is 0. + current charges.
 """
 
 import math
@@ -44,8 +43,9 @@ def battery(view: Part, pack: int = 0, dialect: str = "", least_A: float = 0.0) 
     """
     packs = parts(view, pack)
     strings = [s for p in packs for s in p["strings"]]
-    values = _limits(packs, least_A) | _state(packs, strings) | _measured(packs, strings) | _cells(strings)
-    values |= _texts(view, packs, strings)
+    cells = _cells(strings)
+    values = _limits(view, packs, pack, least_A) | _state(packs, strings) | _measured(packs, strings) | cells
+    values |= _texts(view, packs, cells)
     values["modules"] = values["modules_ok"] = float(len(strings))
     if dialect:
         values |= bits(active(f for s in strings for f in s["faults"]), dialect)
@@ -59,27 +59,25 @@ def silent(last: Values, dialect: str) -> Values:
     return kept | dict.fromkeys(ZERO, 0.0) | alarm | {"modules": last.get("modules", 1.0), "stale": 1.0}
 
 
-def _limits(packs: Sequence[Part], least_A: float) -> dict[str, Any]:
-    limits = [p["limits"] for p in packs]
-    share = {key: len(limits) * min(_zero(limit[key]) for limit in limits) for key in _POWERS}
-    charge_V = min(number(limit["charge_V"]) for limit in limits)
-    voltage = max(number(p["voltage_V"]) for p in packs)
-    enable = {
-        f"{way}_enable": float(all(p["outputs"][f"allow_{way}"] for p in packs) and share[f"{way}_A"] > 0)
-        for way in ("charge", "discharge")
-    }
+def _limits(view: Part, packs: Sequence[Part], pack: int, least_A: float) -> dict[str, Any]:
+    """Return the limits of one pack, or of the bank as control shares them; lost packs have left both."""
+    alive = [p for p in packs if p["voltage_V"] is not None] or packs
+    limits = view["bank"] if pack == 0 else packs[0]["limits"]
+    charge_A, discharge_A = _zero(limits["charge_A"]), _zero(limits["discharge_A"])
+    charge_V = min((_zero(p["limits"]["charge_V"]) for p in alive), default=0.0)
+    voltage = max(number(p["voltage_V"]) for p in alive)
+    power = voltage if voltage == voltage else 0.0
     return {
-        "foreign_charge_limit": max(share["charge_A"], least_A),
-        "foreign_discharge_limit": max(share["discharge_A"], least_A),
-        "charge_W": share["charge_W"],
-        "discharge_W": share["discharge_W"],
+        "foreign_charge_limit": max(charge_A, least_A),
+        "foreign_discharge_limit": max(discharge_A, least_A),
+        "charge_W": charge_A * power,
+        "discharge_W": discharge_A * power,
         # a charge voltage of zero makes some inverters dump the battery: say where it stands, with no current
         "charge_V": charge_V if charge_V > 0 else voltage,
-        "discharge_V": max(number(limit["discharge_V"]) for limit in limits),
-    } | enable
-
-
-_POWERS = ("charge_A", "discharge_A", "charge_W", "discharge_W")
+        "discharge_V": max(number(p["limits"]["discharge_V"]) for p in alive),
+        "charge_enable": float(charge_A > 0),
+        "discharge_enable": float(discharge_A > 0),
+    }
 
 
 def _zero(limit: float | None) -> float:
@@ -162,8 +160,7 @@ def _first(values: Sequence[float], value: float) -> float:
     return float(values.index(value) + 1) if value == value else math.nan
 
 
-def _texts(view: Part, packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
-    cells = _cells(strings)
+def _texts(view: Part, packs: Sequence[Part], cells: Mapping[str, Any]) -> dict[str, Any]:
     temps = cells["temp_degC"]
     name = str(packs[0]["name"] if len(packs) == 1 else view["site"]).ljust(16)
     return {

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cellarer.config.schema import FaceFile
+from cellarer.wire.codec import frames, texts
 from cellarer.wire.counters import Sender
 from cellarer.wire.faces.battery import battery, silent
 from cellarer.wire.frame import Frame
 from cellarer.wire.peer import Counters, Ear
 from cellarer.wire.protocols import get
-from cellarer.wire.table import Message, Protocol, Values, configured, frames, settle, texts
+from cellarer.wire.table import Message, Protocol, Values, configured, settle
 
 FRESH_NS = 500_000_000  # a view older than this is stale
 ZERO_NS = 3_000_000_000  # how long zero limits are sent after that: inverters stop when nothing came for 3 s

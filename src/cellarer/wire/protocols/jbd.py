@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cellarer.wire.codec import pick
 from cellarer.wire.crc import sum16_negative
 from cellarer.wire.errors import BadFrame
 from cellarer.wire.frame import Reading
 from cellarer.wire.framing import Framing, Side
 from cellarer.wire.protocols._foreign import any_alarm
-from cellarer.wire.table import Field, Message, Option, Protocol, Role, Values, pick
+from cellarer.wire.table import Field, Message, Option, Protocol, Role, Values
 
 READ, WRITE = 0xA5, 0x5A
 _PROTECTIONS = (
