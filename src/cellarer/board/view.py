@@ -43,6 +43,10 @@ def view(config: Config, state: State, *, unix_s: float, overruns: int = 0) -> V
         "overruns": overruns,
         "site": config.site,
         "config_hash": config.hash,
+        "bank": {
+            "charge_A": number(state.command.bank_charge_A[0], 3),
+            "discharge_A": number(state.command.bank_discharge_A[0], 3),
+        },
         "packs": [_pack(config, state, pack) for pack in range(config.layout.size["pack"])],
         "not_protected": not_protected(config),
     }
@@ -78,10 +82,13 @@ def _pack(config: Config, state: State, pack: int) -> View:
         "name": config.pack_names[pack],
         "inputs": inputs,
         "outputs": outputs,
-        "limits": {key: _sum([s["limits"] for s in strings], key) for key in ("charge_A", "discharge_A")}
+        "limits": {key: number(getattr(command, f"pack_{key}")[pack], 3) for key in ("charge_A", "discharge_A")}
         | {key: _least([s["limits"] for s in strings], key) for key in ("charge_V",)}
         | {key: _most([s["limits"] for s in strings], key) for key in ("discharge_V",)}
-        | {key: _sum([s["limits"] for s in strings], key) for key in ("charge_W", "discharge_W")},
+        | {
+            f"{way}_W": number(float(getattr(command, f"pack_{way}_A")[pack]) * (voltage or 0.0), 1)
+            for way in ("charge", "discharge")
+        },
         "current_A": current,
         "voltage_V": voltage,
         "power_W": number(current * voltage, 1) if current is not None and voltage is not None else None,

@@ -164,6 +164,10 @@ class Command:
     charge_switch: Bools  # (string,)
     discharge_switch: Bools  # (string,)
     window: Window
+    pack_charge_A: Floats  # (pack,) what its strings may take together, by their shares
+    pack_discharge_A: Floats  # (pack,)
+    bank_charge_A: Floats  # (1,) what all packs side by side may take
+    bank_discharge_A: Floats  # (1,)
     bleed: Bools  # (cell,)
     heater: Floats  # (pack,) 0…1
     pump: Floats  # (pack,) 0…1

@@ -3,6 +3,7 @@
 import numpy as np
 
 from cellarer.core.decide.sequence import carrying, outputs
+from cellarer.core.decide.share import share
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import Bools, Command, Estimate, Faults, Floats, Level, Phase, Switches, Window
@@ -28,6 +29,7 @@ def clamp(
     heavy = (faults.active & (level >= RAMP_LEVEL)).any(axis=0)
     low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
     ending = (switches.phase == RAMP_PHASE) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
+    (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)
     return Command(
         minus=minus,
         precharge=precharge,
@@ -35,6 +37,10 @@ def clamp(
         charge_switch=charge_switch,
         discharge_switch=discharge_switch,
         window=window,
+        pack_charge_A=pack_charge,
+        pack_discharge_A=pack_discharge,
+        bank_charge_A=bank_charge,
+        bank_discharge_A=bank_discharge,
         bleed=bleed,
         heater=heater,
         pump=pump,
@@ -52,6 +58,7 @@ def nothing(config: Config) -> Command:
 
     size = config.layout.size
     off, no = np.zeros(size["string"], bool), np.zeros(size["pack"], bool)
-    zero = np.zeros(size["pack"])
+    zero, none = np.zeros(size["pack"]), np.zeros(1)
     bleed = np.zeros(size["cell"], bool)
-    return Command(off, off, off, off, off, rated_window(config), bleed, zero, zero, no, no, no, no, no)
+    limits = (zero, zero, none, none)
+    return Command(off, off, off, off, off, rated_window(config), *limits, bleed, zero, zero, no, no, no, no, no)
