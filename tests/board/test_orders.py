@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cellarer.board import orders
 from cellarer.board.orders import GATE, WISH, OrdersReader, WishWriter, create_orders, parse
 from cellarer.board.ring import BoardError
+from cellarer.guard import decide
 from cellarer.guard.decide import Orders as GuardOrders
 from cellarer.guard.files import Ring, gate_record, parse_wish
 from cellarer.model.values import Command, Window
@@ -22,11 +25,11 @@ def command(dice: np.random.Generator, strings: int, packs: int, cells: int) -> 
 
     limits = [dice.random(strings) * 100 for _ in range(6)]
     reasons = [np.zeros(strings, np.int8)] * 3
-    return Command(
-        *(some(strings) for _ in range(5)),
-        Window(*limits, *reasons), some(cells), dice.random(packs), dice.random(packs),
-        *(some(packs) for _ in range(5)),
-    )  # fmt: skip
+    given = {name: some(strings) for name in orders.OUTPUTS} | {name: some(packs) for name in orders.FLAGS}
+    given |= {"window": Window(*limits, *reasons), "bleed": some(cells)}
+    given |= {"heater": dice.random(packs), "pump": dice.random(packs)}
+    rest = {f.name: np.zeros(1) for f in fields(Command) if f.name not in given}  # not for devices
+    return Command(**given, **rest)
 
 
 @pytest.mark.parametrize(("strings", "packs", "cells"), [(1, 1, 1), (1, 1, 16), (5, 2, 77), (100, 100, 1604)])
@@ -63,8 +66,18 @@ def test_the_guard_reads_what_control_writes(tmp_path: Path, strings: int, packs
         assert wish.bleed == np.packbits(told.bleed, bitorder="little").tobytes()
 
 
+def test_both_codes_mean_the_same_bits() -> None:
+    outputs = {name: 1 << i for i, name in enumerate(orders.OUTPUTS)}
+    assert (outputs["charge_switch"], outputs["discharge_switch"]) == (decide.CHARGE_SWITCH, decide.DISCHARGE_SWITCH)
+    assert decide.OUTPUTS == orders.CLOSED == sum(outputs.values())
+    assert (decide.CHARGE, decide.DISCHARGE) == (orders.VETO_CHARGE, orders.VETO_DISCHARGE)
+    flags = {name: 1 << i for i, name in enumerate(orders.FLAGS)}
+    assert (flags["allow_charge"], flags["allow_discharge"]) == (decide.ALLOW_CHARGE, decide.ALLOW_DISCHARGE)
+    assert decide.RESET == orders.RESET
+
+
 def test_the_links_read_what_the_guard_writes() -> None:
-    orders = GuardOrders(
+    written = GuardOrders(
         7,
         100,
         160,
@@ -74,7 +87,7 @@ def test_the_links_read_what_the_guard_writes() -> None:
         ((3, 0.5, 0.25),),
         b"\x05\x80",
     )
-    got = parse(gate_record(orders, 16), GATE)
+    got = parse(gate_record(written, 16), GATE)
     assert (got.counter, got.time_ns, got.expires_ns, got.leaving) == (7, 100, 160, True)
     assert got.output("minus").tolist() == [True, False]
     assert got.output("discharge_switch").tolist() == [False, True]
@@ -97,8 +110,8 @@ def test_a_last_will_closes_nothing_and_allows_nothing(tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_not_exactly_right_is_none() -> None:
-    orders = GuardOrders(1, 1, 1, SITE, False, ((0, 0.0, 0.0, 0.0, 0.0),), ((0, 0.0, 0.0),), b"\x00")
-    record = gate_record(orders, 8)
+    written = GuardOrders(1, 1, 1, SITE, False, ((0, 0.0, 0.0, 0.0, 0.0),), ((0, 0.0, 0.0),), b"\x00")
+    record = gate_record(written, 8)
     assert parse_wish(record, 1, 1, 8) is None, "an order is no wish"
     wish = b"WISH" + record[4:]
     assert parse_wish(wish, 1, 1, 8) is not None

@@ -28,7 +28,7 @@ from cellarer.runtime.notify import Notifier
 from cellarer.runtime.pace import drop_ns, paced, paced_device
 from cellarer.runtime.process import Run
 from cellarer.runtime.supervisor import links_of, listen, run
-from cellarer.runtime.world import Machine
+from cellarer.runtime.world import Machine, kept_simulation
 from cellarer.wire.frame import Frame
 from cellarer.wire.peer import Ear
 from cellarer.wire.protocols import get
@@ -252,3 +252,16 @@ def test_a_bus_that_is_away_is_said_once_and_tried_again(tmp_path: Path, monkeyp
     assert "line" in said[0]
     assert "trying again" in said[0]
     wire.close()
+
+
+def test_a_simulated_battery_keeps_its_charge(tmp_path: Path) -> None:
+    simulation = HOME.file.simulation
+    assert simulation is not None
+    kept = tmp_path / "world.json"
+    assert kept_simulation(simulation, kept) is simulation
+    kept.write_text('{"start_soc_pct": 71.5, "start_hour": 3.25}')
+    left = kept_simulation(simulation, kept)
+    assert (left.start_soc_pct, left.start_hour, left.load) == (71.5, 3.25, simulation.load)
+    for damage in ("", "{", '{"start_soc_pct": 120.0}', '{"start_soc_pct": "x"}', '{"typo": 1}'):
+        kept.write_text(damage)
+        assert kept_simulation(simulation, kept) is simulation

@@ -106,7 +106,7 @@ def test_a_full_disk_gets_no_acknowledgement(
         for _ in range(5):
             recorder.round()
     assert kept.read() == []
-    assert capsys.readouterr().out.count("No space left") == 1, "said once, not each round"
+    assert capsys.readouterr().err.count("No space left") == 1, "said once, not each round"
     recorder.round()
     assert len(kept.read()) == 1
 

@@ -5,6 +5,7 @@ sees that none comes, and closing is refused until it does.
 """
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -86,7 +87,7 @@ class Recorder:
         except OSError as error:
             if str(error) != self.complaint:
                 self.complaint = str(error)
-                print(f"cellarer services: state is not kept: {error}", flush=True)
+                print(f"cellarer services: state is not kept: {error}", file=sys.stderr, flush=True)
             return
         self.complaint = ""
         self.sequence += 1

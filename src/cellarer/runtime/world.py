@@ -7,15 +7,16 @@ load is told it reads from the frames of the faces, as an inverter would. Real t
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from cellarer.board.files import Folder
+from cellarer.board.files import Folder, write_whole
 from cellarer.board.orders import OrdersReader
 from cellarer.board.ring import RingReader, RingWriter
 from cellarer.board.tree import read_config
-from cellarer.config.schema import DeviceFile, FaceFile, SiteFile
+from cellarer.config.schema import DeviceFile, FaceFile, SimulationFile, SiteFile
 from cellarer.model.config import Config
 from cellarer.runtime.pace import paced_device
 from cellarer.runtime.process import Process
@@ -27,6 +28,7 @@ from cellarer.wire.peer import Ear
 from cellarer.wire.protocols import get
 
 TICK_S = 0.01  # real time
+KEEP_S = 10.0  # real time between two looks at charge and hour
 LONGEST_S = 1.0  # the world does not make up for more after it was held up
 LIMITS_NS = 3_000_000_000  # an inverter that is told nothing for so long, in real time, stops
 SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
@@ -47,6 +49,15 @@ def inject(folder: Folder, wish: Inject) -> None:
     with ring.alone():
         ring.write(msgspec.json.encode(wish))
     ring.close()
+
+
+def kept_simulation(simulation: SimulationFile, kept: Path) -> SimulationFile:
+    """Return the simulation as it was left; a file that cannot be read means that it begins anew."""
+    try:
+        left = msgspec.json.decode(kept.read_bytes(), type=dict[str, float])
+        return SimulationFile.model_validate(simulation.model_dump() | left)
+    except (FileNotFoundError, ValueError):
+        return simulation
 
 
 @dataclass(slots=True)
@@ -79,7 +90,9 @@ class World:
         config = read_config(process.folder.config, process.run.config_sha256)
         assert isinstance(config, Config)
         self.config = config
-        self.plant = Plant(config, site.simulation)
+        self.kept = Path(process.run.state_dir) / "world.json"
+        self.simulation = kept_simulation(site.simulation or SimulationFile(), self.kept)
+        self.plant = Plant(config, self.simulation)
         process.folder.bench.mkdir(mode=0o700, exist_ok=True)
         names = {link.name: link.url.removeprefix("bench:") for link in site.link if link.url.startswith("bench:")}
         paths = {link: bench_path(process.folder.bench, bus) for link, bus in names.items()}
@@ -158,8 +171,16 @@ class World:
             orders.discharge_A[mine] = machine.discharge_A * share
             orders.charge_V[mine] = machine.charge_V
 
+    def keep(self) -> None:
+        """Remember charge and hour, because a battery keeps them while nobody looks."""
+        hour = (self.simulation.start_hour + self.plant.time_s / 3600.0) % 24.0
+        soc_pct = 100.0 * float(self.plant.truth.soc.mean())
+        kept = {"start_soc_pct": min(max(soc_pct, 0.0), 100.0), "start_hour": hour}
+        write_whole(self.kept, msgspec.json.encode(kept), sync=False)
+
     def close(self) -> None:
         """End the world."""
+        self.keep()
         for bus in self.buses.values():
             bus.close()
         for hub in self.hubs:
@@ -170,11 +191,14 @@ def main(process: Process, _name: str) -> int:
     """Run until told to stop."""
     world = World(process)
     clock, last_ns = process.clock, process.clock.now_ns()
-    next_s = time.monotonic()
+    next_s = kept_s = time.monotonic()
     while process.alive():
         now_ns = clock.now_ns()
         world.tick(min(max((now_ns - last_ns) * 1e-9, 1e-3), LONGEST_S * clock.speed), now_ns)
         last_ns = now_ns
+        if time.monotonic() - kept_s > KEEP_S:
+            kept_s = time.monotonic()
+            world.keep()
         next_s = max(next_s + TICK_S, time.monotonic())
         time.sleep(max(next_s - time.monotonic(), 0.0))
     world.close()
