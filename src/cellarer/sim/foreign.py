@@ -43,6 +43,8 @@ class Foreign:
 
     def switches(self, charge: Bools, discharge: Bools, blocked: Floats) -> tuple[Bools, Bools]:
         """Return the orders that reach the switches: ours, or those of the packs' own BMS."""
+        if not (self.needed or blocked.any()):
+            return charge, discharge
         free = blocked < 0.5
         charge = np.where(self.own, self.charge_ok, charge) & free
         discharge = np.where(self.own, self.discharge_ok, discharge) & free

@@ -25,6 +25,8 @@ class Fuse:
     def melts_s(self, current: Floats) -> float:
         """Return when the first fuse melts at this current, s; inf = never. current (string,) A."""
         rest = (current / self.rated_A) ** 2
+        if rest.max() <= 1.0:
+            return float("inf")
         with np.errstate(divide="ignore", invalid="ignore"):
             left = COOLING_S * np.log((rest - self.heat) / (rest - 1.0))
         return float(np.where((rest > 1.0) & ~self.blown, left, np.inf).min())

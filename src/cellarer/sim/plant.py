@@ -192,7 +192,8 @@ class Plant:
         closed = self.gear.closed
         opened = self.gear.move(h_ns, self.knobs)
         self.gear.weld(opened, flow.end_A)
-        self.gear.inrush(closed, (self.link.spread(flow.volts) - solved.string_emf) / solved.string_ohm)
+        if (self.gear.closed & ~closed).any():
+            self.gear.inrush(closed, (self.link.spread(flow.volts) - solved.string_emf) / solved.string_ohm)
         return h_ns
 
     def _solve(self, h: float, orders: Orders) -> Solved:

@@ -81,6 +81,7 @@ class Sensors:
             self.offset[where] = sensor.offset * full * noise.normal(self.key[where], OFFSET)
             self.gain[where] = 1.0 + sensor.gain * noise.normal(self.key[where], GAIN)
         self.skewed = np.concatenate([np.arange(n)[layout.where[name]] for name in SKEWED])
+        self.skew_s = np.full(self.skewed.size, SKEW_S)
 
     def read(self, truth: Floats, time_s: float, knobs: Knobs) -> None:
         """Sample all signals that are due. truth (signal,)."""
@@ -115,7 +116,9 @@ class Sensors:
     def _out_of_step(self, truth: Floats, time_s: float, knobs: Knobs) -> Floats:
         """Replace current and voltages of the strings by what they were a moment ago, between two known instants."""
         self.past.append((time_s, truth[self.skewed]))
-        delay = np.tile(SKEW_S + knobs["delay_s"], len(SKEWED))
+        delay = self.skew_s
+        if "delay_s" in knobs.turned:
+            delay = delay + np.tile(knobs["delay_s"], len(SKEWED))
         while len(self.past) > 2 and self.past[1][0] < time_s - HELD_S:
             self.past.pop(0)
         truth = truth.copy()
