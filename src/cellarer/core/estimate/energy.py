@@ -39,17 +39,15 @@ def energy(cfg: EstimatorConfig, state: EstimateState, limits: Sequence[CellLimi
     load = np.where(i < -0.01 * q, -i, 0.1 * q)
     floor = np.array([float(limit.voltage_min[1]) for limit in limits])[kind]
     z = np.maximum(x[0], 0.0)
-    step_Ah = z * q / STEPS
-    alive = np.ones(cfg.cells)
-    energy_Wh = np.zeros(cfg.cells)
-    charge_Ah = np.zeros(cfg.cells)
-    for n in range(STEPS):
-        here = z * (1.0 - (n + 0.5) / STEPS)
-        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, here, temp_degC)
-        voltage = node[0] - node[1] - x[4] * load * (node[2] + node[3] + node[4])
-        alive = alive * (voltage >= floor)
-        energy_Wh += alive * step_Ah * voltage
-        charge_Ah += alive * step_Ah
+    # all steps of all cells in one look-up, (step, cell)
+    here = z * (1.0 - (np.arange(STEPS)[:, None] + 0.5) / STEPS)
+    many = np.broadcast_to(kind, here.shape).reshape(-1), np.broadcast_to(temp_degC, here.shape).reshape(-1)
+    node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, many[0], here.reshape(-1), many[1])
+    node = node.reshape(len(node), STEPS, cfg.cells)
+    voltage = node[0] - node[1] - x[4] * load * (node[2] + node[3] + node[4])
+    alive = np.logical_and.accumulate(voltage >= floor, axis=0)
+    charge_Ah = z * q / STEPS * alive.sum(axis=0)
+    energy_Wh = z * q / STEPS * np.where(alive, voltage, 0.0).sum(axis=0)
     nothing = np.where(state.unknown, np.nan, 1.0)
     to_empty = np.where(i < -0.01 * q, charge_Ah / load * 3600.0, np.inf)
     to_full = np.where(i > 0.01 * q, np.maximum(1.0 - x[0], 0.0) * q / np.maximum(i, 1e-12) * 3600.0, np.inf)

@@ -62,14 +62,14 @@ def power(
     limits: Sequence[CellLimits],
     horizon_s: float,
     temp_degC: Floats | None = None,
-    doubt: float = 2.1,
+    doubt: float = 1.8,
 ) -> Power:
     """Constant power over the horizon for every cell.
 
     limits     per kind of cell; voltages of the recommended level, currents of the recommended level up to 10 s, of
                the operating level beyond, charge current also by the map over temperature
     temp_degC  (cell,); without it the temperature of the last step
-    doubt      sigmas of margin; 0 trusts the estimate
+    doubt      sigmas of margin, 0 trusts the estimate; each error counts where it hurts most, hence less than two
     """
     n, at = cfg.cells, INDEX
     x = state.buffer.reshape(-1, FIELDS, LANES).transpose(1, 0, 2).reshape(FIELDS, -1)[:, :n]
