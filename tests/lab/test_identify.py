@@ -1,0 +1,105 @@
+"""Identification: recovers a known cell, recognises files, warns where data is thin, and judges well on other files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cellarer.cells import load
+from cellarer.core import estimate
+from cellarer.core.estimate import numpy_form
+from cellarer.lab.error import LabError
+from cellarer.lab.identify import identify
+from cellarer.lab.readers import read
+
+HERE = Path(__file__).resolve().parents[2] / "data"
+TRUE = load("panasonic_18650pf").model
+
+
+def simulate(current: np.ndarray, dt: float, soc: float, temp_degC: float) -> np.ndarray:
+    """Voltage of the known cell under this current."""
+    cfg = estimate.compile_cells([TRUE], np.array([0]), np.array([TRUE.capacity_Ah]), np.ones(1))
+    out, s, z = np.empty(len(current)), np.zeros(2), soc
+    kind, temp = np.zeros(1, np.int64), np.array([temp_degC])
+    for n, i in enumerate(current):
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, np.array([z]), temp)[:, 0]
+        y = abs(i) * node[11]
+        out[n] = node[0] + node[2] * i * (np.arcsinh(y) / y if y > 1e-6 else 1.0) + node[3] * s[0] + node[4] * s[1]
+        s += (1.0 - np.exp(-dt * node[9:11])) * (i - s)
+        z += i * dt / 3600.0 / TRUE.capacity_Ah
+    return out
+
+
+def recording(path: Path, current: np.ndarray, dt: float, soc: float, temp_degC: float = 25.0) -> Path:
+    """Write a simulated recording."""
+    volts, t = simulate(current, dt, soc, temp_degC), np.arange(len(current)) * dt
+    rows = (f"{a:.1f},{b:.5f},{c:.5f},{temp_degC}" for a, b, c in zip(t, current, volts, strict=True))
+    path.write_text("time_s,current_A,voltage_V,temperature_degC\n" + "\n".join(rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.needs("scipy")
+def test_known_cell_is_recovered(tmp_path: Path) -> None:
+    q = TRUE.capacity_Ah
+    slow = np.concatenate([np.zeros(5), np.full(int(25 * 60 * 0.995), -q / 25.0)])
+    r = np.random.default_rng(4)
+    drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-2.0, 0.6, 130), 12) * q * 1.2, np.zeros(120)])
+    files = [recording(tmp_path / "slow.csv", slow, 60.0, 1.0), recording(tmp_path / "drive.csv", drive, 2.0, 1.0)]
+    found = identify(files, "twin")
+    assert found.capacity_Ah == pytest.approx(q, rel=0.01)
+    assert {item.kind for item in found.items} == {"slow discharge", "drive"}
+    part = found.fitted[0]
+    assert part.rmse < 0.006
+    k = int(np.argmin(np.abs(TRUE.temp_degC - 25.0)))
+    total = (TRUE.r0 + TRUE.r1)[k, 128]
+    assert part.r0[8] + part.r1[8] == pytest.approx(total, rel=0.35)
+    assert any("one temperature" in text for text in found.warnings)
+
+
+@pytest.mark.needs("scipy", "pyarrow")
+def test_other_files_are_judged_well() -> None:
+    """Identified from Cycle_3 at 10 degC and the slow curve, judged on US06: the gates with a wrong start."""
+    folder = HERE / "panasonic_18650pf"
+    found = identify([folder / "ocv_c20_25degC.parquet", folder / "drive" / "10degC_Cycle_3.parquet"], "nca")
+    assert found.chemistry in ("NMC", "NCA")
+    path = Path(__import__("tempfile").mkdtemp()) / "nca.toml"
+    path.write_text(found.text, encoding="utf-8")
+    run = read(folder / "drive" / "10degC_US06.parquet")[0]
+    truth = 1.0 + run.charge_Ah / found.capacity_Ah
+    cfg = estimate.compile_cells([load(path).model], np.zeros(2, int), np.full(2, found.capacity_Ah), np.ones(2), True)
+    state = estimate.init(cfg, np.array([1.0, 0.8]), np.array([0.1, 0.1]))
+    _, soc, sigma = estimate.run_block(
+        cfg, state, run.voltage[:, None], run.current[:, None], run.temp_degC[:, None], run.dt
+    )
+    late = run.time_s > 600.0
+    error = soc[late] - truth[late, None]
+    assert (np.sqrt(np.mean(error**2, axis=0)) < np.array([0.013, 0.015])).all()
+    assert np.abs(error).max() < 0.05
+    assert (np.abs(error) < 2.0 * sigma[late]).mean() > 0.9
+
+
+@pytest.mark.needs("scipy", "pyarrow")
+def test_leads_in_the_voltage_path_do_not_bend_the_curve() -> None:
+    """The slow test of the Leaf cell was measured through 0.1 ohm of leads: the curve must not carry 0.25 V of it."""
+    folder = HERE / "nissan_leaf_2013"
+    found = identify([folder / "cell_c15_cycling_10_24_40degC.parquet", folder / "cell_hppc_25degC.parquet"], "leaf")
+    assert found.chemistry == "LMO"
+    grid = np.linspace(0.0, 1.0, len(found.curve.ocv))
+    for soc, rested in ((0.9, 4.09), (0.5, 3.90), (0.25, 3.77)):
+        assert float(np.interp(soc, grid, found.curve.ocv)) == pytest.approx(rested, abs=0.03)
+
+
+@pytest.mark.needs("scipy", "pyarrow")
+def test_given_table_is_used_and_fractions_are_refused(tmp_path: Path) -> None:
+    folder = HERE / "lg_m50_21700"
+    found = identify([folder / "rate_25degC_1C.parquet"], "m50", 4.95, folder / "ocv_25degC.parquet")
+    assert found.curve.source == "given table"
+    table = tmp_path / "curve.csv"
+    table.write_text("soc_pct,ocv_V,temperature_degC\n" + "\n".join(f"{x / 10},{3 + x / 10},25" for x in range(11)))
+    with pytest.raises(LabError, match="fractions"):
+        identify([folder / "rate_25degC_1C.parquet"], "m50", 4.95, table)
+
+
+def test_nothing_is_refused() -> None:
+    with pytest.raises(LabError, match="at least one"):
+        identify([], "nothing")
