@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.events import text
+from cellarer.model.events import cell_number, text
 from cellarer.model.quantities import SIGNALS
 from cellarer.model.reasons import REASONS
 from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, State
@@ -193,7 +193,7 @@ def _faults(config: Config, state: State, string: int) -> list[View]:
         if (table.signal[row], table.text[row]) in said:
             continue
         said.add((table.signal[row], table.text[row]))
-        cell, value = _where(config, state, int(row), string)
+        cell, value = int(memory.raised_cell[row, string]), float(memory.raised_value[row, string])
         limit = float(table.sign[row] * table.trip[row, string])
         event = Event(state.time_ns, "fault", table.name[row], string, cell, value, limit, table.signal[row])
         since = memory.bad_since_ns[row, string]
@@ -201,8 +201,8 @@ def _faults(config: Config, state: State, string: int) -> list[View]:
             {
                 "name": table.name[row],
                 "level": Level(int(table.level[row])).name.lower(),
-                "text": text(config, event) if np.isfinite(value) else table.name[row].replace("_", " "),
-                "cell": None if cell < 0 else cell - int(config.layout.first_cell[string]) + 1,
+                "text": text(config, event),
+                "cell": cell_number(config, event),
                 "value": number(value),
                 "limit": number(limit),
                 "latched": bool(memory.latched[row, string]),
@@ -210,23 +210,6 @@ def _faults(config: Config, state: State, string: int) -> list[View]:
             }
         )
     return result
-
-
-def _where(config: Config, state: State, row: int, string: int) -> tuple[int, float]:
-    """Return the cell and value to show for a row on a cell or current signal; (−1, NaN) for the others."""
-    layout, seen, signal = config.layout, state.seen.value, config.faults.signal[row]
-    if signal in ("charge_current", "discharge_current"):
-        return -1, float(config.faults.sign[row] * abs(seen[layout.where["current"]][string]))
-    axis = {"cell_high": "cell_voltage", "cell_low": "cell_voltage", "cell_deep": "cell_voltage"}.get(signal)
-    if axis is None:
-        return -1, float("nan")
-    mine = np.flatnonzero(layout.string_of_cell == string)
-    value = float(config.faults.sign[row]) * seen[layout.where[axis]][mine]
-    known = np.isfinite(value)
-    if not known.any():
-        return -1, float("nan")
-    at = int(np.argmax(np.where(known, value, -np.inf)))
-    return int(mine[at]), float(seen[layout.where[axis]][mine[at]])
 
 
 def missing(config: Config, state: State, string: int) -> list[str]:

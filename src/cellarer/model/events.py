@@ -1,5 +1,7 @@
 """Events in plain words: which cell, which value, which limit, why. Made when an event is read, not in the cycle."""
 
+import math
+
 from cellarer.model.config import Config
 from cellarer.model.values import Event
 
@@ -27,7 +29,11 @@ def text(config: Config, event: Event) -> str:
     """Return one sentence for people. Values keep the unit that the row's text states."""
     if event.kind not in ("fault", "clear"):
         return PLAIN.get(event.kind, "{name}: {cause}").format(name=event.name, cause=event.cause)
+    plain = event.name.replace("_", " ")
+    if event.kind == "clear":
+        return f"{plain} is over"
+    if not math.isfinite(event.value):
+        return f"{plain}, from before the restart"
     row = config.faults.name.index(event.name)
     number = cell_number(config, event)
-    said = config.faults.text[row].format(cell=number, sensor=number, value=event.value, limit=event.limit)
-    return said if event.kind == "fault" else f"{event.name} is over ({said})"
+    return config.faults.text[row].format(cell=number, sensor=number, value=event.value, limit=event.limit)

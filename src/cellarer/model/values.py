@@ -66,6 +66,8 @@ class Faults:
     counted_ns: Ints  # time of the newest sample counted
     active: Bools  # condition confirmed
     latched: Bools  # stays after the condition is gone
+    raised_value: Floats  # what the signal said when the row became active, in people's sign; NaN before
+    raised_cell: Ints  # the cell or sensor it was; −1 = none
 
 
 class Phase(IntEnum):

@@ -13,7 +13,7 @@ import numpy as np
 
 from cellarer.core.decide.signals import Look, elements, read
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Latch, Level
+from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
 
 SELF, RESET, SERVICE = int(Latch.SELF), int(Latch.RESET), int(Latch.SERVICE)
 OPEN, RAMP, DERATE = int(Level.OPEN), int(Level.RAMP), int(Level.DERATE)
@@ -41,6 +41,8 @@ def start(config: Config) -> Faults:
         counted_ns=np.full(shape, NEVER),
         active=np.zeros(shape, bool),
         latched=np.zeros(shape, bool),
+        raised_value=np.full(shape, np.nan),
+        raised_cell=np.full(shape, -1),
     )
 
 
@@ -68,9 +70,12 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
     latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
     active = (faults.active | confirmed) & (~gone | latched)
     events: list[Event] = []
+    raised_value, raised_cell = faults.raised_value, faults.raised_cell
     if not np.array_equal(active, faults.active):
-        events = _events(look, value, faults.active, active)
-    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched), events
+        raised_value, raised_cell = raised_value.copy(), raised_cell.copy()
+        events = _events(look, value, faults.active, active, raised_value, raised_cell)
+    new = Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched, raised_value, raised_cell)
+    return new, events
 
 
 def demand(config: Config, faults: Faults) -> Demand:
@@ -92,26 +97,25 @@ def demand(config: Config, faults: Faults) -> Demand:
     )
 
 
-def _events(look: Look, value: Floats, before: Bools, after: Bools) -> list[Event]:
-    """Name the cell, value and threshold of each row that changed; the only loop, over changes."""
+def _events(
+    look: Look, value: Floats, before: Bools, after: Bools, raised_value: Floats, raised_cell: Ints
+) -> list[Event]:
+    """Name the cell, value and threshold of each row that changed; the only loop, over changes.
+
+    raised_value, raised_cell: new arrays of the caller, in which raised rows leave what they saw.
+    """
     table = look.config.faults
     events = []
-    for row, string in np.argwhere(before != after):
-        sign = float(table.sign[row])
-        raised = bool(after[row, string])
+    for row, string in np.argwhere(before != after).tolist():
+        sign, raised = float(table.sign[row]), bool(after[row, string])
         limit = table.trip if raised else table.release
-        events.append(
-            Event(
-                time_ns=look.now_ns,
-                kind="fault" if raised else "clear",
-                name=table.name[row],
-                string=int(string),
-                cell=_culprit(look, table.signal[row], int(string)),
-                value=sign * float(value[row, string]),
-                limit=sign * float(limit[row, string]),
-                cause=table.signal[row],
-            )
-        )
+        cell = _culprit(look, table.signal[row], string)
+        said = sign * float(value[row, string])
+        if raised:
+            raised_value[row, string], raised_cell[row, string] = said, cell
+        at = sign * float(limit[row, string])
+        kind = "fault" if raised else "clear"
+        events.append(Event(look.now_ns, kind, table.name[row], string, cell, said, at, table.signal[row]))
     return events
 
 
