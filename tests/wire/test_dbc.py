@@ -50,7 +50,7 @@ def car_view() -> dict[str, Any]:
 def decoded() -> dict[str, Any]:
     """Send everything the face says in 1.2 s through cantools with the shipped DBC."""
     database = cantools.database.load_file(ROOT / "docs" / "devices" / "vcu.dbc", strict=True)
-    one = face(FaceFile(name="v", protocol="vcu", link="bus"))
+    one = face(FaceFile(name="v", protocol="vcu", link="bus", pack=1))
     values: dict[str, Any] = {}
     for t in range(0, 1200 * MS, 10 * MS):
         for frame in one.due(car_view() | {"time_ns": t}, t):
@@ -87,7 +87,7 @@ def test_vehicle_frames_read_by_cantools() -> None:
 
 
 def test_cells_are_spread_over_the_period() -> None:
-    one = face(FaceFile(name="v", protocol="vcu", link="bus"))
+    one = face(FaceFile(name="v", protocol="vcu", link="bus", pack=1))
     most = max(
         sum(f.id == 0x2A7 for f in one.due(car_view() | {"time_ns": t}, t)) for t in range(0, 2000 * MS, 10 * MS)
     )
@@ -95,7 +95,7 @@ def test_cells_are_spread_over_the_period() -> None:
 
 
 def test_crc_by_hand() -> None:
-    frames = face(FaceFile(name="v", protocol="vcu", link="bus")).due(view(), 0)
+    frames = face(FaceFile(name="v", protocol="vcu", link="bus", pack=1)).due(view(), 0)
     limits = next(f for f in frames if f.id == 0x2A1)
     assert limits.data[7] == crc8_j1850(b"\xa1\x02" + limits.data[:7])
     assert limits.data[6] >> 4 == 1
@@ -131,7 +131,7 @@ def test_devices_read_alike_by_cantools_and_by_us(name: str) -> None:
             unit = 1000 if name == "ivt_s" and r.signal != "temp_degC" else 1
             assert value == pytest.approx(r.value * unit), r
             count += 1
-    assert count >= 5
+    assert count >= 3
 
 
 def test_serial_protocols_have_no_dbc() -> None:

@@ -234,6 +234,11 @@ def test_packs_side_by_side_show_what_control_lets_the_bank_carry() -> None:
         battery(shown, 5)
 
 
+def test_power_of_one_pack_is_bounded_by_its_forecast() -> None:
+    assert battery(view(charge_W=1000.0), 1)["charge_W"] == 1000.0
+    assert battery(view(charge_W=None), 1)["charge_W"] == 0.0
+
+
 def test_simulated_inverter_obeys_what_it_hears_and_nothing_when_it_hears_nothing() -> None:
     inverter, one = machine(FaceFile(name="i", protocol="pylontech_lv", link="bus")), made("pylontech_lv")
     assert inverter.limits(0) == (0.0, 0.0)

@@ -66,12 +66,15 @@ def _limits(view: Part, packs: Sequence[Part], pack: int, least_A: float) -> dic
     charge_A, discharge_A = _zero(limits["charge_A"]), _zero(limits["discharge_A"])
     charge_V = min((_zero(p["limits"]["charge_V"]) for p in alive), default=0.0)
     voltage = max(number(p["voltage_V"]) for p in alive)
-    power = voltage if voltage == voltage else 0.0
+    power = {
+        way: min(ampere * (voltage if voltage == voltage else 0.0), _zero(limits.get(f"{way}_W", math.inf)))
+        for way, ampere in (("charge", charge_A), ("discharge", discharge_A))
+    }
     return {
         "foreign_charge_limit": max(charge_A, least_A),
         "foreign_discharge_limit": max(discharge_A, least_A),
-        "charge_W": charge_A * power,
-        "discharge_W": discharge_A * power,
+        "charge_W": power["charge"],
+        "discharge_W": power["discharge"],
         # a charge voltage of zero makes some inverters dump the battery: say where it stands, with no current
         "charge_V": charge_V if charge_V > 0 else voltage,
         "discharge_V": max(number(p["limits"]["discharge_V"]) for p in alive),
