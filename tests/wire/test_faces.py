@@ -234,6 +234,16 @@ def test_packs_side_by_side_show_what_control_lets_the_bank_carry() -> None:
         battery(shown, 5)
 
 
+def test_pack_that_is_lost_leaves_the_sum() -> None:
+    shown = view(packs=4)
+    shown["packs"][3].update(voltage_V=None, current_A=None, soc_pct=None, energy_Wh=None)
+    values = battery(shown, 0)
+    assert values["string_voltage"] == pytest.approx(52.28)
+    assert values["current"] == pytest.approx(3 * -12.34)
+    assert values["capacity_Ah"] == pytest.approx(3 * 278.4)
+    assert values["foreign_soc"] == pytest.approx(0.6)
+
+
 def test_power_of_one_pack_is_bounded_by_its_forecast() -> None:
     assert battery(view(charge_W=1000.0), 1)["charge_W"] == 1000.0
     assert battery(view(charge_W=None), 1)["charge_W"] == 0.0

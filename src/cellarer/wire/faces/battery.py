@@ -42,9 +42,10 @@ def battery(view: Part, pack: int = 0, dialect: str = "", least_A: float = 0.0) 
     least_A   lowest current limit to be sent, for inverters that take 0 for "no limit"
     """
     packs = parts(view, pack)
+    alive = [p for p in packs if p["voltage_V"] is not None] or packs  # a pack that is lost leaves the sum at once
     strings = [s for p in packs for s in p["strings"]]
     cells = _cells(strings)
-    values = _limits(view, packs, pack, least_A) | _state(packs, strings) | _measured(packs, strings) | cells
+    values = _limits(view, alive, pack, least_A) | _state(packs, strings) | _measured(alive) | cells
     values |= _texts(view, packs, cells)
     values["modules"] = values["modules_ok"] = float(len(strings))
     if dialect:
@@ -59,10 +60,9 @@ def silent(last: Values, dialect: str) -> Values:
     return kept | dict.fromkeys(ZERO, 0.0) | alarm | {"modules": last.get("modules", 1.0), "stale": 1.0}
 
 
-def _limits(view: Part, packs: Sequence[Part], pack: int, least_A: float) -> dict[str, Any]:
-    """Return the limits of one pack, or of the bank as control shares them; lost packs have left both."""
-    alive = [p for p in packs if p["voltage_V"] is not None] or packs
-    limits = view["bank"] if pack == 0 else packs[0]["limits"]
+def _limits(view: Part, alive: Sequence[Part], pack: int, least_A: float) -> dict[str, Any]:
+    """Return the limits of one pack, or of the bank as control shares them."""
+    limits = view["bank"] if pack == 0 else alive[0]["limits"]
     charge_A, discharge_A = _zero(limits["charge_A"]), _zero(limits["discharge_A"])
     charge_V = min((_zero(p["limits"]["charge_V"]) for p in alive), default=0.0)
     voltage = max(number(p["voltage_V"]) for p in alive)
@@ -113,7 +113,8 @@ def _state(packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _measured(packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
+def _measured(packs: Sequence[Part]) -> dict[str, Any]:
+    strings = [s for p in packs for s in p["strings"]]
     voltages = [number(p["voltage_V"]) for p in packs]
     usable = [number(s["usable_Ah"]) for s in strings]
     links = [number(s["link_voltage_V"]) for s in strings]
