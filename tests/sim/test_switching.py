@@ -108,7 +108,7 @@ def test_closing_without_precharge_welds_and_so_does_breaking_far_too_much() -> 
 
     world = plant(site(series=16))
     orders = close(world)
-    world.inject("overcurrent_discharge", start_s=world.time_s, size=2.0)
+    world.inject("overcurrent_discharge", start_s=world.time_s, size=10.0)
     world.advance(0.1, orders)
     orders.plus[:] = orders.minus[:] = False
     world.advance(0.1, orders)

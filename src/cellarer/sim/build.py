@@ -104,7 +104,7 @@ def parts(
     warm = _heat(config, simulation, group)
     joules = warm.core_J_per_K + warm.surface_J_per_K
     return Parts(
-        groups=group, cells=cells, heat=warm, gear=switchgear.open_gear(config.switch),
+        groups=group, cells=cells, heat=warm, gear=switchgear.open_gear(config.switch, fixed.nominal_A),
         link=link, load=load, knobs=Knobs(layout, link.volts.size), sensors=Sensors(layout, scale, seed, packs),
         foreign=foreign(config), fuse=fuse(config), fixed=fixed,
         runaway=runaway([model.chemistry for model in config.models], cells.kind, joules),

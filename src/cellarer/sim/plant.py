@@ -32,7 +32,7 @@ SHORTEST_NS = 1_000_000
 MOMENT_S = 1e-6
 FAST_S = 0.001  # the step that the voltages before the first one are worked out with
 HEAT_S = 0.2  # temperatures move no more often than this
-TIGHT_S = 2.0  # lag of a sensor that sits as it should
+TIGHT_S = 0.2  # lag of a sensor that sits as it should
 BURNT_OUT_DEGC = 700.0  # injected heat ends here: nothing is left to burn
 
 

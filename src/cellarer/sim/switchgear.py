@@ -26,7 +26,7 @@ CONTACT_OHM = 0.0002
 CHATTER_NS = 50_000_000
 DROP_OUT = 0.5  # share of the rated coil voltage below which contacts fall open
 PULL_IN = 0.7
-WELD_BREAK = 12.0  # times the break current: the contacts weld when they open that much
+WELD_BREAK = 8.0  # times the rated current of the string: contacts weld when they open that much
 WELD_INRUSH_A = 1500.0  # peak when closing onto a capacitor
 RESISTOR_BURNS = 4.0  # times its heat limit: the precharge resistor burns open
 
@@ -36,6 +36,7 @@ class Gear:
     """State of all switchgear; (3, string) by role or (string,)."""
 
     table: SwitchTable
+    rated_A: Floats  # (string,)
     contactors: Bools  # (string,) has minus, precharge and plus
     one_way: Bools  # (string,) has a switch per direction
     closed: Bools  # (3, string) what the contacts do, faults included
@@ -98,7 +99,7 @@ class Gear:
 
     def weld(self, opened: Bools, current: Floats) -> None:
         """Weld what broke too much. current (string,) A at that moment."""
-        too_much = np.abs(current) > WELD_BREAK * self.table.break_A
+        too_much = np.abs(current) > WELD_BREAK * self.rated_A
         arced = opened & too_much
         if arced.any():
             self.welded = self.welded | arced
@@ -137,12 +138,12 @@ class Gear:
         return self.charge_on | ~self.one_way, self.discharge_on | ~self.one_way
 
 
-def open_gear(table: SwitchTable) -> Gear:
-    """Return switchgear at rest and open."""
+def open_gear(table: SwitchTable, rated_A: Floats) -> Gear:
+    """Return switchgear at rest and open. rated_A (string,)."""
     n = table.kind.size
     no, none = np.zeros((3, n), bool), np.zeros(n, bool)
     return Gear(
-        table=table, contactors=table.kind == Switchgear.CONTACTORS,
+        table=table, rated_A=rated_A, contactors=table.kind == Switchgear.CONTACTORS,
         one_way=(table.kind == Switchgear.FETS) | (table.kind == Switchgear.SEPARATE), closed=no, moved=no,
         ordered=no, due_ns=np.full((3, n), REST_NS), bounces=np.zeros((3, n), np.int64),
         charge_on=none, discharge_on=none, welded=no, burnt=none, resistor_J=np.zeros(n),

@@ -66,7 +66,10 @@ def signals(plant: "Plant") -> Floats:
     )
     charge, discharge = gear.directions()
     low, high, soc, alarm, charge_A, discharge_A = plant.foreign.view(plant)
-    link_V = np.where(gear.main, string_V + plant.current * fixed.contact_ohm, plant.link.spread(plant.link.volts))
+    cut = (plant.knobs["cut_string"] > 0.5) | plant.fuse.blown
+    behind_V = plant.link.spread(plant.link.volts)
+    link_V = np.where(gear.main & ~cut, string_V + plant.current * fixed.contact_ohm, behind_V)
+    string_V = np.where(cut, np.where(gear.main, behind_V, 0.0), string_V)  # plug and fuse sit amid the string
     values: dict[str, Floats | Bools | bool | float] = {
         "cell_voltage": seen_by_wires(plant), "cell_open_wire": plant.knobs["open_wire"] > 0.0,
         "cell_bleeding": plant.bleeding, "temp_degC": plant.probe_degC,
