@@ -29,10 +29,13 @@ def no_requests(config: Config) -> Requests:
 def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[Event]]:
     """Take over what may be granted. Returns wishes, (string,) reset and service in force, and one event per answer."""
     config, layout, before = look.config, look.config.layout, look.state.wishes
-    locked = layout.pack_any((config.faults.locks[:, None] & look.state.faults.latched).any(axis=0))
+    locked, latched = np.zeros(before.closed.shape, bool), look.state.faults.latched
+    if np.count_nonzero(latched):
+        locked = layout.pack_any((config.faults.locks[:, None] & latched).any(axis=0))
     reset, service = requests.reset[layout.pack_of_string], (requests.reset & requests.service)[layout.pack_of_string]
     if not anything(requests):
-        return replace(before, closed=before.closed & ~locked), reset, service, []
+        falls = np.count_nonzero(before.closed & locked)
+        return replace(before, closed=before.closed & ~locked) if falls else before, reset, service, []
     inhibited = (look.of("charge_plug") == 1.0) & (look.of("ignition") == 1.0) & ~before.closed
     refused = {
         "close": np.where(locked, "a latched fault must be reset first", "").astype(object),
@@ -67,14 +70,14 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
 def anything(requests: Requests) -> bool:
     """Return whether any pack asks for anything."""
     facts = requests.open | requests.close | requests.reset | requests.zero_current | requests.confirm_unknown_soc
-    facts = facts | (requests.full_by_ns > NEVER) | ~np.isnan(requests.set_soc) | ~np.isnan(requests.target_soc)
-    return bool(facts.any())
+    numbers = ~(np.isnan(requests.set_soc) & np.isnan(requests.target_soc))
+    return bool(np.count_nonzero(facts | numbers | (requests.full_by_ns > NEVER)))
 
 
 def zeroed(look: Look, requests: Requests) -> Floats:
     """Return what the current sensors are to take for zero, (string,) A; a request is granted only at rest and open."""
     before, layout = look.state.current_zero, look.config.layout
-    if not requests.zero_current.any():
+    if not np.count_nonzero(requests.zero_current):
         return before
     granted = (requests.zero_current & (_why_not_zero(look) == ""))[layout.pack_of_string]
     return np.where(granted & ~np.isnan(look.current), before + look.current, before)
@@ -95,6 +98,8 @@ def held_soc(config: Config, wishes: Wishes, estimate: Estimate, now_ns: int) ->
     The time needed is what is missing at HOPED of the rated charge current.
     """
     pack = config.layout.pack_of_string
+    if np.isnan(wishes.target_soc).all():
+        return wishes.target_soc[pack]
     missing_Ah = (1.0 - estimate.string_soc) * estimate.usable_Ah
     needed_ns = missing_Ah / (HOPED * config.limits.rated_charge_A) * 3.6e12
     late = wishes.full_by_ns[pack].astype(np.float64) - now_ns <= needed_ns

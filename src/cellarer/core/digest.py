@@ -13,39 +13,40 @@ from cellarer.model.values import NEVER, Bools, Floats, Ints, Seen
 
 NOT_NOW = -np.inf
 
+# Rows of a Digest
+HIGH = 0  # highest known element; −inf where none is known
+LOW = 1  # NEGATIVE of the lowest known element; −inf where none is known
+OVERDUE = 2  # s beyond its maximum age that the oldest element has not been valid; −inf where absent
+ABSURD = 3  # 1: the newest sample of some element is outside its plausible range
+KINDS = ("high", "low", "overdue", "absurd")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Digest:
-    """One value per signal and owner, all (owned,): see Layout.owned."""
+    """One value per kind of reduction, signal and owner, all (kind, owned): see KINDS and Layout.owned."""
 
-    high: Floats  # highest known element; −inf where none is known
-    low: Floats  # NEGATIVE of the lowest known element; −inf where none is known
-    known: Bools  # every element is known
-    high_ns: Ints  # when the highest was measured
-    low_ns: Ints
-    overdue: Floats  # s beyond its maximum age that the oldest element has not been valid; −inf where absent
-    absurd: Floats  # 1: the newest sample of some element is outside its plausible range
-    absurd_ns: Ints  # when the newest absurd element was measured, or of all where none is absurd
+    value: Floats
+    known: Bools  # every element is known; always true of overdue and absurd
+    time_ns: (
+        Ints  # when the worst was measured; of overdue: now; of absurd: the newest absurd one, or of all if none is
+    )
 
 
 def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
     """Reduce what was seen; no loop over signals, strings or cells."""
-    layout, value, time_ns = config.layout, seen.value, seen.time_ns
-    known = ~np.isnan(value)
-    up, down = np.where(known, value, NOT_NOW), np.where(known, -value, NOT_NOW)
-    high, low = layout.by_owner(np.maximum, up, NOT_NOW), layout.by_owner(np.maximum, down, NOT_NOW)
-    owner = layout.owner_of
-    at_high, at_low = np.where(up == high[owner], time_ns, NEVER), np.where(down == low[owner], time_ns, NEVER)
+    layout, time_ns, owner = config.layout, seen.time_ns, config.layout.owner_of
+    size = int(owner[-1]) + 1
+    value, at_ns = np.full((4, size), NOT_NOW), np.full((4, size), NEVER)
+    known = np.ones((4, size), bool)
+    sure = ~np.isnan(seen.value)
+    both = np.where(sure, (seen.value, -seen.value), NOT_NOW)
+    worst = layout.by_owner(np.maximum, both, value[:OVERDUE])
+    layout.by_owner(np.maximum, np.where(both == worst[:, owner], time_ns, NEVER), at_ns[:OVERDUE])
+    known[:OVERDUE] = layout.by_owner(np.logical_and, sure, known[HIGH])
     overdue_ns = now_ns - seen.valid_ns - config.sensing.max_age_ns
-    overdue = np.where(config.sensing.present, overdue_ns * 1e-9, NOT_NOW)
-    absurd = layout.by_owner(np.logical_or, seen.absurd, False)
-    return Digest(
-        high=high,
-        low=low,
-        known=layout.by_owner(np.logical_and, known, True),
-        high_ns=layout.by_owner(np.maximum, at_high, NEVER),
-        low_ns=layout.by_owner(np.maximum, at_low, NEVER),
-        overdue=layout.by_owner(np.maximum, overdue, NOT_NOW),
-        absurd=absurd.astype(np.float64),
-        absurd_ns=layout.by_owner(np.maximum, np.where(seen.absurd == absurd[owner], time_ns, NEVER), NEVER),
-    )
+    layout.by_owner(np.maximum, np.where(config.sensing.present, overdue_ns * 1e-9, NOT_NOW), value[OVERDUE])
+    at_ns[OVERDUE] = now_ns
+    absurd = layout.by_owner(np.logical_or, seen.absurd, np.zeros(size, bool))
+    value[ABSURD] = absurd
+    layout.by_owner(np.maximum, np.where(seen.absurd == absurd[owner], time_ns, NEVER), at_ns[ABSURD])
+    return Digest(value, known, at_ns)

@@ -24,7 +24,9 @@ from cellarer.model.values import (
     Estimate,
     Faults,
     Floats,
+    Ints,
     Latch,
+    Level,
     Requests,
     Seen,
     State,
@@ -48,6 +50,15 @@ class Known:
     estimate: Estimate
     estimated_ns: int
     power_ns: int
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begin:
+    """What is known before the first cycle."""
+
+    estimator: estimators.EstimateState
+    estimate: Estimate
     counters: Counters
     faults: Faults
     switches: Switches
@@ -99,10 +110,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
         charge = charge + np.where(counts, mean * dt_s, 0.0)
         known_s = known_s + np.where(counts, dt_s, 0.0)
-    allowed_charge, over_charge = _over(config, state, before.allowed_charge_A, state.window.charge_A, current, now_ns)
-    allowed_discharge, over_discharge = _over(
-        config, state, before.allowed_discharge_A, state.window.discharge_A, -current, now_ns
-    )
+    allowed, over = _over(config, state, current, now_ns)
     return Watch(
         valid_ns=seen.valid_ns,
         cell_voltage=voltage,
@@ -115,22 +123,32 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         current=current,
         charge=charge,
         charge_s=known_s,
-        allowed_charge_A=allowed_charge,
-        allowed_discharge_A=allowed_discharge,
-        over_charge_A=over_charge,
-        over_discharge_A=over_discharge,
+        allowed_charge_A=allowed[0],
+        allowed_discharge_A=allowed[1],
+        over_charge_A=over[0],
+        over_discharge_A=over[1],
     )
 
 
-def _over(
-    config: Config, state: State, before: Floats, limit: Floats, current: Floats, now_ns: int
-) -> tuple[Floats, Floats]:
-    """Return (allowed, over), A, (string,): the limit as machines can follow it, and how far current goes beyond it."""
+def _over(config: Config, state: State, current: Floats, now_ns: int) -> tuple[Floats, Floats]:
+    """Return (allowed, over), A, (way, string): the limits as machines can follow them, how far current goes beyond."""
     dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
+    rated, published = _falls(config)
+    before, limit = state.watch, state.window
+    allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
+    allowed = np.maximum((limit.charge_A, limit.discharge_A), allowed)
+    if published is None:
+        return allowed, np.full(allowed.shape, -np.inf)
+    over = np.array((current, -current)) - OVER_LIMIT * allowed - config.idle_A
+    return allowed, np.where(published, over, -np.inf)
+
+
+@lru_cache(maxsize=16)
+def _falls(config: Config) -> tuple[Floats, Bools | None]:
+    """Return (the greater rated current, where limits are published to anybody), (string,); None = nowhere."""
     rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
-    allowed = np.maximum(limit, before - rated * dt_s / FOLLOW_S)
-    over = current - OVER_LIMIT * allowed - config.idle_A
-    return allowed, np.where(config.switch.kind != Switchgear.NONE, over, -np.inf)
+    published = config.switch.kind != Switchgear.NONE
+    return rated, published if published.any() else None
 
 
 def estimate(look: Look, requests: Requests) -> Known:
@@ -139,27 +157,17 @@ def estimate(look: Look, requests: Requests) -> Known:
     elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
     due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
     asked = fraction(requests.set_soc)
-    known = Known(
-        look.watch,
-        state.estimator,  # type: ignore[arg-type]
-        state.estimate,
-        state.estimated_ns,
-        state.power_ns,
-        state.counters,
-        state.faults,
-        state.switches,
-        state.current_zero,
-    )
-    if not (due or asked.any()):
-        return known
+    estimator: estimators.EstimateState = state.estimator  # type: ignore[assignment]
+    if not (due or np.count_nonzero(asked)):
+        return Known(look.watch, estimator, state.estimate, state.estimated_ns, state.power_ns, state.counters)
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
-    tables, estimator = compiled(config), known.estimator
-    if asked.any():
+    tables = compiled(config)
+    if np.count_nonzero(asked):
         granted = np.where(asked, requests.set_soc, np.nan)
         sigma = np.full(layout.size["cell"], SET_SIGMA)
         estimator = estimators.set_soc(tables, estimator, granted[layout.pack_of_cell], sigma)
     elapsed_s = elapsed_ns * 1e-9
-    share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else np.ones(layout.size["string"])
+    share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
     mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
     estimator = estimators.step(
         tables,
@@ -175,8 +183,7 @@ def estimate(look: Look, requests: Requests) -> Known:
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
     zero = np.zeros(layout.size["string"])
-    return replace(
-        known,
+    return Known(
         watch=replace(look.watch, charge=zero, charge_s=zero),
         estimator=estimator,
         estimate=said,
@@ -188,13 +195,14 @@ def estimate(look: Look, requests: Requests) -> Known:
 
 def count(look: Look, elapsed_s: float) -> Counters:
     """Return the lifetime counters after this period; they only rise."""
-    before, layout, table = look.state.counters, look.config.layout, look.config.limits
+    before, config, table = look.state.counters, look.config, look.config.limits
     charge_Ah = look.watch.charge / 3600.0
     voltage = pack_voltage(look)
-    energy_Wh = np.where(np.isnan(voltage), 0.0, charge_Ah * np.where(np.isnan(voltage), 0.0, voltage))
-    temp = look.of("temp_degC")
-    hot, cold = layout.over_temps(np.maximum, temp, np.nan), layout.over_temps(np.minimum, temp, np.nan)
-    newly = _raised(look)
+    unknown = np.isnan(voltage)
+    energy_Wh = np.where(unknown, 0.0, charge_Ah * np.where(unknown, 0.0, voltage))
+    hot, cold = look.extremes[2:]
+    raised = np.count_nonzero(look.state.faults.active) > 0
+    deep, over = (_raised(look, rows) for rows in _voltage_rows(config)) if raised else (0, 0)
     return Counters(
         charge_Ah=before.charge_Ah + np.maximum(charge_Ah, 0.0),
         discharge_Ah=before.discharge_Ah + np.maximum(-charge_Ah, 0.0),
@@ -202,24 +210,26 @@ def count(look: Look, elapsed_s: float) -> Counters:
         discharge_Wh=before.discharge_Wh + np.maximum(-energy_Wh, 0.0),
         hot_s=before.hot_s + np.where(hot > table.discharge_warm_degC, elapsed_s, 0.0),
         cold_s=before.cold_s + np.where(cold < table.discharge_cool_degC, elapsed_s, 0.0),
-        deep_discharges=before.deep_discharges + newly["cell_low"],
-        overcharges=before.overcharges + newly["cell_high"],
+        deep_discharges=before.deep_discharges + deep,
+        overcharges=before.overcharges + over,
     )
 
 
-def _raised(look: Look) -> dict[str, Bools]:
-    """Return where a maximum-level voltage row began to be bad since the last estimation, (string,)."""
-    config, faults, since = look.config, look.state.faults, look.state.estimated_ns
-    opens = np.asarray(config.faults.level) == 4
-    result = {}
-    for name in ("cell_low", "cell_high"):
-        rows = opens & np.array([s == name for s in config.faults.signal])
-        began = (faults.bad_since_ns[rows] > since) & (faults.bad_since_ns[rows] <= look.now_ns) & faults.active[rows]
-        result[name] = began.any(axis=0)
-    return result
+def _raised(look: Look, rows: Ints) -> Bools:
+    """Return where one of these active rows began to be bad since the last estimation, (string,)."""
+    faults, since = look.state.faults, look.state.estimated_ns
+    began = (faults.bad_since_ns[rows] > since) & (faults.bad_since_ns[rows] <= look.now_ns) & faults.active[rows]
+    return began.any(axis=0)
 
 
-def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
+@lru_cache(maxsize=16)
+def _voltage_rows(config: Config) -> tuple[Ints, Ints]:
+    """Return the rows of maximum level of the lowest and of the highest cell."""
+    opens, signal = config.faults.level == Level.OPEN, np.array(config.faults.signal)
+    return np.flatnonzero(opens & (signal == "cell_low")), np.flatnonzero(opens & (signal == "cell_high"))
+
+
+def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
     """Return the slow memory before the first cycle, from the durable record where there is one that fits."""
     tables, size = compiled(config), config.layout.size
     n_cell, n_string = size["cell"], size["string"]
@@ -245,8 +255,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Known:
             openings_under_load=durable.openings_under_load.astype(np.int64),
             wear=durable.wear,
         )
-    watch = None
-    return Known(watch, estimator, unknown(config), NEVER, NEVER, counters, faults, switches, current_zero)  # type: ignore[arg-type]
+    return Begin(estimator, unknown(config), counters, faults, switches, current_zero)
 
 
 def fits(config: Config, durable: object) -> bool:

@@ -38,7 +38,7 @@ class Layout:
     first_of_owner: Ints = field(init=False)  # (owned,) where the elements of one signal and one owner begin
     owner_of: Ints = field(init=False)  # (signal,) back from the flat array to (owned,)
     owned: Mapping[str, slice] = field(init=False)  # signal name → its place in (owned,): one per string, or per pack
-    unowned: Ints = field(init=False)  # places in (owned,) without any element: strings without a sensor
+    filled: Ints | None = field(init=False)  # places in (owned,) with an element; None = all: every string has a sensor
 
     def __post_init__(self) -> None:
         for name in ("string_of_cell", "string_of_temp", "pack_of_string"):
@@ -93,17 +93,15 @@ class Layout:
         first = np.cumsum(flat) - flat
         put(self, "owner_of", np.repeat(np.arange(flat.size), flat))
         put(self, "first_of_owner", first[flat > 0])
-        put(self, "unowned", np.flatnonzero(flat == 0))
+        put(self, "filled", None if flat.all() else np.flatnonzero(flat))
         put(self, "owned", owned)
 
-    def by_owner(self, ufunc: np.ufunc, x: NDArray[Any], empty: float) -> NDArray[Any]:
-        """Reduce a flat (signal,) array to (owned,) in one pass; owners without an element get `empty`."""
-        reduced = ufunc.reduceat(x, self.first_of_owner)
-        if not self.unowned.size:
-            return reduced
-        result = np.full(reduced.size + self.unowned.size, empty, reduced.dtype)
-        result[np.setdiff1d(np.arange(result.size), self.unowned, assume_unique=True)] = reduced
-        return result
+    def by_owner(self, ufunc: np.ufunc, x: NDArray[Any], into: NDArray[Any]) -> NDArray[Any]:
+        """Reduce flat (…, signal) arrays into (…, owned) in one pass; owners without an element are left alone."""
+        if self.filled is None:
+            return ufunc.reduceat(x, self.first_of_owner, axis=-1, out=into)
+        into[..., self.filled] = ufunc.reduceat(x, self.first_of_owner, axis=-1)
+        return into
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Layout, (self.string_of_cell, self.string_of_temp, self.pack_of_string, self.temp_of_cell))

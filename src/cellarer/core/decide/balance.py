@@ -15,13 +15,13 @@ def balance(look: Look, demand: Demand, plan: Plan) -> Bools:
     """Return (cell,) which cells bleed this cycle."""
     table, layout = look.config.balance, look.config.layout
     before = look.state.command.bleed
-    if not table.bleed_A.any():
+    if not np.count_nonzero(table.bleed_A):
         return before
     voltage = look.of("cell_voltage")
     low = layout.lowest(voltage)
-    hot = layout.over_temps(np.maximum, look.of("temp_degC"), np.nan)
+    hot = look.extremes[2]
     charging = look.current >= -look.config.idle_A
-    sane = (table.bleed_A > 0.0) & ~np.isnan(low) & (hot <= table.max_degC) & ~demand.open_discharge & charging
+    sane = (table.bleed_A > 0.0) & ~np.isnan(low) & (hot <= table.max_degC) & ~demand.open[1] & charging
     owner = layout.string_of_cell
     if plan.expires_ns > look.now_ns:
         return sane[owner] & (plan.bleed_Ah > 0.0) & (voltage > table.start_V[owner] - 0.3)

@@ -4,9 +4,11 @@ The highest cell governs, not the pack voltage. Full means: voltage up and curre
 break, so that a passing cloud (a short dip of current with falling voltage) does not end a charge.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 
-from cellarer.core.decide.limit import extreme
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.sequence import carrying
@@ -51,26 +53,26 @@ def start(config: Config, now_ns: int) -> Charging:
 def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> tuple[Charging, list[Event]]:
     """Advance the charge machine by one cycle; (string,)."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
-    high, low = extreme(look, "cell_voltage_high", np.maximum), extreme(look, "cell_voltage_low", np.minimum)
-    current = look.current
+    high, low, current = look.extremes[0], look.extremes[1], look.current
     tail = (high >= table.end_of_charge_V - NEAR_V) & (current >= 0.0) & (current <= table.tail_A)
     tail_since_ns = np.where(tail, np.minimum(before.tail_since_ns, now_ns), FOREVER)
-    may, _ = carrying(look.config, switches)
-    free = ~(demand.open_charge | demand.ramp_charge)
-    holds: dict[str, Bools] = {
-        "blocked": ~free,
-        "free": free,
-        "idle": ~may,
-        "closed": may,
-        "low": may & (low < table.precondition_V),
-        "recovered": low >= table.precondition_V,
-        "at end": high >= table.end_of_charge_V - NEAR_V,
-        "full": now_ns - tail_since_ns >= table.tail_ns,
-        "fell back": high < table.end_of_charge_V - FALL_BACK_V,
-        "rebulk": estimate.string_soc < table.rebulk_soc,
+    may, blocked = carrying(look.config, switches)[0], demand.open[0] | demand.ramp[0]
+    holds: dict[str, Callable[[], Bools]] = {
+        "blocked": lambda: blocked,
+        "free": lambda: ~blocked,
+        "idle": lambda: ~may,
+        "closed": lambda: may,
+        "low": lambda: may & (low < table.precondition_V),
+        "recovered": lambda: low >= table.precondition_V,
+        "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
+        "full": lambda: now_ns - tail_since_ns >= table.tail_ns,
+        "fell back": lambda: high < table.end_of_charge_V - FALL_BACK_V,
+        "rebulk": lambda: estimate.string_soc < table.rebulk_soc,
     }
-    phase, rule = TABLE.advance(np.zeros_like(before.phase), before.phase, holds)
+    phase, rule = TABLE.advance(np.zeros_like(before.phase), before.phase, lambda name: holds[name]())
     moved = rule >= 0
+    if not np.count_nonzero(moved):
+        return Charging(before.phase, before.since_ns, tail_since_ns), []
     events = [
         Event(
             now_ns,
@@ -92,10 +94,19 @@ def allowance(config: Config, charging: Charging, target_soc: Floats, soc: Float
 
     target_soc: (string,) hold here when asked to; NaN = charge to full.
     """
-    table, phase = config.limits, charging.phase
-    held = np.where(np.isnan(table.float_V), table.end_of_charge_V, table.float_V)
-    end = np.where(phase == C.FLOAT, held, table.end_of_charge_V)
-    current = np.where(phase == C.PRECONDITION, table.precondition_A, table.rated_charge_A)
-    current = np.where((phase == C.FLOAT) & np.isnan(table.float_V), 0.0, current)
-    current = np.where(phase == C.BLOCKED, 0.0, current)
-    return end, np.where(soc >= target_soc, 0.0, current)
+    phase = charging.phase
+    end_V, current_A = _allowed(config)
+    strings = np.arange(phase.size)
+    return end_V[phase, strings], np.where(soc >= target_soc, 0.0, current_A[phase, strings])
+
+
+@lru_cache(maxsize=16)
+def _allowed(config: Config) -> tuple[Floats, Floats]:
+    """Return (end voltage per cell, current), (phase, string) each."""
+    table, floats = config.limits, ~np.isnan(config.limits.float_V)
+    end_V = np.tile(table.end_of_charge_V, (len(C), 1))
+    end_V[C.FLOAT] = np.where(floats, table.float_V, table.end_of_charge_V)
+    current_A = np.tile(table.rated_charge_A, (len(C), 1))
+    current_A[C.PRECONDITION], current_A[C.BLOCKED] = table.precondition_A, 0.0
+    current_A[C.FLOAT] = np.where(floats, table.rated_charge_A, 0.0)
+    return end_V, current_A

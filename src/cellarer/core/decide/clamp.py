@@ -25,8 +25,9 @@ def clamp(
     config, layout, table = look.config, look.config.layout, look.config.limits
     minus, precharge, plus, charge_switch, discharge_switch = outputs(config, switches)
     may_charge, may_discharge = carrying(config, switches)
-    level = config.faults.level[:, None]
-    heavy = (faults.active & (level >= RAMP_LEVEL)).any(axis=0)
+    heavy = ~layout.yes
+    if np.count_nonzero(faults.active):
+        heavy = (faults.active & (config.faults.level[:, None] >= RAMP_LEVEL)).any(axis=0)
     low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
     ending = (switches.phase == RAMP_PHASE) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
     (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)

@@ -16,10 +16,9 @@ def cool(look: Look, plan: Plan) -> tuple[Floats, Floats]:
     """Return (heater, pump), (pack,) fractions 0…1."""
     config, layout, table = look.config, look.config.layout, look.config.limits
     none = np.zeros(layout.size["pack"])
-    if not (config.heater.any() or config.cooler.any()):
+    if not (np.count_nonzero(config.heater) or np.count_nonzero(config.cooler)):
         return none, none
-    temp = look.of("temp_degC")
-    hot, cold = layout.over_temps(np.maximum, temp, np.nan), layout.over_temps(np.minimum, temp, np.nan)
+    hot, cold = look.extremes[2:]
     warm = 1.0 - fade(hot, table.charge_warm_degC - HEAT_BAND_K, table.charge_hot_degC)
     needed = cold < table.charge_cold_degC + HEAT_BAND_K
     pump = np.maximum.reduceat(warm, layout.first_string)

@@ -2,8 +2,10 @@
 
 From operating to recommended the current falls linearly to zero; unknown measurements give zero. Down at once, up
 slowly. Estimates may narrow (SOC, SOP) and never widen. Open switchgear carries no limit above zero.
+Both directions are worked on side by side: shape (way, string), way 0 charges, way 1 discharges.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,10 +15,87 @@ from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.reasons import INDEX
-from cellarer.model.values import Bools, Estimate, Floats, Switches, Window
+from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
 RECOVERING, CELL_HIGH, RATED = INDEX["recovering"], INDEX["cell voltage high"], INDEX["rated"]
 SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (as OpenEMS does)
+
+# Windows in the order in which equal ones are named; the left name charges, the right one discharges
+WINDOWS = (
+    ("rated", "rated"),
+    ("unknown measurement", "unknown measurement"),
+    ("foreign BMS", "foreign BMS"),
+    ("fault", "fault"),
+    ("switchgear open", "switchgear open"),
+    ("power forecast", "power forecast"),
+    ("cell voltage high", "cell voltage low"),
+    ("temperature high", "temperature high"),
+    ("temperature low", "temperature low"),
+    ("charge phase", "state of charge"),
+)
+REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
+WAYS = np.arange(2)[:, None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """What limits need of a Config, laid side by side."""
+
+    rated_A: Floats  # (way, string)
+    full: Floats  # (3, way, string): cell voltage, hot, cold: whole current here …
+    zero: Floats  # … none there
+    rise: Floats  # (way, string) A/s
+    blind: Bools | None  # (string,) has no temperature sensor; None where all have one
+    foreign: Bools | None  # (way, string) a foreign BMS reports its limit; None where none does
+    map_degC: Floats  # (string, point) charge current over temperature
+    map_pieces: (
+        Floats  # (4, string · (point + 1)): of each piece its begin, width, value at the begin, and rise over it
+    )
+    map_first: Ints  # (string,) index of the first piece
+    end_V: Floats  # (string,) V at the end of charge
+    empty_V: Floats  # (string,)
+
+
+@lru_cache(maxsize=16)
+def _bounds(config: Config) -> Bounds:
+    t, layout = config.limits, config.layout
+    rated = np.array((t.rated_charge_A, t.rated_discharge_A))
+    blind = np.ones(layout.size["string"], bool)
+    blind[layout.strings_with_temp] = False
+    present = config.sensing.present
+    foreign = np.array([present[layout.where[f"foreign_{way}_limit"]] for way in ("charge", "discharge")])
+    return Bounds(
+        rated_A=rated,
+        full=np.array(
+            (
+                (t.charge_V, t.discharge_V),
+                (t.charge_warm_degC, t.discharge_warm_degC),
+                (t.charge_cool_degC, t.discharge_cool_degC),
+            )
+        ),
+        zero=np.array(
+            (
+                (t.charge_zero_V, t.discharge_zero_V),
+                (t.charge_hot_degC, t.discharge_hot_degC),
+                (t.charge_cold_degC, t.discharge_cold_degC),
+            )
+        ),
+        rise=t.rise_per_s * rated,
+        blind=blind if blind.any() else None,
+        foreign=foreign if foreign.any() else None,
+        map_degC=t.map_degC,
+        map_pieces=_pieces(t.map_degC, t.map_A),
+        map_first=np.arange(t.map_degC.shape[0]) * (t.map_degC.shape[1] + 1),
+        end_V=config.series * t.end_of_charge_V,
+        empty_V=config.series * t.end_of_discharge_V,
+    )
+
+
+def _pieces(at: Floats, value: Floats) -> Floats:
+    """Return the pieces of maps (string, point): the one before the first point is the first one, the last is flat."""
+    wide = np.maximum(np.diff(at, append=at[:, -1:]), 1e-9)
+    pieces = np.array((at, wide, value, np.diff(value, append=value[:, -1:])))
+    return np.concatenate((pieces[:, :, :1], pieces), axis=2).reshape(4, -1)
 
 
 def fade(x: Floats, full: Floats, zero: Floats) -> Floats:
@@ -28,25 +107,12 @@ def fade(x: Floats, full: Floats, zero: Floats) -> Floats:
     return np.where(share >= 0.0, share, 0.0)
 
 
-def on_map(x: Floats, at: Floats, value: Floats) -> Floats:
-    """Look up a piecewise linear map per string. x (…, string), at and value (string, point); NaN gives 0."""
-    left = np.minimum(np.maximum((x[..., None] >= at).sum(axis=-1) - 1, 0), at.shape[1] - 1)
-    right, rows = np.minimum(left + 1, at.shape[1] - 1), np.arange(at.shape[0])
-    low, high = at[rows, left], at[rows, right]
-    share = np.minimum(np.maximum((x - low) / np.maximum(high - low, 1e-9), 0.0), 1.0)
-    return _zero_if_unknown(value[rows, left] + share * (value[rows, right] - value[rows, left]))
-
-
-@lru_cache(maxsize=16)
-def _edges(config: Config) -> tuple[Floats, Floats, Floats]:
-    """Return (full, zero, rated), (6, string): charge by high cell, hot, cold; discharge by low cell, hot, cold."""
-    t = config.limits
-    full = (t.charge_V, t.charge_warm_degC, t.charge_cool_degC, t.discharge_V, t.discharge_warm_degC)
-    zero = (t.charge_zero_V, t.charge_hot_degC, t.charge_cold_degC, t.discharge_zero_V, t.discharge_hot_degC)
-    rated = (t.rated_charge_A,) * 3 + (t.rated_discharge_A,) * 3
-    return (
-        np.array((*full, t.discharge_cool_degC)), np.array((*zero, t.discharge_cold_degC)), np.array(rated)
-    )  # fmt: skip
+def _on_map(x: Floats, bounds: Bounds) -> Floats:
+    """Look up the charge-current map of each string, piecewise linear. x (…, string) degC; NaN gives 0."""
+    piece = (x[..., None] >= bounds.map_degC).sum(axis=-1) + bounds.map_first
+    begin, wide, value, rise = bounds.map_pieces[:, piece]
+    share = np.minimum(np.maximum((x - begin) / wide, 0.0), 1.0)
+    return _zero_if_unknown(value + share * rise)
 
 
 def limit(
@@ -57,49 +123,50 @@ def limit(
     end_V, charge_A: (string,) what the charge phase allows: cell voltage to charge to, and current. CVL is the string
     voltage at which the highest cell arrives at end_V: it governs, not the pack.
     """
-    config, table = look.config, look.config.limits
-    high, low = extreme(look, "cell_voltage_high", np.maximum), extreme(look, "cell_voltage_low", np.minimum)
-    hot, cold = _temps(look)
-    full, zero, rated = _edges(config)
-    faded = rated * fade(np.array((high, hot, cold, low, hot, cold)), full, zero)
+    config, bounds = look.config, _bounds(look.config)
     voltage = pack_voltage(look)
-    windows = _common(look, demand, switches, estimate, voltage, (high, low, hot, cold))
-    mapped = on_map(np.array((hot, cold)), table.map_degC, table.map_A).min(axis=0)
-    blind = _no_sensor(look)
-    charge, charge_reason = _narrowest(
-        windows[0]
-        | {
-            "cell voltage high": faded[0],
-            "temperature high": np.where(blind, rated[0], faded[1]),
-            "temperature low": np.where(blind, rated[0], np.minimum(faded[2], mapped)),
-            "charge phase": charge_A,
-        }
-    )
-    discharge, discharge_reason = _narrowest(
-        windows[1]
-        | {
-            "cell voltage low": faded[3],
-            "temperature high": np.where(blind, rated[3], faded[4]),
-            "temperature low": np.where(blind, rated[3], faded[5]),
-            "state of charge": rated[3] * _above_floor(table.floor_soc, estimate.string_soc),
-        }
-    )
+    windows = _windows(look, demand, switches, estimate, voltage)
+    windows[9, 0] = charge_A
+    windows[9, 1] = bounds.rated_A[1] * _above_floor(config.limits.floor_soc, estimate.string_soc)
+    windows = _zero_if_unknown(windows)
+    most, reason = windows.min(axis=0), REASON[windows.argmin(axis=0), WAYS]
     before = look.state.window
-    charge, slow_charge = _rise(charge, before.charge_A, table.rise_per_s * rated[0] * dt_s)
-    discharge, slow_discharge = _rise(discharge, before.discharge_A, table.rise_per_s * rated[3] * dt_s)
-    end = config.series * table.end_of_charge_V
-    charge_V = _zero_if_unknown(np.minimum(config.series * end_V, voltage + config.series * (end_V - high)))
+    slow = np.array((before.charge_A, before.discharge_A)) + bounds.rise * dt_s
+    reason = np.where(most > slow + 1e-9, RECOVERING, reason).astype(np.int8)
+    current = np.minimum(most, slow)
+    power = _zero_if_unknown(current * voltage)
+    missing_V = config.series * (end_V - look.extremes[0])  # of the string until its highest cell arrives
+    charge_V = _zero_if_unknown(np.minimum(config.series * end_V, voltage + missing_V))
     return Window(
-        charge_A=charge,
-        discharge_A=discharge,
+        charge_A=current[0],
+        discharge_A=current[1],
         charge_V=charge_V,
-        discharge_V=config.series * table.end_of_discharge_V,
-        charge_W=_zero_if_unknown(charge * voltage),
-        discharge_W=_zero_if_unknown(discharge * voltage),
-        charge_reason=np.where(slow_charge, RECOVERING, charge_reason).astype(np.int8),
-        discharge_reason=np.where(slow_discharge, RECOVERING, discharge_reason).astype(np.int8),
-        voltage_reason=np.where(charge_V < end - 1e-9, CELL_HIGH, RATED).astype(np.int8),
+        discharge_V=bounds.empty_V,
+        charge_W=power[0],
+        discharge_W=power[1],
+        charge_reason=reason[0],
+        discharge_reason=reason[1],
+        voltage_reason=np.where(charge_V < bounds.end_V - 1e-9, CELL_HIGH, RATED).astype(np.int8),
     )
+
+
+def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate, voltage: Floats) -> Floats:
+    """Return what each reason allows, A, (window, way, string), in the order of WINDOWS; the last one is left open."""
+    bounds, (high, low, hot, cold) = _bounds(look.config), look.extremes
+    rated, known = bounds.rated_A, ~np.isnan(look.extremes)
+    temps = known[2] & known[3] if bounds.blind is None else bounds.blind | (known[2] & known[3])
+    windows = np.empty((len(WINDOWS), *rated.shape))
+    windows[0] = rated
+    windows[1] = np.where(look.flows[0] & temps & known[:2], rated, 0.0)
+    windows[2] = rated if bounds.foreign is None else _foreign(look, bounds.foreign, rated)
+    windows[3] = np.where(demand.open | demand.ramp, 0.0, rated * demand.fraction)
+    windows[4] = np.where(carrying(look.config, switches), rated, 0.0)
+    windows[5] = _forecast(np.array((estimate.charge_10s_W, estimate.discharge_10s_W)), voltage, rated)
+    windows[6:9] = rated * fade(np.array(((high, low), (hot, hot), (cold, cold))), bounds.full, bounds.zero)
+    windows[8, 0] = np.minimum(windows[8, 0], _on_map(look.extremes[2:], bounds).min(axis=0))
+    if bounds.blind is not None:
+        windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
+    return windows
 
 
 def pack_voltage(look: Look) -> Floats:
@@ -111,81 +178,14 @@ def pack_voltage(look: Look) -> Floats:
     return np.where(np.isnan(total), look.of("string_voltage"), total)
 
 
-def _common(
-    look: Look, demand: Demand, switches: Switches, estimate: Estimate, voltage: Floats, seen: tuple[Floats, ...]
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Return the windows that both directions have alike, A, (string,) per reason. seen: high, low, hot, cold."""
-    table = look.config.limits
-    high, low, hot, cold = seen
-    temps = _no_sensor(look) | ~np.isnan(hot + cold)
-    current = ~np.isnan(look.current) & temps
-    ways = zip(
-        (table.rated_charge_A, table.rated_discharge_A),
-        (~np.isnan(high), ~np.isnan(low)),
-        ("foreign_charge_limit", "foreign_discharge_limit"),
-        (demand.open_charge | demand.ramp_charge, demand.open_discharge | demand.ramp_discharge),
-        (demand.charge_fraction, demand.discharge_fraction),
-        carrying(look.config, switches),
-        (estimate.charge_10s_W, estimate.discharge_10s_W),
-        strict=True,
-    )
-    charge, discharge = (
-        {
-            "rated": rated,
-            "unknown measurement": np.where(current & known, rated, 0.0),
-            "foreign BMS": _foreign(look, foreign, rated),
-            "fault": np.where(blocked, 0.0, rated * fraction),
-            "switchgear open": np.where(may, rated, 0.0),
-            "power forecast": _forecast(power, voltage, rated),
-        }
-        for rated, known, foreign, blocked, fraction, may, power in ways
-    )
-    return charge, discharge
-
-
 def _above_floor(floor: Floats, soc: Floats) -> Floats:
     """Return how much of the rated current is left above the floor; 1 where there is no floor."""
     return np.where(floor > 0.0, fade(soc, floor + SOC_FADE, floor), 1.0)
 
 
-def _narrowest(windows: dict[str, Floats]) -> tuple[Floats, Floats]:
-    """Return the lowest window of each string and the index of its reason; NaN is unknown and counts as zero."""
-    names = np.array([INDEX[name] for name in windows])
-    stack = _zero_if_unknown(np.array(list(windows.values())))
-    binding = stack.argmin(axis=0)
-    return stack[binding, np.arange(stack.shape[1])], names[binding]
-
-
-def _rise(new: Floats, old: Floats, step: Floats) -> tuple[Floats, Bools]:
-    """Let a limit fall at once and rise by at most `step`. Returns it and where the rise was held back."""
-    slow = old + step
-    return np.minimum(new, slow), new > slow + 1e-9
-
-
-def extreme(look: Look, foreign: str, ufunc: np.ufunc) -> Floats:
-    """Return the highest or lowest cell; NaN if any cell is unknown. A foreign BMS may report it instead."""
-    layout = look.config.layout
-    own = ufunc.reduceat(look.of("cell_voltage"), layout.first_cell)
-    present = look.config.sensing.present[layout.where[foreign]]
-    return np.where(present, look.of(foreign), own) if present.any() else own
-
-
-def _temps(look: Look) -> tuple[Floats, Floats]:
-    """Return the highest and lowest temperature of each string; NaN if a sensor is unknown or there is none."""
-    layout, temp = look.config.layout, look.of("temp_degC")
-    return layout.over_temps(np.maximum, temp, np.nan), layout.over_temps(np.minimum, temp, np.nan)
-
-
-def _no_sensor(look: Look) -> Bools:
-    layout = look.config.layout
-    none = np.ones(layout.size["string"], bool)
-    none[layout.strings_with_temp] = False
-    return none
-
-
-def _foreign(look: Look, name: str, rated: Floats) -> Floats:
-    present = look.config.sensing.present[look.config.layout.where[name]]
-    return np.where(present, _zero_if_unknown(look.of(name)), rated)
+def _foreign(look: Look, present: Bools, rated: Floats) -> Floats:
+    said = np.array((look.of("foreign_charge_limit"), look.of("foreign_discharge_limit")))
+    return np.where(present, _zero_if_unknown(said), rated)
 
 
 def _forecast(power: Floats, voltage: Floats, rated: Floats) -> Floats:

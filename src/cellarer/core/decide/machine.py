@@ -4,7 +4,7 @@ The theory is all here; what the states mean stands where the table stands (sequ
 documentation are generated from the same rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cellarer.model.values import Bools, Bytes
 
 ANY = -1
+MOST = 16  # kinds and phases that a table may have
 
 
 class Rule(NamedTuple):
@@ -25,6 +26,10 @@ class Rule(NamedTuple):
     cause: str
 
 
+def _every(value: int) -> int | slice:
+    return slice(None) if value == ANY else value
+
+
 class Table:
     """Rules compiled to arrays. Built once at import; holds no state."""
 
@@ -35,10 +40,21 @@ class Table:
         self._source = np.array([[r.source] for r in rules])
         self._condition = np.array([self.conditions.index(r.condition) for r in rules])
         self._target = np.array([r.target for r in rules], np.int8)
+        self._asked = np.zeros((len(self.conditions), MOST, MOST), bool)  # (condition, kind, phase): a rule asks for it
+        for rule, condition in zip(rules, self._condition.tolist(), strict=True):
+            self._asked[condition, _every(rule.kind), _every(rule.source)] = True
 
-    def advance(self, kind: Bytes, phase: Bytes, holds: Mapping[str, Bools]) -> tuple[Bytes, NDArray[np.int64]]:
-        """Return (phase, rule), (string,) each: the next phase and the index of the rule that fired, −1 for none."""
-        facts = np.array([holds[name] for name in self.conditions])
+    def advance(self, kind: Bytes, phase: Bytes, holds: Callable[[str], Bools]) -> tuple[Bytes, NDArray[np.int64]]:
+        """Return (phase, rule), (string,) each: the next phase and the index of the rule that fired, −1 for none.
+
+        holds: says of a condition where it holds, (string,); called for those that a rule of some string's phase asks.
+        """
+        asked = self._asked[:, kind, phase]
+        facts = np.zeros(asked.shape, bool)
+        for condition in np.flatnonzero(asked.any(axis=1)).tolist():
+            facts[condition] = holds(self.conditions[condition])
+        if not np.count_nonzero(facts & asked):
+            return phase, np.full(phase.shape, -1)
         match = facts[self._condition] & ((self._source == phase) | (self._source == ANY))
         match &= (self._kind == kind) | (self._kind == ANY)
         fired = match.any(axis=0)

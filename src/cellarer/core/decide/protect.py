@@ -8,6 +8,7 @@ Does not know what opens a contactor (sequence.py) or how limits fall (limit.py)
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,14 +22,16 @@ OPEN, RAMP, DERATE = int(Level.OPEN), int(Level.RAMP), int(Level.DERATE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
-    """What all active rows together demand, (string,)."""
+    """What all active rows together demand, (way, string): way 0 is the charge path, way 1 the discharge path."""
 
-    open_charge: Bools  # the charge path opens now
-    open_discharge: Bools
-    ramp_charge: Bools  # its limit goes to zero, then it opens
-    ramp_discharge: Bools
-    charge_fraction: Floats  # 1 = no derating
-    discharge_fraction: Floats
+    open: Bools  # the path opens now
+    ramp: Bools  # its limit goes to zero, then it opens
+    fraction: Floats  # 1 = no derating
+
+    @property
+    def blocked(self) -> Bools:
+        """The path opens, now or after its limit has fallen."""
+        return self.open | self.ramp
 
 
 def start(config: Config) -> Faults:
@@ -67,7 +70,8 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
     gone = good & (now_ns - good_since_ns >= table.release_ns[:, None])
     latch = table.latch[:, None]
     latched = faults.latched | (confirmed & (latch > SELF))
-    latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
+    if np.count_nonzero(reset):  # without it nothing ends a latch; service comes with a reset
+        latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
     active = (faults.active | confirmed) & (~gone | latched)
     events: list[Event] = []
     raised_value, raised_cell = faults.raised_value, faults.raised_cell
@@ -81,19 +85,34 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
 def demand(config: Config, faults: Faults) -> Demand:
     """Return what the active rows demand. Latched rows are active until they are reset."""
     table, active = config.faults, faults.active
-    if not active.any():
-        no, whole = ~config.layout.yes, np.ones(config.layout.yes.size)
-        return Demand(no, no, no, no, whole, whole)
-    level, charge, discharge = table.level, table.charge, table.discharge
-    opens, ramps, derates = level == OPEN, level == RAMP, level == DERATE
+    if not np.count_nonzero(active):
+        return _nothing(config)
+    opens, ramps, derates = _reactions(config)
     left = np.where(active, table.derate[:, None], 1.0)
     return Demand(
-        open_charge=active[opens & charge].any(axis=0),
-        open_discharge=active[opens & discharge].any(axis=0),
-        ramp_charge=active[ramps & charge].any(axis=0),
-        ramp_discharge=active[ramps & discharge].any(axis=0),
-        charge_fraction=left[derates & charge].min(axis=0, initial=1.0),
-        discharge_fraction=left[derates & discharge].min(axis=0, initial=1.0),
+        open=np.array([active[rows].any(axis=0) for rows in opens]),
+        ramp=np.array([active[rows].any(axis=0) for rows in ramps]),
+        fraction=np.array([left[rows].min(axis=0, initial=1.0) for rows in derates]),
+    )
+
+
+@lru_cache(maxsize=16)
+def _nothing(config: Config) -> Demand:
+    """Return the demand of no active row."""
+    shape = 2, config.layout.yes.size
+    return Demand(np.zeros(shape, bool), np.zeros(shape, bool), np.ones(shape))
+
+
+@lru_cache(maxsize=16)
+def _reactions(config: Config) -> tuple[tuple[Ints, Ints], ...]:
+    """Return the rows that open, ramp and derate, of the charge path and of the discharge path each."""
+    table = config.faults
+    return tuple(
+        (
+            np.flatnonzero((table.level == level) & table.charge),
+            np.flatnonzero((table.level == level) & table.discharge),
+        )
+        for level in (OPEN, RAMP, DERATE)
     )
 
 

@@ -6,18 +6,21 @@ an authority that lets us switch, tries left and a cool precharge resistor. Unde
 charger present the pair may close for charging only. Values: facts of foxBMS (bms_cfg.h) in the site schema.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import Demand
-from cellarer.core.decide.signals import Look
-from cellarer.model.config import Authority, Config, Switchgear
+from cellarer.core.decide.signals import Look, has_switchgear
+from cellarer.model.config import Authority, Config, Switchgear, SwitchTable
 from cellarer.model.values import Bools, Event, Floats, Ints, Phase, Switches, Wishes
 
 P, C = Phase, Switchgear.CONTACTORS
 PRECHARGE, SWITCH = int(P.PRECHARGE), int(Authority.SWITCH)
+TIMEOUT_NS = 500_000_000  # for a contact to follow its coil (foxBMS: string close time-out 500 ms)
 VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s
 PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current within this time (foxBMS: 1000 ms)
 
@@ -54,6 +57,7 @@ TABLE = Table(
         Rule(C, P.PLUS, "abort", P.OPENING, "closing aborted"),
         Rule(C, P.CLOSED, "open now", P.OPENING, "fault"),
         Rule(C, P.CHARGE_ONLY, "open charge", P.OPENING, "fault"),
+        Rule(C, P.CHARGE_ONLY, "refill over", P.OPENING, "the charger is gone"),
         Rule(C, P.RAMP, "open now", P.OPENING, "fault"),
         Rule(C, P.OPEN, "start pair", P.MINUS, "close requested"),
         Rule(C, P.MINUS, "minus closed", P.PRECHARGE, "minus settled"),
@@ -68,7 +72,6 @@ TABLE = Table(
         Rule(C, P.CLOSED, "no wish", P.RAMP, "opening requested"),
         Rule(C, P.CHARGE_ONLY, "no wish", P.RAMP, "opening requested"),
         Rule(C, P.CHARGE_ONLY, "start both", P.CLOSED, "discharge allowed again"),
-        Rule(C, P.CHARGE_ONLY, "no charger", P.OPENING, "the charger is gone"),
         *_paths(Switchgear.FETS),
         *_paths(Switchgear.SEPARATE),
         Rule(ANY, P.RAMP, "quiet", P.OPENING, "current below break rating"),
@@ -79,36 +82,35 @@ TABLE = Table(
     ]
 )
 
-# (kind, phase) → minus, precharge, plus, charge switch, discharge switch
-_OUTPUTS = np.zeros((len(Switchgear), len(Phase), 5), bool)
-_OUTPUTS[C, P.MINUS] = (1, 0, 0, 0, 0)
-_OUTPUTS[C, P.PRECHARGE] = (1, 1, 0, 0, 0)
-_OUTPUTS[C, P.PLUS] = (1, 1, 1, 0, 0)
+# minus, precharge, plus, charge switch, discharge switch: (output, kind, phase)
+_OUTPUTS = np.zeros((5, len(Switchgear), len(Phase)), bool)
+_OUTPUTS[:, C, P.MINUS] = (1, 0, 0, 0, 0)
+_OUTPUTS[:, C, P.PRECHARGE] = (1, 1, 0, 0, 0)
+_OUTPUTS[:, C, P.PLUS] = (1, 1, 1, 0, 0)
 for _phase in (P.CLOSED, P.CHARGE_ONLY, P.RAMP):
-    _OUTPUTS[C, _phase] = (1, 0, 1, 0, 0)
+    _OUTPUTS[:, C, _phase] = (1, 0, 1, 0, 0)
 for _kind in (Switchgear.FETS, Switchgear.SEPARATE):
     for _phase in (P.CLOSED, P.RAMP):
-        _OUTPUTS[_kind, _phase] = (0, 0, 0, 1, 1)
-    _OUTPUTS[_kind, P.CHARGE_ONLY] = (0, 0, 0, 1, 0)
-    _OUTPUTS[_kind, P.DISCHARGE_ONLY] = (0, 0, 0, 0, 1)
+        _OUTPUTS[:, _kind, _phase] = (0, 0, 0, 1, 1)
+    _OUTPUTS[:, _kind, P.CHARGE_ONLY] = (0, 0, 0, 1, 0)
+    _OUTPUTS[:, _kind, P.DISCHARGE_ONLY] = (0, 0, 0, 0, 1)
 
 
 def outputs(config: Config, switches: Switches) -> Bools:
     """Return (5, string): minus, precharge, plus, charge switch, discharge switch."""
-    return np.ascontiguousarray(_OUTPUTS[config.switch.kind, switches.phase].T)
+    return _OUTPUTS[:, config.switch.kind, switches.phase]
 
 
-_CARRIES = np.zeros((len(Switchgear), len(Phase), 2), bool)  # (kind, phase) → may charge, may discharge
-_CARRIES[Switchgear.NONE] = True
-_CARRIES[:, P.CLOSED] = True
-_CARRIES[:, P.CHARGE_ONLY, 0] = True
-_CARRIES[:, P.DISCHARGE_ONLY, 1] = True
+_CARRIES = np.zeros((2, len(Switchgear), len(Phase)), bool)  # may charge, may discharge: (way, kind, phase)
+_CARRIES[:, Switchgear.NONE] = True
+_CARRIES[:, :, P.CLOSED] = True
+_CARRIES[0, :, P.CHARGE_ONLY] = True
+_CARRIES[1, :, P.DISCHARGE_ONLY] = True
 
 
-def carrying(config: Config, switches: Switches) -> tuple[Bools, Bools]:
-    """Return (may charge, may discharge), (string,): the paths that the phase leaves open to current."""
-    may = _CARRIES[config.switch.kind, switches.phase]
-    return may[:, 0], may[:, 1]
+def carrying(config: Config, switches: Switches) -> Bools:
+    """Return (way, string), may charge and may discharge: the paths that the phase leaves open to current."""
+    return _CARRIES[:, config.switch.kind, switches.phase]
 
 
 def start(config: Config, now_ns: int) -> Switches:
@@ -140,58 +142,101 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
     reset: (string,) an authorised reset gives back the precharge tries.
     """
     before = look.state.switches
-    if reset.any():
+    if np.count_nonzero(reset):
         before = replace(before, tries=np.where(reset, 0, before.tries))
-    holds = _conditions(look, before, demand, wishes)
-    phase, rule = TABLE.advance(look.config.switch.kind, before.phase, holds)
+    if not has_switchgear(look.config):
+        return before, []
+    facts = Facts(look, before, demand, wishes)
+    phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
     heated = _resistor(look, before)
-    if (rule < 0).all():
-        return replace(before, resistor_J=heated), []
-    return _account(look, replace(before, resistor_J=heated), phase, rule)
+    if heated is not before.resistor_J:
+        before = replace(before, resistor_J=heated)
+    return (before, []) if (rule < 0).all() else _account(look, before, phase, rule)
 
 
-def _conditions(look: Look, before: Switches, demand: Demand, wishes: Wishes) -> dict[str, Bools]:
-    """Name every fact that the table asks for, (string,) each."""
-    config, table, layout = look.config, look.config.switch, look.config.layout
-    held_ns = look.now_ns - before.since_ns
-    wish = wishes.closed[layout.pack_of_string]
-    current = np.abs(look.current)
-    charger = look.of("charger_present")[layout.pack_of_string] == 1.0
-    charge, discharge = ~demand.open_charge & ~demand.ramp_charge, ~demand.open_discharge & ~demand.ramp_discharge
-    cool = before.resistor_J <= 0.5 * table.resistor_max_J
-    ready = wish & trusted(look) & (table.authority == SWITCH)
-    ready &= wishes.confirmed[layout.pack_of_string]
-    both, refill = charge & discharge, charge & ~discharge & charger
-    open_now = demand.open_charge | demand.open_discharge
-    settled = held_ns >= table.settle_ns
-    minus, plus = _closed(look, "feedback_minus"), _closed(look, "feedback_plus")
-    return {
-        "open now": open_now,
-        "open charge": demand.open_charge,
-        "abort": ~(wish & (both | refill)),
-        "ramp": demand.ramp_charge | demand.ramp_discharge,
-        "ramp charge": demand.ramp_charge,
-        "no wish": ~wish,
-        "start pair": ready & (both | refill) & cool & (before.tries < table.tries),
-        "start both": ready & both,
-        "start charge": ready & charge & ~discharge,
-        "start discharge": ready & discharge & ~charge,
-        "blocked charge": ~charge,
-        "blocked discharge": ~discharge,
-        "blocked both": ~charge & ~discharge,
-        "no charger": ~charger,
-        "minus closed": settled & minus,
-        "plus closed": settled & plus,
-        "plus closed both": settled & plus & both,
-        "timeout": held_ns >= table.settle_ns + 500_000_000,  # foxBMS: string close time-out 500 ms
-        "precharged": settled & _precharged(look),
-        "precharge over": (held_ns >= table.precharge_ns) | (before.resistor_J >= table.resistor_max_J),
-        "quiet": current <= table.break_A,
-        "ramp over": held_ns >= np.where(charge & discharge, VOLUNTARY_RAMP_NS, table.open_delay_ns),
-        "opened": settled & _opened(look) & (current <= config.idle_A),
-        "proof over": held_ns >= PROOF_NS,
-        "cooled": (held_ns >= table.pause_ns) & cool,
-    }
+@dataclass(frozen=True)
+class Facts:
+    """What the conditions are made of, (string,) each; worked out when first asked for."""
+
+    look: Look
+    before: Switches
+    demand: Demand
+    wishes: Wishes
+
+    @property
+    def table(self) -> SwitchTable:
+        return self.look.config.switch
+
+    @cached_property
+    def held_ns(self) -> Ints:
+        """How long the phase has lasted."""
+        return self.look.now_ns - self.before.since_ns
+
+    @cached_property
+    def settled(self) -> Bools:
+        return self.held_ns >= self.table.settle_ns
+
+    @cached_property
+    def wish(self) -> Bools:
+        return self.wishes.closed[self.look.config.layout.pack_of_string]
+
+    @cached_property
+    def ready(self) -> Bools:
+        """Closing is wished, confirmed, ours to do, and rests on known measurements."""
+        confirmed = self.wishes.confirmed[self.look.config.layout.pack_of_string]
+        return self.wish & trusted(self.look) & (self.table.authority == SWITCH) & confirmed
+
+    @cached_property
+    def free(self) -> Bools:
+        """(way, string): no fault on the path."""
+        return ~self.demand.blocked
+
+    @cached_property
+    def charger(self) -> Bools:
+        return self.look.of("charger_present")[self.look.config.layout.pack_of_string] == 1.0
+
+    @property
+    def pair(self) -> Bools:
+        """A contactor pair may be closed: both paths are free, or the charge path is and a charger is there."""
+        charge, discharge = self.free
+        return charge & (discharge | self.charger)
+
+    @property
+    def cool(self) -> Bools:
+        return self.before.resistor_J <= 0.5 * self.table.resistor_max_J
+
+    @cached_property
+    def plus(self) -> Bools:
+        return self.settled & _closed(self.look, "feedback_plus")
+
+
+CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
+    "open now": lambda f: f.demand.open[0] | f.demand.open[1],
+    "open charge": lambda f: f.demand.open[0],
+    "abort": lambda f: ~(f.wish & f.pair),
+    "ramp": lambda f: f.demand.ramp[0] | f.demand.ramp[1],
+    "ramp charge": lambda f: f.demand.ramp[0],
+    "no wish": lambda f: ~f.wish,
+    "start pair": lambda f: f.ready & f.pair & f.cool & (f.before.tries < f.table.tries),
+    "start both": lambda f: f.ready & f.free[0] & f.free[1],
+    "start charge": lambda f: f.ready & f.free[0] & ~f.free[1],
+    "start discharge": lambda f: f.ready & f.free[1] & ~f.free[0],
+    "blocked charge": lambda f: ~f.free[0],
+    "blocked discharge": lambda f: ~f.free[1],
+    "blocked both": lambda f: ~(f.free[0] | f.free[1]),
+    "refill over": lambda f: ~f.charger & ~f.free[1],
+    "minus closed": lambda f: f.settled & _closed(f.look, "feedback_minus"),
+    "plus closed": lambda f: f.plus,
+    "plus closed both": lambda f: f.plus & f.free[0] & f.free[1],
+    "timeout": lambda f: f.held_ns >= f.table.settle_ns + TIMEOUT_NS,
+    "precharged": lambda f: f.settled & _precharged(f.look),
+    "precharge over": lambda f: (f.held_ns >= f.table.precharge_ns) | (f.before.resistor_J >= f.table.resistor_max_J),
+    "quiet": lambda f: np.abs(f.look.current) <= f.table.break_A,
+    "ramp over": lambda f: f.held_ns >= np.where(f.free[0] & f.free[1], VOLUNTARY_RAMP_NS, f.table.open_delay_ns),
+    "opened": lambda f: f.settled & _opened(f.look) & (np.abs(f.look.current) <= f.look.config.idle_A),
+    "proof over": lambda f: f.held_ns >= PROOF_NS,
+    "cooled": lambda f: (f.held_ns >= f.table.pause_ns) & f.cool,
+}
 
 
 def _closed(look: Look, feedback: str) -> Bools:
@@ -200,11 +245,8 @@ def _closed(look: Look, feedback: str) -> Bools:
 
 
 def _opened(look: Look) -> Bools:
-    proven = np.ones(look.config.layout.size["string"], bool)
-    for name in ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge"):
-        present = look.config.sensing.present[look.config.layout.where[name]]
-        proven &= ~present | (look.of(name) == 0.0)
-    return proven
+    present, closed, _, _ = look.contacts
+    return (~present | (closed == 0.0)).all(axis=0)
 
 
 def _precharged(look: Look) -> Bools:
@@ -222,7 +264,7 @@ def _resistor(look: Look, before: Switches) -> Floats:
     table = look.config.switch
     dt = (look.now_ns - look.state.time_ns) * 1e-9
     in_use = (before.phase == PRECHARGE) & ~np.isnan(table.resistor_ohm)
-    if not in_use.any() and not before.resistor_J.any():
+    if not np.count_nonzero(in_use) and not np.count_nonzero(before.resistor_J):
         return before.resistor_J
     string, link = look.of("string_voltage"), look.of("link_voltage")
     drop = np.where(np.isnan(link), string, string - link)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellarer.core.digest import NOT_NOW, Digest
+from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, Digest
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
@@ -63,10 +63,39 @@ class Look:
         return ~np.isnan(self.current), self.current > self.config.idle_A, -self.current > self.config.idle_A
 
     @cached_property
+    def extremes(self) -> Floats:
+        """Highest and lowest cell (V) and temperature (degC), (4, string): NaN where an element is unknown or none is.
+
+        Where a foreign BMS reports its extreme cells these count.
+        """
+        places, digest = _places(self.config), self.digest
+        worst, known = digest.value[places.kind, places.at], digest.known[HIGH][places.at]
+        result = np.where(known & (worst > NOT_NOW), places.sign * worst, np.nan)
+        if places.foreign is not None:
+            said = np.array((self.of("cell_voltage_high"), self.of("cell_voltage_low")))
+            result[:2] = np.where(places.foreign, said, result[:2])
+        return result
+
+    @cached_property
+    def total(self) -> Floats:
+        """Sum of the cells of each string, V, (string,); NaN if one is unknown."""
+        return self.config.layout.total(self.of("cell_voltage"))
+
+    @cached_property
+    def contacts(self) -> tuple[Bools, Floats, Bools, Ints]:
+        """Auxiliary contacts: present, closed, ordered closed, time, (5, string) each, in the order of FEEDBACK."""
+        layout, command = self.config.layout, self.state.command
+        where, n = slice(layout.where[FEEDBACK[0]].start, layout.where[FEEDBACK[-1]].stop), layout.yes.size
+        present, closed, time_ns = self.config.sensing.present[where], self.seen.value[where], self.seen.time_ns[where]
+        ordered = (command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch)
+        return present.reshape(5, n), closed.reshape(5, n), np.array(ordered), time_ns.reshape(5, n)
+
+    @cached_property
     def all_off(self) -> Bools:
         """The string's switchgear is ordered open and had time to follow, (string,)."""
-        command = self.state.command
-        off = ~(command.minus | command.precharge | command.plus | command.charge_switch | command.discharge_switch)
+        if not has_switchgear(self.config):
+            return ~self.config.layout.yes
+        off = ~self.contacts[2].any(axis=0)
         return off & (self.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[self.state.switches.phase]
 
     def per_string(self, x: Floats | Ints | Bools, name: str) -> Floats | Ints | Bools:
@@ -75,17 +104,52 @@ class Look:
         return mine[self.config.layout.pack_of_string] if BY_NAME[name].axis == "pack" else mine
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Where the extremes of a site stand in its Digest; (4, string), rows as in Look.extremes."""
+
+    kind: Ints  # (4, 1)
+    at: Ints
+    sign: Floats  # (4, 1)
+    foreign: Bools | None  # (2, string) a foreign BMS reports this extreme; None where none does
+
+
+@lru_cache(maxsize=16)
+def _places(config: Config) -> Places:
+    layout = config.layout
+    cells, temps = (
+        np.arange(owned.start, owned.stop) for owned in map(layout.owned.get, ("cell_voltage", "temp_degC"))
+    )
+    foreign = np.array([config.sensing.present[layout.where[f"cell_voltage_{end}"]] for end in ("high", "low")])
+    return Places(
+        kind=np.array([[HIGH], [LOW], [HIGH], [LOW]]),
+        at=np.array((cells, cells, temps, temps)),
+        sign=np.array([[1.0], [-1.0], [1.0], [-1.0]]),
+        foreign=foreign if foreign.any() else None,
+    )
+
+
+@lru_cache(maxsize=16)
+def has_switchgear(config: Config) -> bool:
+    """Return whether any string has something to switch."""
+    return bool((config.switch.kind != NO_SWITCHGEAR).any())
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A signal that is one reduction of one measured quantity; the fault machine reads all of these in one gather."""
 
     name: str  # of the quantity
-    kind: str  # high, low (negative), overdue, absurd: fields of Digest
+    kind: str  # of the reduction: high, low (negative), overdue, absurd
 
     def __call__(self, look: Look) -> Reading:
         """Return it for its strings."""
-        value, known, time_ns = bulk(look.digest, self.kind, look.now_ns)
-        return Reading(*(look.per_string(x, self.name) for x in (value, known, time_ns)))
+        digest, kind = look.digest, KINDS.index(self.kind)
+        return Reading(
+            look.per_string(digest.value[kind], self.name),
+            look.per_string(digest.known[kind], self.name),
+            look.per_string(digest.time_ns[kind], self.name),
+        )
 
     def elements(self, look: Look) -> tuple[Floats, str] | None:
         """Return what the value was the worst of, and its axis; None for string-wide quantities."""
@@ -101,19 +165,6 @@ class Measured:
                 return -look.seen.valid_ns[where].astype(np.float64), axis
             case _:
                 return look.seen.absurd[where].astype(np.float64), axis
-
-
-def bulk(digest: Digest, kind: str, now_ns: int) -> tuple[Floats, Bools, Ints]:
-    """Return value, known and time of one kind of reduction, (owned,) each."""
-    match kind:
-        case "high":
-            return digest.high, digest.known, digest.high_ns
-        case "low":
-            return digest.low, digest.known, digest.low_ns
-        case "overdue":
-            return digest.overdue, np.ones(digest.known.shape, bool), np.full(digest.known.shape, now_ns)
-        case _:
-            return digest.absurd, np.ones(digest.known.shape, bool), digest.absurd_ns
 
 
 def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
@@ -161,9 +212,10 @@ temp_high, temp_low = Measured("temp_degC", "high"), Measured("temp_degC", "low"
 def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
     """Take the reported extreme where the site measures no cells of its own."""
     name = "cell_voltage_high" if sign > 0 else "cell_voltage_low"
-    present = look.config.sensing.present[look.config.layout.where[name]]
-    if not present.any():
+    foreign = _places(look.config).foreign
+    if foreign is None:
         return cells
+    present = foreign[HIGH if sign > 0 else LOW]
     value, time_ns = sign * look.of(name), look.time_ns(name)
     known = ~np.isnan(value)
     return Reading(
@@ -219,10 +271,9 @@ def discharge_over_limit(look: Look) -> Reading:
 
 def sum_difference(look: Look) -> Reading:
     """|sum of cells − string voltage|, V: a lost, drifted or wrongly wired measurement."""
-    total = look.config.layout.total(look.of("cell_voltage"))
     newest = np.maximum.reduceat(look.time_ns("cell_voltage"), look.config.layout.first_cell)
     time_ns = np.minimum(newest, look.time_ns("string_voltage"))
-    return _one(np.abs(total - look.of("string_voltage")), time_ns)
+    return _one(np.abs(look.total - look.of("string_voltage")), time_ns)
 
 
 def current_difference(look: Look) -> Reading:
@@ -258,16 +309,11 @@ def current_open(look: Look) -> Reading:
 
 def _contact(look: Look, stuck_closed: bool) -> Reading:
     """1 where an auxiliary contact contradicts its coil; contacts lie side by side in the sample."""
-    layout, command, n = look.config.layout, look.state.command, look.config.layout.yes.size
-    where = slice(layout.where[FEEDBACK[0]].start, layout.where[FEEDBACK[-1]].stop)
-    closed, present = look.seen.value[where].reshape(-1, n), look.config.sensing.present[where].reshape(-1, n)
-    ordered = np.array(
-        (command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch)
-    )
+    present, closed, ordered, time_ns = look.contacts
     wrong = present & (ordered != stuck_closed) & (closed == float(stuck_closed))
-    time_ns = np.where(wrong.any(axis=0) & ~wrong, NEVER, look.seen.time_ns[where].reshape(-1, n)).max(axis=0)
+    some = wrong.any(axis=0)
     known = ~(present & np.isnan(closed)).any(axis=0)
-    return Reading(wrong.any(axis=0).astype(np.float64), known, time_ns)
+    return Reading(some.astype(np.float64), known, np.where(some & ~wrong, NEVER, time_ns).max(axis=0))
 
 
 def contact_welded(look: Look) -> Reading:
@@ -375,7 +421,6 @@ def elements(look: Look, name: str) -> tuple[Floats, str] | None:
     return signal.elements(look) if isinstance(signal, Measured) else CULPRIT.get(name, lambda _: None)(look)
 
 
-KINDS = ("high", "low", "overdue", "absurd")
 PLAIN = {"cell_high": (_CELL_HIGH, "cell_voltage_high"), "cell_low": (_CELL_LOW, "cell_voltage_low")}
 PLAIN["cell_deep"] = PLAIN["cell_low"]
 
@@ -392,7 +437,7 @@ class Gather:
 def gather(config: Config) -> Gather:
     """Plan the reading of all rows of a site; once per Config."""
     layout, table = config.layout, config.faults
-    owned, strings = layout.owner_of[-1] + 1, np.arange(layout.yes.size)
+    owned, strings = int(layout.owner_of[-1]) + 1, np.arange(layout.yes.size)
     places: dict[str, Ints] = {}
     derived: list[str] = []
     for name in table.signals:
@@ -413,8 +458,7 @@ def read(look: Look) -> tuple[Floats, Bools, Ints]:
     """Return value, known and time of every row, (row, string) each."""
     plan, d = gather(look.config), look.digest
     derived = [SIGNALS[name](look) for name in plan.derived]
-    sure, now_ns = np.ones(d.known.size, bool), np.full(d.known.size, look.now_ns)
-    value = np.concatenate([d.high, d.low, d.overdue, d.absurd, *(r.value for r in derived)])
-    known = np.concatenate([d.known, d.known, sure, sure, *(r.known for r in derived)])
-    time_ns = np.concatenate([d.high_ns, d.low_ns, now_ns, d.absurd_ns, *(r.time_ns for r in derived)])
+    value = np.concatenate([d.value.reshape(-1), *[r.value for r in derived]])
+    known = np.concatenate([d.known.reshape(-1), *[r.known for r in derived]])
+    time_ns = np.concatenate([d.time_ns.reshape(-1), *[r.time_ns for r in derived]])
     return value[plan.index], known[plan.index], time_ns[plan.index]
