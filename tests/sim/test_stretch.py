@@ -80,6 +80,14 @@ def test_a_cell_that_is_cut_off_or_bled_is_so_in_the_kernel_too() -> None:
 
 
 @needs_numba
+def test_the_compiled_kernel_changes_with_the_constants_it_was_built_with() -> None:
+    from cellarer.sim import cells, stretch_kernel, tables
+
+    used = (tables.LOW_DEGC, tables.STEP_K, tables.ROWS, tables.SOC_STEPS, tables.BEYOND, tables.COLUMNS)
+    assert stretch_kernel.BUILT_WITH == (*used, cells.KELVIN, cells.LEAK_DEGC)
+
+
+@needs_numba
 def test_the_kernel_is_made_of_vector_instructions() -> None:
     """A harmless edit that hides the lanes from LLVM costs a factor of three and shows nowhere else."""
     from numba import njit
