@@ -84,7 +84,7 @@ def test_the_compiled_kernel_changes_with_the_constants_it_was_built_with() -> N
     from cellarer.sim import cells, stretch_kernel, tables
 
     used = (tables.LOW_DEGC, tables.STEP_K, tables.ROWS, tables.SOC_STEPS, tables.BEYOND, tables.COLUMNS)
-    assert stretch_kernel.BUILT_WITH == (*used, cells.KELVIN, cells.LEAK_DEGC)
+    assert (*used, cells.KELVIN, cells.LEAK_DEGC) == stretch_kernel.BUILT_WITH
 
 
 @needs_numba
