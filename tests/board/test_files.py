@@ -52,6 +52,17 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
         Folder.make(state, memory)
 
 
+@pytest.mark.parametrize("memory", ["memory", "absent"])
+def test_a_folder_is_removed_as_a_whole(tmp_path: Path, memory: str) -> None:
+    (tmp_path / "memory").mkdir()
+    folder = Folder.make(tmp_path / "state", tmp_path / memory)
+    folder.bench.mkdir()
+    (folder.bench / "bus").touch()
+    folder.snapshot.touch()
+    folder.remove()
+    assert list((tmp_path / "state").iterdir()) == list((tmp_path / "memory").iterdir()) == []
+
+
 def test_names_of_links_make_names_of_files() -> None:
     folder = Folder(Path("/x"))
     assert folder.samples("uart 1").name == "samples.uart_1"

@@ -16,6 +16,7 @@ from cellarer.board.messages import (
     EventRecord,
     EventWriter,
     RequestReader,
+    all_kept,
     create_messages,
 )
 from cellarer.board.ring import BoardError, RingWriter
@@ -103,9 +104,12 @@ def test_events_are_kept_across_a_new_recorder(folder: Folder) -> None:
     first.keep(6)
     first.keep(4)  # never goes back
     assert writer.waiting == 4
+    assert not all_kept(folder)
     second = EventReader(folder, "control")
     assert [e.seq for e in second.read()] == [6, 7, 8, 9]
     assert second.lost == 0
+    second.keep(10)
+    assert all_kept(folder)
 
 
 def test_events_of_an_earlier_run_stay(folder: Folder) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cellarer.board.ring import BoardError
 from cellarer.board.tree import decode, encode, read_config, write_config
 from cellarer.model.layout import layout
-from cellarer.model.values import Event, Faults, Level, Requests
+from cellarer.model.values import Event, Level, Requests, Sample
 
 
 def same(a: object, b: object) -> None:
@@ -34,7 +34,7 @@ def same(a: object, b: object) -> None:
 
 TREES = [
     layout([16, 3], [2, 0], [1, 1]),
-    Faults(*(np.arange(6).reshape(2, 3) for _ in range(4)), *(np.ones((2, 3), bool) for _ in range(2))),
+    Sample(np.linspace(0, 1, 6).reshape(2, 3), np.arange(5)),
     Event(5, "fault", "x", -1, 3, float("nan"), float("inf"), "because"),
     (None, True, 2**62, -1.5, "ü", Level.OPEN, [1, (2,)], {"a": np.zeros(0), "b": {1: 2}}),
 ]

@@ -158,9 +158,8 @@ class Site:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         self.out.close()
-        for file in sorted(self.folder.path.resolve().glob("**/*"), reverse=True):
-            file.rmdir() if file.is_dir() else file.unlink()
-        self.folder.path.resolve().rmdir()
+        if self.folder.path.exists():
+            self.folder.remove()
 
 
 @contextmanager

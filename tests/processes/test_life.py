@@ -39,6 +39,7 @@ def test_start_close_stop_and_resume(tmp_path: Path) -> None:
         assert site.stop() == 0
         assert time.monotonic() - begin < 5.0
         assert not leftovers(site)
+        assert not site.folder.path.exists(), "the memory is given back once every event is kept"
         world = json.loads((tmp_path / "s" / "world.json").read_text())
         assert 50.0 < world["start_soc_pct"] < 60.0, "as the simulation began"
         stored, wrong = read_durable(tmp_path / "s")

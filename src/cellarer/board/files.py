@@ -72,6 +72,15 @@ class Folder:
         """Return the file in which a process says that it is alive."""
         return self.path / f"pulse.{role.replace(' ', '_')}"
 
+    def remove(self) -> None:
+        """Give the memory back. Only when nobody uses the folder and every event is kept."""
+        target = self.path.resolve()
+        for file in sorted(target.glob("**/*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        target.rmdir()
+        if self.path.is_symlink():
+            self.path.unlink()
+
     @classmethod
     def of(cls, state_dir: Path) -> "Folder":
         """Return the folder of a site that runs, or ran, with this state folder."""

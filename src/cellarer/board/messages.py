@@ -134,6 +134,12 @@ def kept_until(kept: RingReader) -> int:
     return 0 if newest is None else int.from_bytes(newest, "little")
 
 
+def all_kept(folder: Folder) -> bool:
+    """Tell whether every event of every source is on the disk."""
+    rings = [(RingReader(folder.events(s)), RingReader(folder.events_kept(s))) for s in SOURCES]
+    return all(kept_until(kept) >= events.next for events, kept in rings)
+
+
 class EventReader:
     """The recorder's end: begins with the first event that was never kept."""
 

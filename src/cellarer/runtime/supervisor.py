@@ -20,7 +20,7 @@ import numpy as np
 from cellarer import config as configs
 from cellarer.board import tree
 from cellarer.board.files import Folder, write_whole
-from cellarer.board.messages import create_messages
+from cellarer.board.messages import all_kept, create_messages
 from cellarer.board.orders import OrdersReader, create_orders
 from cellarer.board.ring import create_ring
 from cellarer.board.samples import create_samples
@@ -82,9 +82,12 @@ def run(
             return EXIT_BUSY
         listener = listen(site.file.web_port if port is None else port)
         try:
-            return Supervisor(site, folder, state_dir, listener, speed, close_at_start).main()
+            status = Supervisor(site, folder, state_dir, listener, speed, close_at_start).main()
         finally:
             listener.close()
+        if all_kept(folder):
+            folder.remove()
+        return status
 
 
 def listen(port: int) -> socket.socket:
