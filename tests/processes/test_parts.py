@@ -21,6 +21,7 @@ from cellarer.model.values import FOREVER, Event
 from cellarer.runtime import wires
 from cellarer.runtime.children import Child, Family
 from cellarer.runtime.clock import Clock
+from cellarer.runtime.faces import Faces
 from cellarer.runtime.guard_limits import guard_limits
 from cellarer.runtime.intake import NO_RECORDER, Intake
 from cellarer.runtime.link import Arming, Line
@@ -265,3 +266,25 @@ def test_a_simulated_battery_keeps_its_charge(tmp_path: Path) -> None:
     for damage in ("", "{", '{"start_soc_pct": 120.0}', '{"start_soc_pct": "x"}', '{"typo": 1}'):
         kept.write_text(damage)
         assert kept_simulation(simulation, kept) is simulation
+
+
+def test_no_face_says_more_than_the_guard_lets_through() -> None:
+    site = configs.load("supervised")
+    faces = Faces.__new__(Faces)  # no files, no buses: the narrowing alone
+    faces.config, faces.gate = site.config, Gate(orders(0, 0, 0, 0))
+    packs = [{"limits": {"charge_A": 100.0, "discharge_A": None}} for _ in range(4)]
+    seen = {"packs": packs, "bank": {"charge_A": 400.0, "discharge_A": 30.0}}
+    faces._narrow(seen)
+    assert [p["limits"]["charge_A"] for p in packs] == [40.0] * 4
+    assert packs[0]["limits"]["discharge_A"] is None
+    assert seen["bank"] == {"charge_A": 160.0, "discharge_A": 0.0}
+
+
+class Gate:
+    """A gate that always says the same."""
+
+    def __init__(self, said: Orders) -> None:
+        self.said = said
+
+    def newest(self) -> Orders:
+        return self.said

@@ -90,12 +90,12 @@ class Faces:
         orders = self.gate.newest()
         if orders is None:
             return
-        for number, pack in enumerate(seen["packs"]):
-            strings = orders.strings[self.config.layout.pack_of_string == number]
+        owner = self.config.layout.pack_of_string
+        parts = [(pack["limits"], owner == number) for number, pack in enumerate(seen["packs"])]
+        for limits, mine in [*parts, (seen["bank"], owner >= 0)]:
             for name in ("charge_A", "discharge_A"):
-                own = pack["limits"][name]
-                allowed = float(strings[name].sum())
-                pack["limits"][name] = None if own is None else min(cast(float, own), allowed)
+                allowed = float(orders.strings[name][mine].sum())
+                limits[name] = None if limits[name] is None else min(cast(float, limits[name]), allowed)
 
     def _ask(self, what: str, name: str, pack: int, value: float | None) -> None:
         try:
