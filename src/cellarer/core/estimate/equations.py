@@ -19,6 +19,7 @@ import numpy as np
 
 # Process noise, per second unless said; from measured drive cycles of two cell types, judged on others.
 DRIFT_Z = 1.5e-4 * 1.5e-4  # 1/s: SOC random walk, about 0.9 % per root hour
+SCALE_Z = 5e-5  # per unit of SOC that flows: capacity and gain of the sensor are known within about a per cent
 DRIFT_K = 5e-4 * 5e-4  # 1/s
 DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of C per root hour … slow
 DRIFT_H = 1e-6  # 1/s
@@ -26,7 +27,7 @@ NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
 CORRELATION_S = 60.0
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
-SENSOR = 3e-3  # V: offset of a cell voltage that no filter can see
+SENSOR = 4e-3  # V: offset of a cell voltage that no filter can see
 SHARE = 0.10
 K_LOW, K_HIGH = 0.5, 2.5
 B_MOST = 0.05  # C
@@ -42,6 +43,7 @@ GAP_MOST = 0.3  # of SOC: more doubt than this is no knowledge at all
 LOST_C = 0.5  # C: doubt of a current that is not known
 UNKNOWN = -1e9  # stands for NaN where the kernel reads arrays
 STRAIN_S = 120.0
+BELIEVE = 2.0
 STRAIN_OK = 3.0
 STRAIN_GAIN = 1e-5  # 1/s: how fast doubt returns to SOC when the voltage contradicts for minutes
 
@@ -113,8 +115,10 @@ def advance(
     t05 = p05 - kappa * p55
     t15 = a1 * p15 - b1 * p55
     t25 = a2 * p25 - b2 * p55
-    wild = NOISE_I * q * q + noise * trust  # what is not known stays unknown for about a minute
-    n00 = p00 - kappa * (p05 + t05) + kappa * kappa * wild + DRIFT_Z * dt + gap
+    # Between rows far apart the current did what nobody saw: its mean is as doubtful as its change.
+    rough = 2.0 * np.maximum(np.sign(dt - HOLD_S), 0.0) * np.maximum(1.0 - 1e12 * gap, 0.0) * (i - c) * (i - c)
+    wild = NOISE_I * q * q + noise * trust + rough  # what is not known stays unknown for about a minute
+    n00 = p00 - kappa * (p05 + t05) + kappa * kappa * wild + DRIFT_Z * dt + SCALE_Z * kappa * np.abs(cb) + gap
     n01 = a1 * (p01 - kappa * p15) - b1 * t05
     n02 = a2 * (p02 - kappa * p25) - b2 * t05
     n03 = ah * (p03 - kappa * p35)
@@ -148,10 +152,11 @@ def advance(
     w5 = slope * t05 + g1 * t15 + g2 * t25 + m * n35 + pol * p45 + g5 * n55
     hph = slope * w0 + g1 * w1 + g2 * w2 + m * w3 + pol * w4 + g5 * w5
     error = sigma * sigma + SHARE * SHARE * pol * pol + k * k * r0 * r0 * noise
-    least = FLOOR * FLOOR * error + SENSOR * SENSOR
+    found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
+    least = FLOOR * FLOOR * found + SENSOR * SENSOR
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
     gate = np.maximum(1.0 - least / (slope * slope * n00 + 0.02 * least + 1e-12), 0.0)
-    si = known / (hph + error * trust)
+    si = known / (hph + found * trust)
     ke = si * e
     fade = gate * (2.0 - gate) * si
     z = z + gate * w0 * ke
