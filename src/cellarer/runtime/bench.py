@@ -28,7 +28,6 @@ Floats = NDArray[np.float64]
 SIZES = (16, 1000, 10000)  # cells
 CELL = "panasonic_18650pf"
 PACK_OF = 100  # cells in series of one pack in the sites that are measured
-SIMULATED = {"series": 96, "parallel": 4}
 CONTROL_CELLS = 10_000
 STEP_S = 0.1
 
@@ -132,23 +131,10 @@ def replay_rate(n: int, seconds: float) -> float:
 
 
 def simulate_rate(seconds: float) -> float:
-    """Return cell steps per second of the simulated world: 96s4p, every one of 384 cells, steps of 1 s."""
-    from cellarer.sim.plant import Plant, no_orders  # not for those who only measure the cycle
+    """Return cell steps per second of the simulated world: 96s4p, every one of 384 cells, over a stretch of time."""
+    from cellarer.sim.bench import cell_steps_per_s  # not for those who only measure the cycle
 
-    table: dict[str, object] = {
-        "name": "bench",
-        "pack": [{"name": "p", "cell": CELL, **SIMULATED}],
-        "signals": ["cell_voltage", "current", "temp_degC"],
-        "simulation": {"load": {"kind": "rest"}},
-    }
-    site = config.build(table, "bench")
-    orders = no_orders(site.config)
-
-    def fresh() -> Callable[[], object]:
-        plant = Plant(site.config, site.file.simulation, 1)
-        return lambda: plant.advance(1.0, orders)
-
-    return rate(fresh, float(SIMULATED["series"] * SIMULATED["parallel"]), seconds)
+    return cell_steps_per_s(seconds)
 
 
 def site_of(n: int) -> Config:

@@ -22,6 +22,7 @@ from cellarer.runtime.pace import paced_device
 from cellarer.runtime.process import Process
 from cellarer.sim.emulator import Emulator
 from cellarer.sim.plant import Orders, Plant, no_orders
+from cellarer.sim.wires import Wires
 from cellarer.wire.links import Item
 from cellarer.wire.links.bench import BenchLink, Hub, bench_path
 from cellarer.wire.peer import Ear
@@ -99,6 +100,7 @@ class World:
         self.hubs = [Hub(path).start() for path in paths.values()]
         self.buses = {link: BenchLink(path) for link, path in paths.items()}
         self.devices = [self._emulator(d) for d in site.device if d.link in names]
+        self.wires = [Wires(self.plant, string, seed) for seed, (_, string) in enumerate(self.devices)]
         self.machines = [(f.link, self._machine(f, site)) for f in site.face if f.carries_limits and f.link in names]
         self.orders = no_orders(config)
         self.gate = OrdersReader(process.folder.gate)
@@ -126,8 +128,8 @@ class World:
                     if own == link:
                         machine.hear(got[0], now_ns)
         self.plant.advance(dt_s, self._orders(now_ns))
-        for emulator, _ in self.devices:
-            for frame in emulator.frames(self.plant.values(emulator.device), now_ns):
+        for (emulator, _), wire in zip(self.devices, self.wires, strict=True):
+            for frame in wire.pass_on(emulator.frames(self.plant.values(emulator.device), now_ns), now_ns):
                 self.buses[emulator.device.link].send(frame)
 
     def _inject(self, record: bytes) -> None:
