@@ -70,6 +70,7 @@ class Panel:
 
     title: str
     content: tuple[Line, ...] | Bars
+    span: tuple[float, float] | None = None  # of the upright axis; None = as the lines need
 
 
 def draw(x: Floats, panels: list[Panel], label: str = "") -> str:
@@ -97,6 +98,7 @@ def draw(x: Floats, panels: list[Panel], label: str = "") -> str:
                 _bars(axis, panel.content, begin, scale)
             else:
                 _lines(axis, panel.content, x, begin, scale)
+                axis.set_ylim(panel.span)
         axes[-1].set_xlabel(label or f"time in {unit}")
         axes[-1].set_xlim(0.0, max((end - begin) / scale, 1e-9))
         buffer = io.StringIO()

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 SETTLED_SHARE = 0.1  # of the rows: an estimate from an unknown start has found its way by then, or never
 EVENTS_SHOWN = 300
+SOC_SPAN = (-5.0, 120.0)  # room for the legend
 
 
 def reference_soc(result: Replayed) -> Floats:
@@ -70,7 +71,7 @@ def figures(result: Replayed) -> dict[str, object]:
 
 
 def model_error(result: Replayed) -> Floats:
-    """Return model minus measured voltage per cell, V, (row,), settled rows only; NaN elsewhere."""
+    """Return model minus measured voltage per cell, V, (row,), settled rows only; NaN elsewhere, mean over a pack."""
     recording = result.ready.recording
     total = recording.cell_V.sum(axis=1) if recording.cells else recording.voltage_V
     error = (result.columns["voltage_model_V"] - total) / result.ready.series
@@ -159,7 +160,8 @@ def _plot_section(result: Replayed) -> Section:
         soc.append(Line("by ah_reference", "truth", reference * 100.0, dashed=True))
     panels = [
         Panel("Cell voltage, V", tuple(volts)),
-        Panel("State of charge, %", tuple(soc)),
+        Panel("Model minus measured voltage per cell, mV", (Line("model", "model", model_error(result) * 1e3),)),
+        Panel("State of charge, %", tuple(soc), SOC_SPAN),
         Panel("Current and its limits, A", (
             Line("current", "measured", recording.current_A),
             Line("charge limit", "truth", result.charge_A),

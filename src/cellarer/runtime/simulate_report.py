@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cellarer.model import events as sentences
 from cellarer.runtime.plots import Bars, Line, Panel, draw
-from cellarer.runtime.replay_report import rms, spans_of
+from cellarer.runtime.replay_report import SOC_SPAN, rms, spans_of
 from cellarer.runtime.report import Figure, Report, Section
 from cellarer.runtime.simulate import Simulated
 
@@ -95,7 +95,7 @@ def _panels(result: Simulated) -> list[Panel]:
             Line("highest", "high", s["cell_high_V"].max(axis=1)), Line("lowest", "low", s["cell_low_V"].min(axis=1)))),
         Panel("State of charge, %", (
             Line("estimated, ± 2 sigma", "measured", soc, band=sigma),
-            Line("simulated truth", "truth", s["soc_true"].mean(axis=1) * 100.0, dashed=True))),
+            Line("simulated truth", "truth", s["soc_true"].mean(axis=1) * 100.0, dashed=True)), SOC_SPAN),
         Panel("Current of all strings and its limits, A", (
             Line("current", "measured", s["current_A"].sum(axis=1)),
             Line("charge limit", "truth", s["charge_limit_A"].sum(axis=1)),
