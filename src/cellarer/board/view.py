@@ -136,7 +136,7 @@ def _string(config: Config, state: State, string: int) -> View:
     feedback = {n: seen[layout.where[f"feedback_{n}"]][string] for n in FEEDBACK}
     resistance = estimate.resistance_scale[cells]
     return {
-        "phase": Phase(int(switches.phase[string])).name.lower(),
+        "phase": _phase(config, state, string).name.lower(),
         "phase_since_s": number((state.time_ns - switches.since_ns[string]) * 1e-9, 1),
         "charge_phase": ChargePhase(int(state.charging.phase[string])).name.lower(),
         **{name: bool(getattr(command, name)[string]) for name in coils},
@@ -182,6 +182,17 @@ def _string(config: Config, state: State, string: int) -> View:
         "faults": _faults(config, state, string),
         "missing": missing(config, state, string),
     }
+
+
+def _phase(config: Config, state: State, string: int) -> Phase:
+    """Return the phase of our switchgear, or what a foreign BMS reports of its own switches."""
+    if config.switch.kind[string] != Switchgear.NONE:
+        return Phase(int(state.switches.phase[string]))
+    where, seen = config.layout.where, state.seen.value
+    charge, discharge = (seen[where[f"feedback_{way}"]][string] == 1.0 for way in ("charge", "discharge"))
+    if charge and discharge:
+        return Phase.CLOSED
+    return Phase.CHARGE_ONLY if charge else Phase.DISCHARGE_ONLY if discharge else Phase.OPEN
 
 
 def _faults(config: Config, state: State, string: int) -> list[View]:
