@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cellarer.config.schema import DeviceFile
 from cellarer.sim.emulator import emulator
+from cellarer.wire.crc import sum16_negative
 from cellarer.wire.devices.driver import Driver, driver
 from cellarer.wire.frame import Reading
 from cellarer.wire.links import open_link
@@ -64,6 +65,16 @@ def test_recorded_frames_read_as_their_source_says() -> None:
 @pytest.mark.parametrize("line", [322, 329])
 def test_protection_raises_the_alarm(line: int) -> None:
     assert read(BY_LINE[line])[0]["foreign_alarm"] == [1]
+
+
+@pytest.mark.parametrize(("flag", "current"), [(0x80, -28.7), (0x00, -2.87), (0x7F, -2.87)])
+def test_large_packs_count_in_tenths_of_an_ampere(flag: int, current: float) -> None:
+    data = BASIC[4:-3] + bytes((flag, 0, 0))
+    body = bytes((0, len(data))) + data
+    got, _ = read(b"\xdd\x03" + body + sum16_negative(body).to_bytes(2, "big") + b"\x77")
+    assert got["current"] == [current]
+    assert got["string_voltage"] == [15.6]
+    assert got["temp_degC"] == pytest.approx(RECORDED["expected"]["temp_values"])
 
 
 def test_padding_of_the_radio_is_passed_over() -> None:
@@ -190,6 +201,19 @@ STATE: dict[str, Any] = {
     "cell_bleeding": [i in (0, 8, 15) for i in range(16)],
 }
 BIG = {"cells": 16, "temperatures": 2, "options": {"capacity_Ah": 280.0}}
+
+
+def test_emulated_answers_are_those_that_other_software_reads() -> None:
+    """aiobmsble 0.31.0 read these bytes: 52.94 V, -123.45 A, 117.6 of 280 Ah, 42 %, -5.0 and 31.4 degC, 16 cells."""
+    box = emulator(device(**BIG))
+    answers = []
+    for question in ("dda50300fffd77", "dda50400fffc77"):
+        box.receive(bytes.fromhex(question), 0)
+        answers += box.frames({**STATE, "cell_bleeding": [0] * 16}, 0)
+    assert [a.hex() for a in answers if isinstance(a, bytes)] == [
+        "dd03001b14aecfc72df06d6000000000000000000000802a0310020a790be5f97177",
+        "dd0400200ce50ce60ce70ce80ce90cea0ceb0cec0ced0cee0cef0cf00cf10cf20cf30cf4f05877",
+    ]
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from cellarer.wire.protocols._foreign import any_alarm
 from cellarer.wire.table import Field, Message, Option, Protocol, Role, Values
 
 READ, WRITE = 0xA5, 0x5A
+IN_TENTHS = ("current", "remaining_Ah", "full_Ah")
+COARSE_ID = 0x103  # not on the wire: answer 03 of large packs
 _PROTECTIONS = (
     "cell_over_voltage", "cell_under_voltage", "pack_over_voltage", "pack_under_voltage", "charge_over_temperature",
     "charge_under_temperature", "discharge_over_temperature", "discharge_under_temperature", "charge_over_current",
@@ -35,7 +37,13 @@ def _name(frame: bytes, data: bytes, sender: Side) -> tuple[int, bytes] | None:
         return None  # our own question: a line that echoes
     if frame[2]:
         raise BadFrame("refused", f"command {frame[1]:02X}, status {frame[2]:02X}")
-    return frame[1], data
+    return (COARSE_ID if frame[1] == 0x03 and _is_coarse(data) else frame[1]), data
+
+
+def _is_coarse(data: bytes) -> bool:
+    """Tell whether the byte behind the temperatures says that current and charge count in 0.1 A and 0.1 Ah."""
+    after = 23 + 2 * data[22] if len(data) > 22 else len(data)
+    return len(data) > after and data[after] >= 0x80
 
 
 def _frame(second: int, third: int, data: bytes) -> bytes:
@@ -79,6 +87,13 @@ BASIC = Message(
         Field("temp_degC", 23, 16, big=True, scale=0.1, offset=-273.1, unit="K", count="sensors"),
     ),
     length=23,
+)
+BASIC_COARSE = replace(
+    BASIC,
+    name="basic_coarse",
+    id=COARSE_ID,
+    fields=tuple(replace(f, scale=0.1) if f.name in IN_TENTHS else f for f in BASIC.fields),
+    means="answer 03 of large packs, bit 7 of the byte behind the temperatures set: coarse current and charge",
 )
 CELLS = Message("cells", 0x04, (Field("cell_voltage", 0, 16, big=True, scale=0.001, unit="mV", count=0),), length=2)
 WRITTEN = Message("written", 0xE1, (), length=0, means="the MOSFET order was taken")
@@ -133,6 +148,7 @@ PROTOCOL = Protocol(
     framing=FRAMING,
     messages=(
         BASIC,
+        BASIC_COARSE,
         CELLS,
         WRITTEN,
         Message("ask_basic", READ << 8 | 0x03, (), length=0, sender="controller", period_ms=500, asks="basic"),
