@@ -175,6 +175,12 @@ class Bench:
         return [e.name for e in self.events if e.kind == kind]
 
 
+def ocv_at(bench: Bench, soc: float) -> float:
+    """Return the voltage of a cell at rest and 25 degC."""
+    model = bench.config.models[0]
+    return float(model.ocv[int(np.abs(model.temp_degC - 25.0).argmin()), round(soc * 256)])
+
+
 _CLOSED: dict[str, Bench] = {}
 
 

@@ -1,0 +1,152 @@
+"""The charge machine: absorption held long enough, passing clouds, preconditioning, float, a new charge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from tests.core.bench import closed
+
+from cellarer.core.decide import charge, protect
+from cellarer.core.decide.signals import Look
+from cellarer.core.digest import digest
+from cellarer.core.validate import validate
+from cellarer.model.values import ChargePhase
+
+END_V, TAIL_A, FLOAT_V = 3.45, 14.0, 3.375  # of the LFP cell file
+
+
+class Charger:
+    """The charge machine alone, once a second: voltages and currents as a charger would bring them about."""
+
+    def __init__(self) -> None:
+        self.bench = closed("one")
+        self.config, self.state = self.bench.config, self.bench.state
+        self.soc, self.told = 0.5, []  # type: ignore[var-annotated]
+
+    @property
+    def phase(self) -> ChargePhase:
+        return ChargePhase(int(self.state.charging.phase[0]))
+
+    def hold(self, volts: float, amps: float, seconds: int, highest: float | None = None) -> ChargePhase:
+        bench = self.bench
+        bench.put("cell_voltage", volts)
+        bench.put("cell_voltage", volts if highest is None else highest, 2)
+        bench.put("current", amps)
+        for _ in range(seconds):
+            bench.now_ns += 1_000_000_000
+            sample = bench.sample()
+            seen = validate(self.config, self.state.watch, sample, self.state.current_zero, bench.now_ns)
+            look = Look(
+                self.config, seen, digest(self.config, seen, bench.now_ns), self.state.watch, self.state, bench.now_ns
+            )
+            estimate = replace(self.state.estimate, string_soc=np.array([self.soc]))
+            nothing = protect.demand(self.config, protect.start(self.config))
+            charging, events = charge.charge(look, nothing, self.state.switches, estimate)
+            self.state = replace(self.state, charging=charging)
+            self.told += events
+        return self.phase
+
+    def allowed(self) -> tuple[float, float]:
+        end_V, amps = charge.allowance(self.config, self.state.charging, np.array([np.nan]), np.array([self.soc]))
+        return float(end_V[0]), float(amps[0])
+
+
+def test_bulk_becomes_absorption_at_the_end_voltage_of_the_highest_cell() -> None:
+    charger = Charger()
+    assert charger.hold(3.40, 100.0, 5) == ChargePhase.BULK
+    assert charger.hold(3.40, 100.0, 1, highest=END_V) == ChargePhase.ABSORPTION  # one cell is enough
+
+
+def test_full_needs_voltage_up_and_current_down_for_a_minute_without_a_break() -> None:
+    charger = Charger()
+    assert charger.hold(END_V, 50.0, 120) == ChargePhase.ABSORPTION  # current is still high
+    assert charger.hold(END_V, TAIL_A - 0.1, 60) == ChargePhase.ABSORPTION
+    assert charger.hold(END_V, TAIL_A - 0.1, 1) == ChargePhase.FLOAT
+
+
+def test_a_passing_cloud_does_not_end_a_charge() -> None:
+    charger = Charger()
+    charger.hold(END_V, 50.0, 1)
+    for _ in range(4):
+        charger.hold(END_V - 0.02, 2.0, 50)  # the sun is gone: current small, and voltage sinks
+        assert charger.hold(END_V, 50.0, 5) == ChargePhase.ABSORPTION
+    for _ in range(4):
+        charger.hold(END_V, TAIL_A - 1.0, 59)  # nearly full, never for a whole minute
+        assert charger.hold(END_V, TAIL_A + 5.0, 1) == ChargePhase.ABSORPTION
+
+
+def test_discharge_or_unknown_current_is_no_tail() -> None:
+    for amps in (-0.1, np.nan):
+        charger = Charger()
+        charger.hold(END_V, 50.0, 1)
+        assert charger.hold(END_V, amps, 70) == ChargePhase.ABSORPTION
+
+
+def test_absorption_that_falls_back_is_bulk_again() -> None:
+    charger = Charger()
+    charger.hold(END_V, 50.0, 1)
+    assert charger.hold(END_V - 0.045, 50.0, 1) == ChargePhase.ABSORPTION
+    assert charger.hold(END_V - 0.055, 50.0, 1) == ChargePhase.BULK
+
+
+def full() -> Charger:
+    charger = Charger()
+    assert charger.hold(END_V, TAIL_A - 1.0, 63) == ChargePhase.FLOAT
+    return charger
+
+
+def test_float_holds_the_float_voltage_and_a_new_charge_begins_below_the_rebulk_soc() -> None:
+    charger = full()
+    assert charger.allowed()[0] == FLOAT_V
+    charger.soc = 0.86
+    assert charger.hold(3.34, 0.0, 5) == ChargePhase.FLOAT
+    charger.soc = 0.84
+    assert charger.hold(3.34, 0.0, 1) == ChargePhase.BULK
+    assert charger.allowed()[0] == END_V
+
+
+def test_a_low_cell_is_preconditioned_first() -> None:
+    charger = Charger()
+    charger.bench.put("cell_voltage", 2.7, 1)
+    assert charger.hold(2.75, 5.0, 1) == ChargePhase.PRECONDITION
+    assert charger.allowed()[1] == 14.0
+    assert charger.hold(2.81, 5.0, 1) == ChargePhase.BULK
+    assert charger.allowed()[1] > 14.0
+
+
+def test_every_change_of_phase_is_told_once_with_its_cause() -> None:
+    charger = full()
+    assert [e.name for e in charger.told] == ["bulk → absorption", "absorption → float"]
+    assert all(e.cause for e in charger.told)
+
+
+def test_preconditioning_narrows_the_limit() -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", 2.79, 1)
+    bench.run(0.2)
+    assert ChargePhase(int(bench.state.charging.phase[0])) == ChargePhase.PRECONDITION
+    assert 0.0 < bench.command.window.charge_A[0] <= 14.0
+
+
+def test_a_fault_on_the_charge_path_blocks_and_its_end_frees() -> None:
+    bench = closed("fets")
+    bench.every_cycle.append(lambda b: b.put("current", np.where(b.command.charge_switch, 10.0, 0.0)))
+    bench.put("temp_degC", 57.0, 0)
+    bench.run(2.0)
+    assert bench.state.charging.phase[0] == ChargePhase.BLOCKED and bench.command.window.charge_A[0] == 0.0
+    bench.put("temp_degC", 25.0, 0)
+    bench.run(12.0)
+    bench.step(reset=True)
+    bench.run(0.5)
+    assert bench.state.charging.phase[0] != ChargePhase.BLOCKED
+
+
+def test_a_target_holds_the_charge_there() -> None:
+    bench = closed("one")
+    bench.step(set_soc=0.5)
+    bench.step(target_soc=0.6)
+    assert bench.command.window.charge_A[0] > 0.0
+    bench.step(set_soc=0.65)
+    bench.run(0.2)
+    assert bench.command.window.charge_A[0] == 0.0 and bench.command.window.discharge_A[0] > 0.0

@@ -1,0 +1,166 @@
+"""Limits: fade, map, slew, CVL by the highest cell, never negative, unknown gives zero, one reason that binds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.bench import Bench, closed, ocv_at
+from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
+
+from cellarer.cells import load as load_cell
+from cellarer.config.load import build
+from cellarer.core.decide.limit import fade
+from cellarer.model.reasons import REASONS
+
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(x=numbers, full=st.floats(-100, 100), gap=st.floats(0.01, 50), up=st.booleans())
+def test_fade_is_a_share_monotone_and_zero_for_unknown(x: float, full: float, gap: float, up: bool) -> None:
+    zero = full + gap if up else full - gap
+    share = fade(np.array([x]), np.array([full]), np.array([zero]))[0]
+    assert 0.0 <= share <= 1.0
+    if np.isnan(x):
+        assert share == 0.0
+    elif (x <= full) if up else (x >= full):
+        assert share == 1.0
+    elif (x >= zero) if up else (x <= zero):
+        assert share == 0.0
+    else:
+        assert share == pytest.approx((zero - x) / (zero - full))
+
+
+@given(hot=st.floats(-30, 70), cold=st.floats(-30, 70))
+def test_the_charge_map_is_read_linearly_and_the_worse_sensor_decides(hot: float, cold: float) -> None:
+    bench = closed("one")
+    bench.put("temp_degC", [hot, cold])
+    bench.step()
+    cell = load_cell("lfp_280ah").limits
+    for degC in (hot, cold):
+        seen = bench.command.window.charge_A[0]
+        assert seen <= np.interp(degC, cell.charge_map_degC, cell.charge_map_A) + 1e-6
+
+
+def reason(bench: Bench, way: str) -> str:
+    return REASONS[int(getattr(bench.command.window, f"{way}_reason")[0])]
+
+
+@pytest.mark.parametrize(("volts", "share"), [(3.499, 1.0), (3.525, 0.5), (3.549, 0.02), (3.55, 0.0)])
+def test_charge_falls_to_zero_from_operating_to_recommended_voltage(volts: float, share: float) -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", volts, 1)
+    bench.run(0.1)
+    assert bench.command.window.charge_A[0] == pytest.approx(140.0 * share, abs=1e-6)
+    assert bench.command.window.discharge_A[0] > 0.0
+    if share < 1.0:
+        assert reason(bench, "charge") == "cell voltage high"
+
+
+@pytest.mark.parametrize(("volts", "share"), [(3.001, 1.0), (2.9, 0.5), (2.8, 0.0)])
+def test_discharge_falls_to_zero_from_operating_to_recommended_voltage(volts: float, share: float) -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", volts, 1)
+    bench.run(0.1)
+    assert bench.command.window.discharge_A[0] == pytest.approx(180.0 * share, abs=1e-6)
+    assert share == 1.0 or reason(bench, "discharge") == "cell voltage low"
+
+
+@pytest.mark.parametrize(
+    ("degC", "amps"), [(-1.0, 0.0), (0.0, 0.0), (2.5, 14.0), (5.0, 28.0), (15.0, 105.0), (20.0, 140.0)]
+)
+def test_the_charge_map_rules_in_the_cold(degC: float, amps: float) -> None:
+    bench = closed("one")
+    bench.put("temp_degC", degC, 0)  # the coldest sensor decides
+    bench.run(0.1)
+    assert bench.command.window.charge_A[0] == pytest.approx(amps, abs=1e-6)
+    assert amps == 140.0 or reason(bench, "charge") == "temperature low"
+
+
+@pytest.mark.parametrize(
+    ("degC", "charge", "discharge"), [(47.5, 0.5, 1.0), (50.0, 0.0, 1.0), (52.5, 0.0, 0.5), (55.0, 0.0, 0.0)]
+)
+def test_heat_narrows_both_ways(degC: float, charge: float, discharge: float) -> None:
+    bench = closed("one")
+    bench.put("temp_degC", degC, 1)
+    bench.run(0.1)
+    assert bench.command.window.charge_A[0] == pytest.approx(140.0 * charge, abs=1e-6)
+    assert bench.command.window.discharge_A[0] == pytest.approx(180.0 * discharge, abs=1e-6)
+
+
+def test_limits_fall_at_once_and_rise_slowly() -> None:
+    config = build(table([pack("a", 4, limits={"rise_pct_per_s": 5.0})], CELL_SIDE + CONTACTS + FACTS), "slow").config
+    bench = Bench(config).close()
+    bench.run(20.0)
+    assert bench.command.window.charge_A[0] == 140.0
+    bench.put("cell_voltage", 3.56, 0)
+    bench.step()
+    assert bench.command.window.charge_A[0] == 0.0
+    bench.let_go("cell_voltage", 0)
+    bench.run(1.0)
+    assert bench.command.window.charge_A[0] == pytest.approx(7.0, rel=0.03)
+    assert reason(bench, "charge") == "recovering"
+    bench.run(19.1)
+    assert bench.command.window.charge_A[0] == 140.0
+
+
+@pytest.mark.parametrize("signal", ("cell_voltage", "temp_degC", "current"))
+@pytest.mark.parametrize("ill", (np.nan, np.inf, -np.inf))
+def test_an_unknown_measurement_gives_zero_at_once(signal: str, ill: float) -> None:
+    bench = closed("one")
+    bench.put(signal, ill, 0)
+    bench.step()
+    window = bench.command.window
+    assert window.charge_A[0] == window.discharge_A[0] == window.charge_W[0] == window.discharge_W[0] == 0.0
+    if signal == "cell_voltage":
+        assert window.charge_V[0] == 0.0
+
+
+@given(volts=st.lists(st.floats(2.0, 3.8), min_size=4, max_size=4))
+def test_cvl_follows_the_highest_cell_and_never_exceeds_all_cells_at_their_end(volts: list[float]) -> None:
+    bench = closed("one")
+    bench.cells[:] = volts
+    bench.step()
+    seen = bench.state.seen.value[bench.layout.where["cell_voltage"]]
+    cvl, end, high = bench.command.window.charge_V[0], 3.45, float(seen.max())
+    assert 0.0 <= cvl <= 4 * end + 1e-9
+    assert cvl == pytest.approx(max(min(4 * end, seen.sum() + 4 * (end - high)), 0.0))
+    if high > end:
+        assert cvl < seen.sum()  # the charger has to give way
+
+
+def test_powers_are_current_times_voltage() -> None:
+    bench = closed("one")
+    bench.run(0.1)
+    window, volts = bench.command.window, bench.state.seen.value[bench.layout.where["cell_voltage"]].sum()
+    assert window.charge_W[0] == pytest.approx(window.charge_A[0] * volts)
+    assert window.discharge_W[0] == pytest.approx(window.discharge_A[0] * volts)
+
+
+def test_discharge_ends_at_the_floor_of_soc() -> None:
+    bench = closed("one")
+    floor = site("one").limits.floor_soc[0]
+    for soc, share in ((floor + 0.06, 1.0), (floor + 0.025, 0.5), (floor, 0.0)):
+        bench.cells[:] = ocv_at(bench, soc)
+        bench.step(set_soc=soc)
+        assert bench.command.window.discharge_A[0] == pytest.approx(180.0 * share, rel=0.02, abs=0.5)
+
+
+def test_a_foreign_bms_narrows_and_its_silence_gives_zero() -> None:
+    bench = closed("supervised")
+    bench.put("foreign_charge_limit", [30.0, 40.0])
+    bench.step()
+    assert bench.command.window.charge_A.tolist() == [30.0, 40.0]
+    bench.silence("foreign_charge_limit", 1)
+    bench.run(4.0)
+    assert bench.command.window.charge_A.tolist() == [30.0, 0.0]
+
+
+def test_derating_leaves_the_share_that_the_row_states() -> None:
+    bench = closed("one")
+    bench.put("current_check", 30.0)
+    bench.run(7.0)
+    assert bench.active("current_sensors_disagree")
+    assert bench.command.window.charge_A[0] == pytest.approx(70.0)
+    assert bench.command.window.discharge_A[0] == pytest.approx(90.0)

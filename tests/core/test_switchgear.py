@@ -1,0 +1,313 @@
+"""Switchgear in time: closing order, tries and cool-down, time-outs, welds, break rule, wear, refill, FET paths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.core.bench import Bench, closed
+from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
+
+from cellarer.config.load import build
+from cellarer.model.config import Config
+from cellarer.model.values import Phase
+
+FEATURES = CELL_SIDE + CONTACTS + FACTS
+
+
+def one(**gear: object) -> Config:
+    """Return one pack of four cells with changed switchgear."""
+    base = {"kind": "contactors", "resistor_ohm": 50.0, "break_A": 20.0}
+    return build(table([pack("a", 4, switchgear=base | gear)], FEATURES), "one").config
+
+
+def awake(config: Config) -> Bench:
+    bench = Bench(config)
+    bench.run(0.2)
+    return bench
+
+
+def phases(bench: Bench, string: int = 0) -> list[str]:
+    return [e.name.split(" → ")[1] for e in bench.events if e.kind == "switch" and e.string == string]
+
+
+def ask_close(bench: Bench) -> None:
+    bench.step(close=True, confirm_unknown_soc=True)
+
+
+def test_closing_goes_minus_precharge_plus_closed() -> None:
+    bench = awake(one())
+    ask_close(bench)
+    seen = []
+    for _ in range(40):
+        command = bench.step()
+        seen.append((bool(command.minus[0]), bool(command.precharge[0]), bool(command.plus[0])))
+    assert phases(bench) == ["minus", "precharge", "plus", "closed"]
+    order = list(dict.fromkeys(seen))
+    assert order == [(True, False, False), (True, True, False), (True, True, True), (True, False, True)]
+
+
+def test_three_tries_with_pauses_then_a_latched_fault_and_one_reset_gives_them_back() -> None:
+    bench = awake(one())
+    bench.put("link_voltage", 0.0)  # a short behind the switchgear
+    ask_close(bench)
+    bench.run(30.0)
+    assert phases(bench) == ["minus", "precharge", "cooling", "open"] * 3
+    precharge = [e.time_ns for e in bench.events if e.name == "minus → precharge"]
+    ended = [e.time_ns for e in bench.events if e.name == "precharge → cooling"]
+    assert all(2.0 <= (b - a) * 1e-9 <= 2.03 for a, b in zip(precharge, ended, strict=True))
+    assert all((b - a) * 1e-9 >= 3.0 for a, b in zip(ended, precharge[1:], strict=False))
+    assert bench.latched("precharge_failed")
+    ask_close(bench)
+    bench.run(5.0)
+    assert bench.phase() == Phase.OPEN and "close" in bench.named("refuse")
+    bench.let_go("link_voltage")
+    bench.step(reset=True)
+    assert not bench.latched("precharge_failed")
+    ask_close(bench)
+    bench.run(1.0)
+    assert bench.phase() == Phase.CLOSED and bench.state.switches.tries[0] == 0
+
+
+def test_a_precharge_that_a_person_takes_back_costs_no_try() -> None:
+    bench = awake(one())
+    for _ in range(4):
+        ask_close(bench)
+        bench.run(1.0, lambda b: b.phase() == Phase.PRECHARGE)
+        bench.step(open=True)
+        bench.run(0.3)
+    assert bench.state.switches.tries[0] == 0
+    ask_close(bench)
+    bench.run(1.0)
+    assert bench.phase() == Phase.CLOSED
+
+
+def test_a_hot_resistor_ends_precharge_and_cools_before_the_next_try() -> None:
+    bench = awake(one(resistor_max_J=2.0, resistor_W=0.2, precharge_ms=60000, tries=10))
+    bench.put("link_voltage", 0.0)  # 13.2 V over 50 ohm: 3.5 W
+    ask_close(bench)
+    bench.run(2.0, lambda b: b.phase() == Phase.COOLING)
+    assert bench.phase() == Phase.COOLING and bench.state.switches.resistor_J[0] >= 2.0
+    cooled = bench.run(60.0, lambda b: b.phase() == Phase.PRECHARGE)
+    assert bench.state.switches.resistor_J[0] <= 1.0 and cooled >= 5.0
+
+
+def test_an_unknown_link_counts_as_a_short_for_the_resistor() -> None:
+    bench = awake(one(resistor_max_J=2.0, precharge_ms=60000))
+    ask_close(bench)
+    bench.put("link_voltage", np.nan)
+    bench.run(2.0)
+    assert bench.phase() in (Phase.COOLING, Phase.OPEN)
+
+
+def test_plus_waits_for_voltage_and_current() -> None:
+    bench = awake(one(precharge_V=0.5, precharge_A=0.05))
+    bench.put("current", 0.0)
+    ask_close(bench)
+    bench.run(1.0, lambda b: b.phase() == Phase.PRECHARGE)
+    string = bench.of("string_voltage")[0]
+    bench.put("link_voltage", string - 0.6)
+    bench.run(0.5)
+    assert bench.phase() == Phase.PRECHARGE
+    bench.put("link_voltage", string - 0.4)
+    bench.put("current", -0.06)
+    bench.run(0.5)
+    assert bench.phase() == Phase.PRECHARGE
+    bench.put("current", -0.04)
+    bench.run(0.5)
+    assert bench.phase() == Phase.CLOSED
+
+
+def test_precharge_is_not_proven_by_old_samples() -> None:
+    bench = awake(one())
+    bench.put("link_voltage", bench.of("string_voltage")[0])
+    ask_close(bench)
+    bench.run(1.0, lambda b: b.phase() == Phase.MINUS)
+    bench.silence("link_voltage")
+    bench.run(0.4)
+    assert bench.phase() == Phase.PRECHARGE  # the sample is young enough to be known, but older than the contactor
+
+
+def test_a_contact_that_does_not_close_never_leads_to_plus() -> None:
+    bench = awake(one())
+    bench.put("feedback_minus", 0.0)
+    ask_close(bench)
+    bench.run(10.0)
+    assert bench.phase() == Phase.OPEN and "precharge" not in phases(bench)
+    assert bench.latched("contactor_stuck_open") or bench.latched("precharge_failed")
+
+
+def test_an_unknown_contact_runs_into_the_time_out() -> None:
+    bench = awake(one(settle_ms=50))
+    bench.put("feedback_minus", np.nan)
+    ask_close(bench)
+    seconds = bench.run(2.0, lambda b: b.phase() == Phase.COOLING)
+    assert 0.5 <= seconds <= 0.6
+
+
+def test_a_welded_contactor_locks_for_good() -> None:
+    bench = closed("one")
+    bench.put("feedback_plus", 1.0)
+    bench.step(open=True)
+    bench.run(2.0)
+    assert bench.latched("contactor_welded")
+    bench.let_go("feedback_plus")
+    bench.run(2.0)
+    bench.step(reset=True)
+    assert bench.latched("contactor_welded")  # permanent: the service key only
+    ask_close(bench)
+    bench.run(1.0)
+    assert bench.phase() == Phase.OPEN
+    bench.step(reset=True, service=True)
+    ask_close(bench)
+    bench.run(1.0)
+    assert bench.phase() == Phase.CLOSED
+
+
+def test_opening_on_request_waits_until_the_current_is_below_the_break_rating() -> None:
+    bench = closed("one")
+    bench.put("current", -60.0)
+    bench.step(open=True)
+    assert bench.phase() == Phase.RAMP and bench.command.window.discharge_A[0] == 0.0
+    bench.run(1.0)
+    assert bench.phase() == Phase.RAMP
+    bench.put("current", -19.0)
+    bench.step()
+    assert bench.phase() == Phase.OPENING and not bench.command.plus[0]
+    assert bench.state.switches.openings_under_load[0] == 0
+
+
+def test_a_fault_that_ramps_opens_after_the_open_delay_whatever_the_current() -> None:
+    bench = closed("one")
+    bench.put("current", -60.0)
+    bench.put("cell_open_wire", 1.0, 0)
+    bench.step()
+    assert bench.phase() == Phase.RAMP
+    assert 0.45 <= bench.run(2.0, lambda b: not b.command.plus[0]) <= 0.55
+    switches = bench.state.switches
+    assert switches.openings_under_load[0] == 1 and switches.opened_A[0] == 60.0
+    assert switches.wear[0] == pytest.approx((60.0 / 20000.0) ** 2)
+
+
+def test_wear_and_closings_are_counted() -> None:
+    bench = closed("one")
+    assert bench.state.switches.closings[0] == 1
+    bench.put("current", -10.0)
+    bench.step(open=True)
+    bench.run(1.0, lambda b: b.phase() == Phase.OPENING)
+    bench.put("current", 0.0)
+    bench.run(1.0)
+    ask_close(bench)
+    bench.run(1.0)
+    switches = bench.state.switches
+    assert switches.closings[0] == 2 and switches.openings_under_load[0] == 0
+    assert switches.wear[0] == pytest.approx((10.0 / 20000.0) ** 2)
+
+
+def test_opening_is_proven_by_contacts_and_current_or_by_time() -> None:
+    bench = closed("one")
+    bench.put("feedback_minus", np.nan)
+    bench.step(open=True)
+    assert 0.9 <= bench.run(3.0, lambda b: b.phase() == Phase.OPEN) <= 1.1
+    assert [e.cause for e in bench.events if e.name == "opening → open"] == ["opening not proven"]
+
+
+def test_current_after_opening_calls_for_the_fuse() -> None:
+    bench = closed("one")
+    bench.put("current", -60.0)
+    bench.put("emergency_stop", 1.0)
+    bench.run(1.5)
+    assert bench.latched("opening_not_breaking") and bench.command.buzzer[0]
+
+
+def low_cell(bench: Bench) -> None:
+    bench.put("cell_voltage", 2.45, 0)
+    bench.run(1.0)
+    assert bench.active("cell_under_voltage_maximum")
+
+
+def test_after_under_voltage_nothing_closes_without_a_charger() -> None:
+    bench = closed("one")
+    low_cell(bench)
+    bench.run(2.0)
+    assert bench.phase() == Phase.OPEN
+
+
+def test_after_under_voltage_a_charger_refills_and_nothing_is_discharged() -> None:
+    bench = closed("one")
+    low_cell(bench)
+    bench.put("charger_present", 1.0)
+    bench.run(2.0)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    assert bench.command.window.discharge_A[0] == 0.0 and not bench.command.allow_discharge[0]
+    assert bench.command.allow_charge[0]
+    bench.put("cell_voltage", 3.2, 0)  # refilled
+    bench.run(7.0)
+    assert bench.phase() == Phase.CLOSED and bench.command.allow_discharge[0]
+
+
+def test_refill_ends_when_the_charger_is_gone() -> None:
+    bench = closed("one")
+    low_cell(bench)
+    bench.put("charger_present", 1.0)
+    bench.run(2.0)
+    bench.put("charger_present", 0.0)
+    bench.step()
+    assert not bench.command.plus[0]
+
+
+def test_a_deeply_discharged_cell_is_not_refilled() -> None:
+    bench = closed("one")
+    bench.put("charger_present", 1.0)
+    bench.put("cell_voltage", 1.9, 0)
+    bench.run(3.0)
+    bench.put("cell_voltage", 3.2, 0)
+    bench.run(10.0)
+    assert bench.phase() == Phase.OPEN and bench.latched("deep_discharge")
+
+
+def test_fets_block_one_direction_only() -> None:
+    bench = closed("fets")
+    low_cell(bench)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    assert bench.command.charge_switch[0] and not bench.command.discharge_switch[0]
+    bench.put("cell_voltage", 3.2, 0)
+    bench.run(6.0)
+    assert bench.phase() == Phase.CLOSED
+    assert bench.phase(1) == Phase.CLOSED  # the other pack was never touched
+
+
+@pytest.mark.parametrize("name", ("fets", "separate"))
+@pytest.mark.parametrize(("volts", "blocked"), [(2.45, "discharge_switch"), (3.7, "charge_switch")])
+def test_opening_on_request_never_closes_a_blocked_path(name: str, volts: float, blocked: str) -> None:
+    bench = closed(name)
+    bench.put("cell_voltage", volts, 0)
+    bench.run(0.6)
+    assert not getattr(bench.command, blocked)[0]
+    bench.step(open=True)
+    for _ in range(100):
+        assert not getattr(bench.step(), blocked)[0]
+    assert bench.phase() == Phase.OPEN
+
+
+def test_without_authority_nothing_is_ordered() -> None:
+    device = {"name": "d", "protocol": "cmu", "link": "l", "cells": 4, "signals": ["cell_voltage"]}
+    shunt = {"name": "s", "protocol": "ivt_s", "link": "l", "signals": ["current"]}
+    only_looks = {
+        "name": "test", "pack": [pack("a", 4, temperature_sensors=0)], "link": [{"name": "l", "url": "bench:l"}],
+        "device": [device, shunt],
+    }  # fmt: skip
+    bench = awake(build(only_looks, "observe").config)
+    ask_close(bench)
+    bench.run(2.0)
+    assert bench.phase() == Phase.OPEN and not bench.command.minus[0]
+
+
+def test_strings_of_a_site_switch_independently() -> None:
+    bench = closed("ragged")
+    bench.put("cell_voltage", 4.3, bench.layout.string_of_cell == 2)  # pack b
+    bench.run(1.0)
+    assert [bench.phase(s) for s in range(4)] == [Phase.CLOSED, Phase.CLOSED, Phase.OPEN, Phase.CLOSED]
+
+
+def test_every_shipped_kind_is_known() -> None:
+    assert {int(k) for name in ("one", "fets", "separate", "bare") for k in site(name).switch.kind} == {0, 1, 2, 3}
