@@ -41,7 +41,6 @@ GAP_S = 60.0  # s: longer is a gap: nothing is integrated
 GAP_C = 0.1  # C: the current that may have flowed unseen
 GAP_MOST = 0.3  # of SOC: more doubt than this is no knowledge at all
 LOST_C = 0.5  # C: doubt of a current that is not known
-UNKNOWN = -1e9  # stands for NaN where the kernel reads arrays
 STRAIN_S = 120.0
 BELIEVE = 2.0
 STRAIN_OK = 3.0

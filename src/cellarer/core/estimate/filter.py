@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.capacity import begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import GAP_S, HOLD_S, LOST_C, UNKNOWN, gap_variance
+from cellarer.core.estimate.equations import GAP_S, HOLD_S, LOST_C, gap_variance
 from cellarer.core.estimate.fields import INDEX, INPUT, LANES, WIDTH
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
@@ -199,34 +199,18 @@ def run_block(
     """
     if _kernel is None or state.unknown.any():
         return _run_rows(cfg, state, voltage, current, temp_degC, dt_s, every)
-    rows, lanes = len(dt_s), cfg.lanes
-
-    def laid_out(values: Floats, filler: float) -> Floats:
-        out = np.full((rows, lanes), filler)
-        out[:, : cfg.cells] = values
-        return np.where(np.isfinite(out), out, UNKNOWN)
-
-    temp = np.array(np.broadcast_to(temp_degC, (rows, cfg.cells)))
-    missing = ~np.isfinite(temp)
-    if missing.any():
-        temp = _last_known(temp, missing, get(cfg, state, "in_degC"))
-    soc, sigma = np.empty((-(-rows // every), lanes)), np.empty((-(-rows // every), lanes))
+    dt = np.ascontiguousarray(dt_s, dtype=np.float64)
+    soc, sigma = np.empty((-(-len(dt) // every), cfg.cells)), np.empty((-(-len(dt) // every), cfg.cells))
     buffer = copied(state.buffer)
+
+    def table(values: Floats) -> Floats:
+        return np.ascontiguousarray(values, dtype=np.float64).reshape(len(dt), -1)
+
     _kernel.run_block(
-        buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, laid_out(voltage, UNKNOWN),
-        laid_out(np.broadcast_to(current, (rows, cfg.cells)) / cfg.parallel, 0.0), laid_out(temp, 25.0),
-        np.asarray(dt_s, dtype=np.float64), 1.0 if cfg.learn_offset else 0.0, soc, sigma, every,
+        buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, 1.0 / cfg.parallel, table(voltage), table(current),
+        table(temp_degC), dt, 1.0 if cfg.learn_offset else 0.0, soc, sigma, every,
     )  # fmt: skip
-    return replace(state, buffer=buffer), soc[:, : cfg.cells], sigma[:, : cfg.cells]
-
-
-def _last_known(values: Floats, missing: Bools, before: Floats) -> Floats:
-    """Fill what is missing with the value of the row before, along time."""
-    stacked = np.concatenate([before[None], values])
-    index = np.where(
-        np.concatenate([np.zeros((1, values.shape[1]), bool), missing]), 0, np.arange(len(stacked))[:, None]
-    )
-    return np.asarray(np.take_along_axis(stacked, np.maximum.accumulate(index, axis=0), axis=0)[1:])
+    return replace(state, buffer=buffer), soc, sigma
 
 
 def _run_rows(

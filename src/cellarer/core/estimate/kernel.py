@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from cellarer.core.estimate import equations
-from cellarer.core.estimate.equations import CORRELATION_S, HOLD_S, LOST_C, UNKNOWN
+from cellarer.core.estimate.equations import CORRELATION_S, HOLD_S, LOST_C
 from cellarer.core.estimate.fields import (
     HOLD_K,
     HOLD_SOC,
@@ -30,7 +30,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "852f4844d8c0"
+STAMP = "78612b4d39e1"
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True}
 INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline": True}
@@ -43,7 +43,6 @@ COMPILED = {**vars(equations), "decay": decay, "falling": falling}
 advance = njit(**INLINE)(FunctionType(equations.advance.__code__, COMPILED))
 
 L = LANES
-HALF_UNKNOWN = 0.5 * UNKNOWN
 CAPACITY, LAST_I, STRAIN, QUIET_SECONDS, QUIET_I, MODEL_V = (
     INDEX[name] * L for name in ("capacity", "last_i", "strain", "quiet_s", "quiet_i", "model_v")
 )
@@ -52,6 +51,7 @@ X_Z, X_DEGC, X_OCV, X_M, X_R0, X_R1, X_R2, X_NEAR, X_FAR, X_SIGMA, X_LOCAL = (LO
 X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA = (LOOKED_UP * L + n * L for n in range(11, 15))
 TOP = SOC_POINTS - 1
 ROW = SOC_POINTS * NODE_WIDTH
+TILE = 4_000  # readings of one kind in a tile
 
 
 @njit(**INLINE)
@@ -132,39 +132,72 @@ def step_buffer(d: Any, node: Any, rows: Any, kind: Any, dt: float, gap: float, 
         step_block(d, np.uint64(b * WIDTH), b, kind, node, rows, dt, gap, learn)
 
 
-@njit(**OPTIONS)
+# No fast maths in these functions' own lines: NaN is asked for here. What is inlined keeps its own flags.
+@njit(error_model="numpy", nogil=True)
+def run_tile(
+    d: Any, b: int, kind: Any, node: Any, rows: Any, per_parallel: Any, voltage: Any, current: Any, temp_degC: Any,
+    dt: Any, learn: float, soc: Any, soc_sigma: Any, every: int, begin: int, end: int,
+) -> None:  # fmt: skip
+    """Run one block of lanes over the rows from begin to end."""
+    cells = per_parallel.size
+    last_v, last_i, last_t = voltage.shape[1] - 1, current.shape[1] - 1, temp_degC.shape[1] - 1
+    o = np.uint64(b * WIDTH)
+    here = min(L, cells - b * L)
+    for lane in range(here, L):
+        l = o + np.uint64(lane)
+        d[l + np.uint64(IN_KNOWN)] = 0.0
+        d[l + np.uint64(IN_I)] = 0.0
+        d[l + np.uint64(IN_C)] = 0.0
+    for row in range(begin, end):
+        span = dt[row]
+        gap = gap_variance(span)
+        half = 0.5 if span > HOLD_S else 0.0
+        for lane in range(here):
+            l = o + np.uint64(lane)
+            n = b * L + lane
+            v = voltage[row, min(n, last_v)]
+            i = current[row, min(n, last_i)] * per_parallel[n]
+            warm = temp_degC[row, min(n, last_t)]
+            q = d[l + np.uint64(CAPACITY)]
+            last = d[l + np.uint64(LAST_I)]
+            known, present = np.isfinite(v), np.isfinite(i)
+            if not known:
+                v = 0.0
+            if not present:
+                i = 0.0
+            if np.isfinite(warm):
+                d[l + np.uint64(IN_DEGC)] = warm
+            mean = last + half * (i - last) if present else 0.0
+            d[l + np.uint64(IN_V)] = v
+            d[l + np.uint64(IN_KNOWN)] = 1.0 if known else 0.0
+            d[l + np.uint64(IN_I)] = i
+            d[l + np.uint64(IN_C)] = d[l + np.uint64(5 * L)] if gap > 0.0 else mean
+            d[l + np.uint64(IN_ZERO)] = 0.0
+            d[l + np.uint64(IN_NOISE)] = 0.0 if present else LOST_C * LOST_C * q * q
+        step_block(d, o, b, kind, node, rows, span, gap, learn)
+        if row % every == 0:
+            for lane in range(here):
+                soc[row // every, b * L + lane] = d[o + np.uint64(lane)]
+                soc_sigma[row // every, b * L + lane] = np.sqrt(max(d[o + np.uint64(6 * L + lane)], 0.0))
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
 def run_block(
-    d: Any, node: Any, rows: Any, kind: Any, voltage: Any, current: Any, temp_degC: Any, dt: Any, learn: float,
-    soc: Any, soc_sigma: Any, every: int,
+    d: Any, node: Any, rows: Any, kind: Any, per_parallel: Any, voltage: Any, current: Any, temp_degC: Any, dt: Any,
+    learn: float, soc: Any, soc_sigma: Any, every: int,
 ) -> None:  # fmt: skip
     """Run whole recordings, block by block, so that a block's state stays in the first cache.
 
-    voltage, current, temp_degC  (time, lane) for all lanes of the buffer, UNKNOWN for what is not known; dt (time,) s
-    soc, soc_sigma  (time // every, lane) are written at every `every`-th row
+    voltage, current, temp_degC  (time, cell) or (time, 1) for all cells, NaN = unknown; dt (time,) s
+    per_parallel  (cell,) 1 / cells side by side; soc, soc_sigma  (time // every, cell), every `every`-th row
     """
-    for b in range(d.size // WIDTH):
-        o = np.uint64(b * WIDTH)
-        for row in range(dt.size):
-            span = dt[row]
-            gap = gap_variance(span)
-            half = 0.5 if span > HOLD_S else 0.0
-            for lane in range(L):
-                l = o + np.uint64(lane)
-                n = b * L + lane
-                known = 1.0 if voltage[row, n] > HALF_UNKNOWN else 0.0
-                present = 1.0 if current[row, n] > HALF_UNKNOWN else 0.0
-                i = present * current[row, n]
-                last = d[l + np.uint64(LAST_I)]
-                q = d[l + np.uint64(CAPACITY)]
-                d[l + np.uint64(IN_V)] = known * voltage[row, n]
-                d[l + np.uint64(IN_KNOWN)] = known
-                d[l + np.uint64(IN_I)] = i
-                d[l + np.uint64(IN_C)] = d[l + np.uint64(5 * L)] if gap > 0.0 else present * (last + half * (i - last))
-                d[l + np.uint64(IN_DEGC)] = temp_degC[row, n]
-                d[l + np.uint64(IN_ZERO)] = 0.0
-                d[l + np.uint64(IN_NOISE)] = (1.0 - present) * LOST_C * LOST_C * q * q
-            step_block(d, o, b, kind, node, rows, span, gap, learn)
-            if row % every == 0:
-                for lane in range(L):
-                    soc[row // every, b * L + lane] = d[o + np.uint64(lane)]
-                    soc_sigma[row // every, b * L + lane] = np.sqrt(max(d[o + np.uint64(6 * L + lane)], 0.0))
+    cells = per_parallel.size
+    # Tiles in time: one tile of all readings fits the second cache, whatever the number of cells.
+    tile = max(4, TILE // max(cells, 1))
+    for begin in range(0, dt.size, tile):
+        end = min(begin + tile, dt.size)
+        for b in range(d.size // WIDTH):
+            run_tile(
+                d, b, kind, node, rows, per_parallel, voltage, current, temp_degC, dt, learn, soc, soc_sigma, every,
+                begin, end,
+            )  # fmt: skip
