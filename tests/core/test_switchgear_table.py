@@ -141,7 +141,7 @@ def test_an_open_level_fault_opens_its_path_in_one_cycle_from_every_phase(kind: 
     minus, precharge, plus, charge, discharge = grid.outputs(after)
     check(grid, grid.opens("charge") & (minus | precharge | plus | charge), "closed against a charge fault")
     check(grid, grid.opens("discharge") & discharge, "closed against a discharge fault")
-    refill = (grid.fact["charger"] == 1.0) & ~grid.blocked("charge")
+    refill = (grid.fact["charger"] == 1.0) & ~grid.opens("charge")
     check(grid, grid.opens("discharge") & (minus | precharge | plus) & ~refill, "pair closed and no charger is there")
     unasked = np.isin(after, (Phase.CLOSED, Phase.RAMP)) & (before != Phase.CHARGE_ONLY)
     check(grid, grid.opens("discharge") & unasked, "a path is closed that could discharge")
