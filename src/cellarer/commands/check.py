@@ -1,0 +1,65 @@
+"""`cellarer check SITE`: is this site file sound, what can it protect, and how fast at worst."""
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from cellarer.commands import console
+
+
+@click.command()
+@click.argument("site")
+@click.option("--timing", is_flag=True, help="Also show the worst-case reaction of every fault row.")
+@console.json_option
+def command(site: str, timing: bool, as_json: bool) -> None:
+    """Check SITE, a shipped name or the path of a site file.
+
+    Prints what it can and cannot protect and estimate. A file that contradicts itself, or that reacts too slowly, is
+    refused with exit code 2 and the file, key, value and allowed range.
+    """
+    from cellarer.config import ConfigError, check, load
+
+    found: dict[str, object] = {"site": site, "ok": False, "report": [], "timing": []}
+    rows: list[check.Timing] = []
+    try:
+        loaded = load(site)
+        found["report"] = check.report(loaded).splitlines()
+        if timing:
+            rows = check.timing(loaded)
+            found["timing"] = [asdict(row) | {"ok": row.ok, "string": row.string + 1} for row in rows]
+        check.refuse(loaded)
+        found["ok"] = True
+    except ConfigError as error:
+        found["error"] = str(error)
+    if as_json:
+        console.emit(found)
+    else:
+        _tell(found, rows)
+    if not found["ok"]:
+        console.say(f"cellarer: error: {found['error']}")
+        sys.exit(2)
+
+
+def _tell(found: dict[str, object], rows: list) -> None:  # type: ignore[type-arg]  # config.check is loaded late
+    for line in found["report"]:  # type: ignore[attr-defined]
+        console.paragraph(line)
+    if rows:
+        click.echo("")
+        header = ("row", "string", "level", "decided by", "at most s", "budget s", "kept", "made of")
+        lines = [
+            (
+                r.row,
+                str(r.string + 1),
+                r.level,
+                r.path,
+                f"{r.bound_s:.3f}",
+                f"{r.budget_s:g}",
+                "yes" if r.ok else "NO",
+                r.parts,
+            )
+            for r in rows
+        ]
+        console.grid(header, lines)
+    if found["ok"]:
+        click.echo("ok")
