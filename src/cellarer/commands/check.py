@@ -2,10 +2,14 @@
 
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from cellarer.commands import console
+
+if TYPE_CHECKING:
+    from cellarer.config import Site
 
 
 @click.command()
@@ -29,8 +33,9 @@ def command(site: str, timing: bool, as_json: bool) -> None:
             rows = check.timing(loaded)
             found["timing"] = [asdict(row) | {"ok": row.ok, "string": row.string + 1} for row in rows]
         check.refuse(loaded)
+        _wire(loaded)
         found["ok"] = True
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:
         found["error"] = str(error)
     if as_json:
         console.emit(found)
@@ -39,6 +44,22 @@ def command(site: str, timing: bool, as_json: bool) -> None:
     if not found["ok"]:
         console.say(f"cellarer: error: {found['error']}")
         sys.exit(2)
+
+
+def _wire(site: "Site") -> None:
+    """Make every driver and face once: a device that cannot deliver what the site names is told here, not at the wheel.
+
+    Raises ValueError with device, key, value and what is allowed.
+    """
+    from cellarer.wire.devices.driver import driver, places
+    from cellarer.wire.faces.face import face
+
+    for device in site.file.device:
+        driver(device)
+        places(site.config.layout, device)
+    for served in site.file.face:
+        if served.protocol != "mqtt":  # it is made with its broker, and checks itself there
+            face(served)
 
 
 def _tell(found: dict[str, object], rows: list) -> None:  # type: ignore[type-arg]  # config.check is loaded late
