@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+LONG_S = 120.0
+
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
@@ -25,8 +27,8 @@ def polarisation(current: Floats, dt: Floats, tau: float) -> Floats:
     for k in range(1, current.size):
         mean = current[k - 1] if dt[k] <= 1.0 else 0.5 * (current[k - 1] + current[k])
         a = np.exp(-dt[k] / tau)
-        if dt[k] > 60.0 and dt[k] > 3.0 * tau:
-            mean = 0.0 * mean + (current[k] if abs(current[k]) < abs(current[k - 1]) else mean)
+        if dt[k] > LONG_S and abs(current[k]) < abs(current[k - 1]):
+            mean = current[k]  # a row missing for minutes: what it rests with now, it has rested with
         state = a * state + (1.0 - a) * mean
         out[k] = state
     return out

@@ -302,7 +302,7 @@ def _table(name: str, chemistry: str, curve: Curve, gap: Floats, rate: float, fi
         ocv.append([round(float(v), 5) for v in np.maximum.accumulate(row)])
         hysteresis.append([round(1e3 * float(v), 3) for v in np.interp(soc, GRID, gap)])
     files = "; ".join(f"{part.temp_degC:.0f} degC: {', '.join(part.files)}" for part in fitted)
-    limit = template.limits(chemistry, ends.full_V, ends.empty_V, ends.capacity_Ah)
+    limit = template.limits(chemistry, ends.full_V, ends.empty_V, min(row[0] for row in ocv), ends.capacity_Ah)
 
     def milliohm(which: str) -> list[list[float]]:
         return [

@@ -19,11 +19,12 @@ COLD = {"LTO": (-20.0, -25.0, -30.0), "Na-ion": (-5.0, -10.0, -20.0)}
 ESTIMATED = "estimated: values of the class, replace them by the data sheet"
 
 
-def limits(chemistry: str, full_V: float, empty_V: float, capacity_Ah: float) -> dict[str, Any]:
-    """Limits of the class; moved where the measured curve ends elsewhere."""
+def limits(chemistry: str, full_V: float, empty_V: float, rested_V: float, capacity_Ah: float) -> dict[str, Any]:
+    """Limits of the class; moved where the measured voltages or the rested curve (`rested_V` empty) end elsewhere."""
     high, low, cap, deep = VOLTS[chemistry]
     up = full_V - high[1] if abs(full_V - high[1]) > 0.12 else 0.0
     down = empty_V - low[1] if abs(empty_V - low[1]) > 0.6 else 0.0
+    down = max(down, rested_V - 0.85 - low[2])
     cold = COLD.get(chemistry, (5.0, 0.0, -5.0))
     return {
         "voltage_max_V": [round(v + up, 3) for v in high],

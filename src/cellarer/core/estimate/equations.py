@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 # Process noise, per second unless said; from measured drive cycles of two cell types, judged on others.
-DRIFT_Z = 1.5e-4 * 1.5e-4  # 1/s: SOC random walk, about 0.9 % per root hour
+DRIFT_Z = 1.3e-4 * 1.3e-4  # 1/s: SOC random walk, about 0.8 % per root hour
 SCALE_Z = 5e-5  # per unit of SOC that flows: capacity and gain of the sensor are known within about a per cent
 DRIFT_K = 5e-4 * 5e-4  # 1/s
 DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of C per root hour … slow
@@ -27,6 +27,7 @@ NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
 CORRELATION_S = 60.0
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
+FLOOR_Z = 4e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
 SENSOR = 4e-3  # V: offset of a cell voltage that no filter can see
 SHARE = 0.10
 K_LOW, K_HIGH = 0.5, 2.5
@@ -37,14 +38,14 @@ QUIET_C = 0.0125  # C: a current below this may be an offset …
 QUIET_STEADY_C = 0.001  # C: … if it wanders no more than this …
 QUIET_S = 60.0  # … for so long
 HOLD_S = 1.0  # s: up to here the previous current holds between two samples, above it is the mean of both
-GAP_S = 60.0  # s: longer is a gap: nothing is integrated
+GAP_S = 61.0  # s: longer than a minute (and its clock's jitter) is a gap: nothing is integrated
 GAP_C = 0.1  # C: the current that may have flowed unseen
 GAP_MOST = 0.3  # of SOC: more doubt than this is no knowledge at all
 LOST_C = 0.5  # C: doubt of a current that is not known
 STRAIN_S = 120.0
 BELIEVE = 2.0
-STRAIN_OK = 3.0
-STRAIN_GAIN = 1e-5  # 1/s: how fast doubt returns to SOC when the voltage contradicts for minutes
+STRAIN_OK = 6.0
+STRAIN_GAIN = 2e-6  # 1/s: how fast doubt returns to SOC when the voltage contradicts for minutes
 
 
 def decay(y: Any) -> Any:
@@ -152,7 +153,7 @@ def advance(
     hph = slope * w0 + g1 * w1 + g2 * w2 + m * w3 + pol * w4 + g5 * w5
     error = sigma * sigma + SHARE * SHARE * pol * pol + k * k * r0 * r0 * noise
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
-    least = FLOOR * FLOOR * found + SENSOR * SENSOR
+    least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
     gate = np.maximum(1.0 - least / (slope * slope * n00 + 0.02 * least + 1e-12), 0.0)
     si = known / (hph + found * trust)
