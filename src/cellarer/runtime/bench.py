@@ -4,9 +4,9 @@ Every figure says what it counts. Times are the best of several repetitions wher
 only ever slow a measurement down), percentiles where a latency is asked for.
 """
 
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer import cells, config
+from cellarer.board.tree import write_config
 from cellarer.core import estimate as estimators
-from cellarer.core.asked import no_requests
-from cellarer.core.cycle import Inputs, start, step
 from cellarer.core.estimate import numpy_form
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Plan, Sample
+from cellarer.runtime.bench_cycle import cycles
 
 Floats = NDArray[np.float64]
 
@@ -148,26 +147,6 @@ def site_of(n: int) -> Config:
     return config.build({"name": "bench", "pack": packs, "signals": signals}, "bench").config
 
 
-def cycles(site: Config, count: int) -> Iterator[float]:
-    """Run cycles of 20 ms with changing measurements and yield what each took, in s."""
-    layout, generator = site.layout, np.random.default_rng(1)
-    plan = Plan(NEVER, np.zeros(layout.size["cell"]), np.full(layout.size["pack"], np.nan))
-    state, requests = start(site, 0), no_requests(site)
-    value = np.full(layout.size["signal"], np.nan)
-    value[layout.where["temp_degC"]] = 24.0
-    for k in range(count):
-        now_ns = (k + 1) * site.cycle_ns
-        value = value.copy()
-        volts = 3.7 + 0.01 * generator.standard_normal(layout.size["cell"])
-        value[layout.where["cell_voltage"]] = volts
-        value[layout.where["string_voltage"]] = layout.total(volts)
-        value[layout.where["current"]] = -1.0 + 0.1 * generator.standard_normal()
-        inputs = Inputs(Sample(value, np.full(value.size, now_ns)), requests, plan)
-        begin = time.perf_counter()
-        state, _, _ = step(site, state, inputs, now_ns)
-        yield time.perf_counter() - begin
-
-
 def cycle_ms(n: int, count: int) -> dict[str, float]:
     """Return percentiles of the whole cycle of n cells, in ms; estimation is due in every fifth."""
     took = np.array(list(cycles(site_of(n), count)))[count // 10 :] * 1e3
@@ -175,28 +154,25 @@ def cycle_ms(n: int, count: int) -> dict[str, float]:
 
 
 def start_s() -> float:
-    """Return seconds from starting Python to the end of the first step, with warm caches; the best of three."""
-    code = "from cellarer.runtime.bench import cycles, site_of\nlist(cycles(site_of(16), 6))"
-    best = np.inf
-    for _ in range(4):  # the first fills the caches
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        best = min(best, time.perf_counter() - begin)
-    return float(best)
+    """Return seconds from starting Python to the end of the first cycle, as control does it, with warm caches."""
+    alone(16, 1)  # fills the caches
+    return min(alone(16, 1)[0] for _ in range(3))
 
 
 def rss_MB(count: int) -> float:
-    """Return the resident memory of a process after so many cycles of 10 000 cells, in MB."""
-    code = f"from cellarer.runtime.bench import resident\nprint(resident({count}))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    """Return the resident memory of a process like control after so many cycles of 10 000 cells, in MB."""
+    return alone(CONTROL_CELLS, count)[1]
 
 
-def resident(count: int) -> float:
-    """Run cycles in this process and return its resident memory in MB."""
-    list(cycles(site_of(CONTROL_CELLS), count))
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 1e6
+def alone(n: int, count: int) -> tuple[float, float]:
+    """Run cycles of n cells in a process of their own. Returns its duration in s and its resident memory in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config"
+        sha256 = write_config(path, site_of(n))
+        command = [sys.executable, "-m", "cellarer.runtime.bench_cycle", str(path), sha256, str(count)]
+        begin = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return time.perf_counter() - begin, float(done.stdout)
 
 
 def baselines(seconds: float) -> dict[str, object]:
