@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.fields import FIELDS, INDEX, LANES
 
@@ -19,6 +20,7 @@ Bools = NDArray[np.bool_]
 
 LOOK_EVERY_S = 10.0
 POINT_SIGMA = 0.025  # of SOC: no point is wider than this
+MOST_POLARISED = 0.03  # V: with more nobody asks the curve
 SWING = 0.3  # of SOC: the narrowest pair
 NEAR_SWING = 0.08  # within it a better point replaces the anchor
 CLAIM = 0.07  # relative sigma of the capacity before anything was measured
@@ -80,20 +82,25 @@ def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: floa
     if p.since_look[0] < LOOK_EVERY_S:
         return new
     p.since_look[:] = 0.0
-    _look(p, field.transpose(1, 0, 2).reshape(FIELDS, -1)[:, :n])
+    _look(cfg, p, field.transpose(1, 0, 2).reshape(FIELDS, -1)[:, :n])
     return new
 
 
-def _look(p: Pairs, x: Floats) -> None:
+def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
     """Judge this moment; take it as anchor, or close a pair with it."""
     at = INDEX
     pol = x[at["x_r0"]] * (x[at["in_i"]] - x[5]) + x[at["x_r1"]] * x[1] + x[at["x_r2"]] * x[2]
-    model = x[at["x_ocv"]] + x[at["x_local"]] * (x[0] - x[at["x_z"]]) + x[at["x_m"]] * x[3] + x[4] * pol
     slope = np.maximum(x[at["x_far"]], 1e-4)
-    z = x[0] + (x[at["in_v"]] - model) / slope
+    still = x[at["in_v"]] - x[at["x_m"]] * x[3] - x[4] * pol  # the voltage that the curve should show
+    z = _invert(cfg, x[0], still, x[at["in_degC"]], np.abs(pol) < MOST_POLARISED)
     doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.6 * pol) ** 2 + (0.4 * x[at["x_m"]]) ** 2
     variance = doubt / slope**2
-    point = (variance < POINT_SIGMA**2) & (x[at["in_known"]] > 0.0) & (np.abs(z - 0.5) < 0.53)
+    point = (
+        (np.abs(pol) < MOST_POLARISED)
+        & (variance < POINT_SIGMA**2)
+        & (x[at["in_known"]] > 0.0)
+        & (np.abs(z - 0.5) < 0.53)
+    )
     swing = np.abs(p.charge) / p.capacity
     pair = point & (p.anchor > 0.0) & (swing > SWING)
     if pair.any():
@@ -102,6 +109,20 @@ def _look(p: Pairs, x: Floats) -> None:
     fresh = (point & (p.anchor == 0.0)) | better | pair
     for row, value in ((p.anchor, 1.0), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0)):
         row[:] = np.where(fresh, value, row)
+
+
+def _invert(cfg: EstimatorConfig, z: Floats, ocv: Floats, temp_degC: Floats, wanted: Bools) -> Floats:
+    """SOC at which the curve has `ocv`, by Newton's steps from z; elsewhere than `wanted` z stays."""
+    now = np.flatnonzero(wanted)
+    out = z.copy()
+    if not len(now):
+        return out
+    kind, here = cfg.kind[: cfg.cells][now], z[now]
+    for _ in range(4):
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, here, temp_degC[now])
+        here = np.clip(here + np.clip((ocv[now] - node[0]) / np.maximum(node[6], 0.05), -0.15, 0.15), -0.03, 1.03)
+    out[now] = here
+    return out
 
 
 def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma: Floats) -> None:
