@@ -1,0 +1,167 @@
+"""Passive balancing by charge: how much to bleed out of each cell, who bleeds now, how long, and what it brings.
+
+Of a string with r = z Q left and h = (1 − z) Q of room, min r + min h is usable and min Q is the most that bleeding can
+reach. The least dose that reaches it is x = max(0, (r − min r) − (Q − min Q)): what a cell holds above the lowest one,
+less what it can hold above the smallest one. It needs no voltage, so it works at any SOC. What is not certain is not
+bled: sigma makes r smaller and the lowest r larger. An error in Q − min Q costs energy, never capacity: as estimated.
+The planner is asked again when its plan expires; the rules of the loop may always bleed less, and stop when in doubt.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.model.config import Config
+from cellarer.model.layout import Layout
+from cellarer.model.values import NEVER, Estimate, Plan
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Report = dict[str, Floats]
+
+CERTAINTY = 2.0**-0.5  # of each sigma; for two equal cells the sum is one sigma of their difference
+SLOT_S = 900.0  # a plan lives no longer: after that the estimate knows better
+SHORTEST_S = 60.0  # bleeding for less is not worth a plan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bleeders:
+    """What the bleeding hardware of each string can do; all (string,)."""
+
+    bleed_A: Floats  # 0 = none
+    channels: Ints  # most cells that bleed at once
+    alternate: Bools  # odd and even cells take turns (shared filter resistors of the measuring chip)
+    share: Floats  # fraction of the time that measuring leaves for bleeding, 0…1
+    board_K_per_W: Floats  # how much one watt of bleeding warms the board
+    max_degC: Floats  # of the board
+    minimum_soc: Floats  # no cell is bled below it
+
+
+def bleeders(config: Config) -> Bleeders:
+    """Return the hardware of a site whose file states bleed current, highest temperature and floor, and no more."""
+    n = config.layout.size["string"]
+    return Bleeders(
+        bleed_A=config.balance.bleed_A,
+        channels=np.bincount(config.layout.string_of_cell, minlength=n),
+        alternate=np.zeros(n, bool),
+        share=np.ones(n),
+        board_K_per_W=np.zeros(n),
+        max_degC=config.balance.max_degC,
+        minimum_soc=config.limits.floor_soc,
+    )
+
+
+def usable_Ah(layout: Layout, soc: Floats, capacity_Ah: Floats) -> Floats:
+    """Return what can be charged and discharged between the first full and the first empty cell, (string,) Ah."""
+    return layout.lowest(soc * capacity_Ah) + layout.lowest((1.0 - soc) * capacity_Ah)
+
+
+def dose_Ah(layout: Layout, estimate: Estimate, minimum_soc: Floats, certainty: float = CERTAINTY) -> Floats:
+    """Return the charge to bleed out of each cell, (cell,) Ah; 0 in strings with an unknown cell.
+
+    minimum_soc  (string,) no cell is bled below it
+    certainty    how many sigma of each cell count against bleeding
+    """
+    owner, soc, capacity = layout.string_of_cell, estimate.soc, estimate.capacity_Ah
+    left = soc * capacity
+    doubt = certainty * np.hypot(capacity * estimate.soc_sigma, soc * estimate.capacity_sigma_Ah)
+    above = left - doubt - layout.lowest(left + doubt)[owner]
+    larger = capacity - layout.lowest(capacity)[owner]
+    spare = left - doubt - minimum_soc[owner] * capacity
+    dose = np.minimum(above - larger, spare)
+    return np.where(dose > 0.0, dose, 0.0)  # NaN compares false: no dose
+
+
+def at_once(layout: Layout, hardware: Bleeders, voltage: Floats, board_degC: Floats) -> Ints:
+    """Return how many cells of each string may bleed at once, by channels and board temperature, (string,).
+
+    voltage     (cell,) V
+    board_degC  (string,) without bleeding; NaN = unknown = none may bleed
+    """
+    each_K = hardware.board_K_per_W * hardware.bleed_A * layout.highest(voltage)
+    room_K = hardware.max_degC - board_degC
+    ok = (room_K >= 0.0) & (each_K >= 0.0) & (hardware.bleed_A > 0.0)
+    warm = np.divide(room_K, each_K, out=np.full(room_K.size, np.inf), where=each_K > 0.0)
+    return np.where(ok, np.minimum(hardware.channels, np.floor(warm)), 0.0).astype(np.int64)
+
+
+def finish_s(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints) -> Floats:
+    """Return the least time in which these doses can be bled, (string,) s; inf where none may bleed.
+
+    Channels are handed on, so m at once need max(longest, sum / m) (McNaughton 1959); odd and even one after the other.
+    """
+    owner = layout.string_of_cell
+    rate = hardware.bleed_A * hardware.share
+    each_s = np.where(dose > 0.0, 3600.0 * dose / np.where(rate > 0.0, rate, np.nan)[owner], 0.0)
+    odd = ((np.arange(owner.size) - layout.first_cell[owner]) % 2).astype(bool)
+
+    def least(t: Floats) -> Floats:
+        return np.maximum(layout.highest(t), layout.total(t) / np.maximum(most, 1))
+
+    together = least(each_s)
+    in_turn = least(np.where(odd, each_s, 0.0)) + least(np.where(odd, 0.0, each_s))
+    seconds = np.where(hardware.alternate, in_turn, together)
+    impossible = (layout.total(dose) > 0.0) & ((most < 1) | ~(rate > 0.0))
+    return np.where(impossible, np.inf, seconds)
+
+
+def choose(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints) -> Bools:
+    """Return who bleeds now, (cell,): the largest doses first, which ends soonest; in turns, that of the largest."""
+    owner, first = layout.string_of_cell, layout.first_cell
+    parity = (np.arange(owner.size) - first[owner]) % 2
+    odd = layout.highest(np.where(parity == 1, dose, 0.0)) > layout.highest(np.where(parity == 0, dose, 0.0))
+    turn = np.where(hardware.alternate[owner] & (parity != odd[owner]), 0.0, dose)
+    order = np.lexsort((-turn, owner))
+    rank = np.empty(owner.size, np.int64)
+    rank[order] = np.arange(owner.size) - first[owner]
+    return (turn > 0.0) & (rank < most[owner])
+
+
+def plan(
+    config: Config, estimate: Estimate, hardware: Bleeders, board_degC: Floats, now_ns: int
+) -> tuple[Plan, Report]:
+    """Return who bleeds until the plan expires, and what the whole programme needs and brings.
+
+    Without a certain dose the plan is expired from the start: then the rules go by voltage.
+    """
+    layout = config.layout
+    dose = dose_Ah(layout, estimate, hardware.minimum_soc)
+    most = at_once(layout, hardware, estimate.voltage_model, board_degC)
+    return schedule(layout, hardware, dose, most, now_ns), report(layout, hardware, estimate, dose, most)
+
+
+def schedule(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints, now_ns: int) -> Plan:
+    """Return the next piece of the way to these doses, (cell,) Ah.
+
+    It expires when the first of the chosen cells is done, so that following it to the end never bleeds more than the
+    dose; then ask again with what is left (`remaining_Ah`).
+    """
+    rate = (hardware.bleed_A * hardware.share)[layout.string_of_cell]
+    worth = np.where(dose * 3600.0 >= rate * SHORTEST_S, dose, 0.0)
+    chosen = choose(layout, hardware, worth, most) & (rate > 0.0)
+    nothing = np.full(layout.size["pack"], np.nan)
+    if not chosen.any():
+        return Plan(NEVER, np.zeros(dose.size), nothing)
+    seconds = min(SLOT_S, float((3600.0 * dose[chosen] / rate[chosen]).min()))
+    return Plan(now_ns + int(seconds * 1e9), np.where(chosen, dose, 0.0), nothing)
+
+
+def remaining_Ah(layout: Layout, hardware: Bleeders, dose: Floats, bled: Bools, seconds: float) -> Floats:
+    """Return what is left of the doses after these cells were ordered to bleed for so long, (cell,) Ah."""
+    rate = (hardware.bleed_A * hardware.share)[layout.string_of_cell]
+    return np.maximum(dose - np.where(bled, rate * seconds / 3600.0, 0.0), 0.0)
+
+
+def report(layout: Layout, hardware: Bleeders, estimate: Estimate, dose: Floats, most: Ints) -> Report:
+    """Return figures of the programme; all (string,) but dose_Ah (cell,)."""
+    soc, capacity = estimate.soc, estimate.capacity_Ah
+    return {
+        "dose_Ah": dose,
+        "finish_s": finish_s(layout, hardware, dose, most),
+        "lost_Wh": layout.total(np.where(dose > 0.0, dose * estimate.voltage_model, 0.0)),
+        "usable_before_Ah": usable_Ah(layout, soc, capacity),
+        "usable_after_Ah": usable_Ah(layout, soc - dose / capacity, capacity),
+        "at_once": most.astype(np.float64),
+    }

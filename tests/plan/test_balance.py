@@ -1,0 +1,179 @@
+"""Doses conserve charge, never bleed what is not certain, and no plan asks more than the hardware can do."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from cellarer import config
+from cellarer.core.cycle import start
+from cellarer.model.config import Config
+from cellarer.model.layout import layout
+from cellarer.model.values import NEVER, Estimate
+from cellarer.plan import balance
+from cellarer.plan.balance import Bleeders
+
+Floats = NDArray[np.float64]
+
+PACK = layout([16, 9], [1, 1], [1, 1])  # two strings of different length
+CELLS = 25
+seeds = st.integers(0, 2**32 - 1)
+
+
+@cache
+def site() -> Config:
+    return config.load("home").config
+
+
+@cache
+def blank() -> Estimate:
+    return start(site(), 0).estimate
+
+
+def known(soc: Floats, capacity: Floats, sigma: float = 0.0) -> Estimate:
+    """Return an estimate with these values and relative sigma."""
+    return replace(
+        blank(), soc=soc, capacity_Ah=capacity, soc_sigma=np.full(soc.size, sigma),
+        capacity_sigma_Ah=sigma * capacity, voltage_model=np.full(soc.size, 3.3),
+    )  # fmt: skip
+
+
+def drawn(seed: int, sigma: float = 0.0) -> Estimate:
+    """Return an estimate with spread in SOC and capacity."""
+    rng = np.random.default_rng(seed)
+    return known(rng.uniform(0.3, 0.9, CELLS), rng.uniform(90.0, 110.0, CELLS), sigma)
+
+
+def bench(**changes: Any) -> Bleeders:
+    """Return plain hardware for PACK: 0.1 A, all channels at once."""
+    two = np.ones(2)
+    plain = Bleeders(0.1 * two, np.array([16, 9]), two < 0, two, 0.0 * two, 60.0 * two, 0.0 * two)
+    return replace(plain, **changes)
+
+
+@given(seeds)
+def test_certain_dose_reaches_the_smallest_capacity_and_none_less_does(seed: int) -> None:
+    e = drawn(seed)
+    dose = balance.dose_Ah(PACK, e, np.zeros(2))
+    after = balance.usable_Ah(PACK, e.soc - dose / e.capacity_Ah, e.capacity_Ah)
+    np.testing.assert_allclose(after, PACK.lowest(e.capacity_Ah), rtol=1e-9)
+    some = int(np.argmax(dose))
+    dose[some] *= 0.9
+    less = balance.usable_Ah(PACK, e.soc - dose / e.capacity_Ah, e.capacity_Ah)
+    string = PACK.string_of_cell[some]
+    assert less[string] < after[string] - 1e-6
+
+
+def test_dose_by_hand() -> None:
+    """Left 50, 55, 60 Ah of 100, 100, 103: the third may keep 3 Ah more than the first."""
+    three = layout([3], [1], [1])
+    e = known(np.array([0.5, 0.55, 60.0 / 103.0]), np.array([100.0, 100.0, 103.0]))
+    np.testing.assert_allclose(balance.dose_Ah(three, e, np.zeros(1)), [0.0, 5.0, 7.0], atol=1e-9)
+
+
+@given(seeds, st.floats(0.0, 0.03), st.floats(0.0, 0.03), st.integers(0, CELLS - 1))
+def test_more_sigma_never_bleeds_more(seed: int, sigma: float, more: float, cell: int) -> None:
+    e = drawn(seed, sigma)
+    wider = e.soc_sigma.copy()
+    wider[cell] += more
+    doubted = balance.dose_Ah(PACK, replace(e, soc_sigma=wider), np.zeros(2))
+    assert (doubted <= balance.dose_Ah(PACK, e, np.zeros(2)) + 1e-12).all()
+
+
+@given(seeds)
+def test_permuted_cells_give_permuted_doses(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    e = drawn(seed, 0.01)
+    order = np.concatenate([rng.permutation(16), 16 + rng.permutation(9)])
+    moved = known(e.soc[order], e.capacity_Ah[order], 0.01)
+    np.testing.assert_allclose(
+        balance.dose_Ah(PACK, moved, np.zeros(2)), balance.dose_Ah(PACK, e, np.zeros(2))[order], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("field", ["soc", "soc_sigma", "capacity_Ah", "capacity_sigma_Ah"])
+def test_an_unknown_cell_stops_its_string_only(field: str) -> None:
+    e = drawn(1, 0.001)
+    values = getattr(e, field).copy()
+    values[3] = np.nan
+    dose = balance.dose_Ah(PACK, replace(e, **{field: values}), np.zeros(2))
+    assert not dose[:16].any()
+    assert dose[16:].any()
+
+
+@given(seeds, st.floats(0.0, 0.9))
+def test_no_cell_is_bled_below_the_floor(seed: int, floor: float) -> None:
+    e = drawn(seed)
+    dose = balance.dose_Ah(PACK, e, np.full(2, floor))
+    bled = dose > 0.0
+    assert (e.soc - dose / e.capacity_Ah >= floor - 1e-9)[bled].all()
+
+
+@settings(max_examples=30)
+@given(seeds, st.integers(1, 16), st.booleans(), st.sampled_from([0.5, 1.0]), st.floats(0.0, 100.0))
+def test_programme_followed_to_its_end_keeps_every_constraint_and_its_promise(
+    seed: int, channels: int, alternate: bool, share: float, warm: float
+) -> None:
+    e = drawn(seed)
+    hardware = bench(
+        channels=np.array([channels, 9]), alternate=np.array([alternate, False]), share=np.array([share, 1.0]),
+        board_K_per_W=np.full(2, warm),
+    )  # fmt: skip
+    most = balance.at_once(PACK, hardware, e.voltage_model, np.full(2, 25.0))
+    assert (most * warm * 0.1 * 3.3 <= 35.0 + 1e-9).all()
+    dose = left = balance.dose_Ah(PACK, e, np.zeros(2))
+    now_ns, rate = 0, (hardware.bleed_A * hardware.share)[PACK.string_of_cell]
+    while (plan := balance.schedule(PACK, hardware, left, most, now_ns)).expires_ns > now_ns:
+        bleeds = plan.bleed_Ah > 0.0
+        assert (PACK.total(bleeds.astype(float)) <= most).all()
+        assert not (alternate and (bleeds[:15] & bleeds[1:16]).any())
+        seconds = (plan.expires_ns - now_ns) * 1e-9
+        assert (rate * seconds / 3600.0 <= left + 1e-9)[bleeds].all(), "no more than the dose"
+        left, now_ns = balance.remaining_Ah(PACK, hardware, left, bleeds, seconds), plan.expires_ns
+    if (most > 0).all():
+        assert (left * 3600.0 <= rate * balance.SHORTEST_S).all()
+        promised = balance.finish_s(PACK, hardware, dose, most).max()
+        assert now_ns * 1e-9 <= promised * 1.02 + 2.0 * balance.SLOT_S
+
+
+def test_board_too_warm_or_unknown_bleeds_nobody() -> None:
+    volts = np.full(CELLS, 3.3)
+    assert balance.at_once(PACK, bench(), volts, np.array([61.0, np.nan])).tolist() == [0, 0]
+    warm = bench(board_K_per_W=np.full(2, 10.0))
+    assert balance.at_once(PACK, warm, volts, np.array([40.0, 55.0])).tolist() == [6, 1]
+    dose = np.ones(CELLS)
+    assert np.isinf(balance.finish_s(PACK, bench(), dose, np.array([0, 9]))).tolist() == [True, False]
+
+
+def test_finish_by_hand() -> None:
+    """Doses 1, 2, 3 Ah at 100 mA: 30 h at once, 60 h one by one, 30 + 20 h in turns."""
+    three = layout([3], [1], [1])
+    one = np.ones(1)
+    plain = Bleeders(0.1 * one, np.array([3]), one < 0, one, 0.0 * one, 60.0 * one, 0.0 * one)
+    dose = np.array([1.0, 2.0, 3.0])
+    hours = [
+        balance.finish_s(three, hardware, dose, np.array([most]))[0] / 3600.0
+        for hardware, most in ((plain, 3), (plain, 1), (replace(plain, alternate=one > 0), 3))
+    ]
+    np.testing.assert_allclose(hours, [30.0, 60.0, 50.0])
+
+
+def test_unknown_soc_gives_an_expired_plan_and_known_soc_a_valid_one() -> None:
+    home, e = site(), blank()
+    cells, board = home.layout.size["cell"], np.full(home.layout.size["string"], 25.0)
+    hardware = replace(balance.bleeders(home), bleed_A=np.full(board.size, 0.1))
+    unknown = replace(e, soc=np.full(cells, np.nan))
+    assert balance.plan(home, unknown, hardware, board, 5)[0].expires_ns == NEVER
+    soc = np.linspace(0.5, 0.55, cells)
+    plan, report = balance.plan(home, known(soc, np.full(cells, 100.0)), hardware, board, 5)
+    assert 5 < plan.expires_ns <= 5 + balance.SLOT_S * 1e9
+    assert plan.bleed_Ah[0] == 0.0
+    np.testing.assert_allclose(report["usable_before_Ah"], 95.0)
+    np.testing.assert_allclose(report["usable_after_Ah"], 100.0)
+    np.testing.assert_allclose(report["finish_s"], 50.0 * 3600.0)
+    np.testing.assert_allclose(report["lost_Wh"], 3.3 * report["dose_Ah"].sum())
