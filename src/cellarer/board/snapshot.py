@@ -33,12 +33,12 @@ class Snapshot:
     late_ns: int  # how late this cycle began
     recorder_live: bool  # events and durable state are being kept
     vetoed: NDArray[np.bool_]  # (string,) the guard holds this string open
-    state: State  # without the memory of validation and estimators: watch and estimator are None
+    state: State  # without the memory of validation and estimators: watch, estimator and forecast are None
 
 
 def published(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot without what nobody outside of control reads, and with plain numbers as arrays."""
-    state = replace(snapshot.state, watch=None, estimator=None)  # type: ignore[arg-type]
+    state = replace(snapshot.state, watch=None, estimator=None, forecast=None)  # type: ignore[arg-type]
     return _numbers_as(np.asarray, replace(snapshot, state=_numbers_as(np.asarray, state)))
 
 
@@ -96,7 +96,7 @@ class SnapshotWriter:
         elif "f" in node:
             for part, below in cast(dict[str, tree.Outline], node["f"]).items():
                 self._add(f"{name}.{part}".lstrip("."), below)
-        elif name not in ("state.watch", "state.estimator"):
+        elif name not in ("state.watch", "state.estimator", "state.forecast"):
             raise BoardError(f"{name} of a snapshot is no array: it would never change")
 
     def write(self, value: Snapshot) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellarer.core import slow
+from cellarer.core import forecast, slow
 from cellarer.core.asked import answer, held_soc, start_wishes, zeroed
 from cellarer.core.decide import charge, protect, sequence
 from cellarer.core.decide.balance import balance
@@ -58,6 +58,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         estimate=known.estimate,
         estimated_ns=known.estimated_ns,
         power_ns=known.power_ns,
+        forecast=known.forecast,
         faults=faults,
         switches=switches,
         charging=charging,
@@ -87,6 +88,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         estimate=known.estimate,
         estimated_ns=NEVER,
         power_ns=NEVER,
+        forecast=forecast.start(config),
         faults=known.faults,
         switches=known.switches,
         charging=charge.start(config, now_ns),

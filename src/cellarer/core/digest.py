@@ -39,10 +39,11 @@ def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
     value, at_ns = np.full((4, size), NOT_NOW), np.full((4, size), NEVER)
     known = np.ones((4, size), bool)
     sure = ~np.isnan(seen.value)
-    both = np.where(sure, (seen.value, -seen.value), NOT_NOW)
-    worst = layout.by_owner(np.maximum, both, value[:OVERDUE])
-    layout.by_owner(np.maximum, np.where(both == worst[:, owner], time_ns, NEVER), at_ns[:OVERDUE])
-    known[:OVERDUE] = layout.by_owner(np.logical_and, sure, known[HIGH])
+    for kind, signed in ((HIGH, seen.value), (LOW, -seen.value)):
+        one = np.where(sure, signed, NOT_NOW)
+        worst = layout.by_owner(np.maximum, one, value[kind])
+        layout.by_owner(np.maximum, np.where(one == worst[owner], time_ns, NEVER), at_ns[kind])
+    known[LOW] = layout.by_owner(np.logical_and, sure, known[HIGH])
     overdue_ns = now_ns - seen.valid_ns - config.sensing.max_age_ns
     layout.by_owner(np.maximum, np.where(config.sensing.present, overdue_ns * 1e-9, NOT_NOW), value[OVERDUE])
     at_ns[OVERDUE] = now_ns

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from cellarer.core import estimate as estimators
-from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import Estimate, Floats
@@ -30,7 +29,7 @@ def read_out(
     look: Look,
     power_s: float | None,
 ) -> Estimate:
-    """Return what the estimators say now. power_s: seconds since power, energy and core were due; None = not due."""
+    """Return what the estimators say now. power_s: seconds since mean current and core were due; None = not due."""
     layout = config.layout
     soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
     capacity = estimators.capacity_Ah(tables, estimator)
@@ -48,10 +47,10 @@ def read_out(
         string_soc_sigma=layout.highest(sigma),
         usable_Ah=usable,
     )
-    return said if power_s is None else _powers(config, tables, estimator, said, look, power_s, (out, room))
+    return said if power_s is None else _slow(config, tables, estimator, said, look, power_s, (out, room))
 
 
-def _powers(
+def _slow(
     config: Config,
     tables: estimators.EstimatorConfig,
     estimator: estimators.EstimateState,
@@ -60,34 +59,22 @@ def _powers(
     power_s: float,
     charge_Ah: tuple[Floats, Floats],
 ) -> Estimate:
-    """Add SOP, SOE, times and core temperatures. The cell that can do least bounds its string's current."""
-    layout, owner = config.layout, config.layout.string_of_cell
+    """Add mean current, times and core temperatures."""
+    owner = config.layout.string_of_cell
     voltage, current = look.of("cell_voltage"), look.current
     share = np.exp(-power_s / MEAN_S)
     mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
     mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
-    sop = estimators.power(tables, estimator, config.cell_limits, 10.0)
-    total, out, room = pack_voltage(look), *charge_Ah
-    energy = estimators.energy(tables, estimator, config.cell_limits, mean_A[owner])
+    out, room = charge_Ah
     return replace(
         said,
         mean_A=mean_A,
         core_degC=estimators.core_temperature(
             tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage, current[owner], power_s
         ),
-        charge_10s_W=layout.lowest(sop.charge_W / voltage) * total,
-        discharge_10s_W=layout.lowest(sop.discharge_W / voltage) * total,
-        energy_Wh=_string_energy(config, energy),
         time_to_empty_s=hours(out, -mean_A, config.idle_A) * 3600.0,
         time_to_full_s=hours(room, mean_A, config.idle_A) * 3600.0,
     )
-
-
-def _string_energy(config: Config, energy: estimators.Energy) -> Floats:
-    """Return Wh until the first cell of each string is at its lower limit: its charge at every cell's mean voltage."""
-    layout = config.layout
-    volts = np.where(energy.charge_Ah > 0.0, energy.energy_Wh / np.maximum(energy.charge_Ah, 1e-9), 0.0)
-    return layout.lowest(energy.charge_Ah) * layout.total(volts)
 
 
 def cell_temps(config: Config, seen: Floats) -> Floats:

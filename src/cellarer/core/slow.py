@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core import estimate as estimators
+from cellarer.core import forecast
 from cellarer.core.asked import fraction
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.limit import pack_voltage
@@ -24,6 +25,7 @@ from cellarer.model.values import (
     Estimate,
     Faults,
     Floats,
+    Forecast,
     Ints,
     Latch,
     Level,
@@ -50,6 +52,7 @@ class Known:
     estimate: Estimate
     estimated_ns: int
     power_ns: int
+    forecast: Forecast
     counters: Counters
 
 
@@ -152,14 +155,17 @@ def _falls(config: Config) -> tuple[Floats, Bools | None]:
 
 
 def estimate(look: Look, requests: Requests) -> Known:
-    """Run what is due. Estimation every `estimate_ns`, SOP every `power_ns`; the first cycle runs both."""
+    """Run what is due. Estimation every `estimate_ns`, a round of SOP every `power_ns`; the first cycle runs both."""
     state, config, now_ns = look.state, look.config, look.now_ns
     elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
     due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
     asked = fraction(requests.set_soc)
     estimator: estimators.EstimateState = state.estimator  # type: ignore[assignment]
     if not (due or np.count_nonzero(asked)):
-        return Known(look.watch, estimator, state.estimate, state.estimated_ns, state.power_ns, state.counters)
+        said, powers = state.estimate, state.forecast
+        if not forecast.complete(config, powers):
+            said, powers = forecast.renew(look, compiled(config), estimator, said, state.power_ns, begins=False)
+        return Known(look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.counters)
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables = compiled(config)
     if np.count_nonzero(asked):
@@ -180,15 +186,19 @@ def estimate(look: Look, requests: Requests) -> Known:
         look.all_off[owner],
     )
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
+    power_due &= state.forecast.power_done >= tables.cells
+    power_ns = now_ns if power_due else state.power_ns
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
+    said, powers = forecast.renew(look, tables, estimator, said, power_ns, power_due)
     zero = np.zeros(layout.size["string"])
     return Known(
         watch=replace(look.watch, charge=zero, charge_s=zero),
         estimator=estimator,
         estimate=said,
         estimated_ns=now_ns,
-        power_ns=now_ns if power_due else state.power_ns,
+        power_ns=power_ns,
+        forecast=powers,
         counters=count(look, elapsed_s),
     )
 

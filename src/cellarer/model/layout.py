@@ -97,10 +97,10 @@ class Layout:
         put(self, "owned", owned)
 
     def by_owner(self, ufunc: np.ufunc, x: NDArray[Any], into: NDArray[Any]) -> NDArray[Any]:
-        """Reduce flat (…, signal) arrays into (…, owned) in one pass; owners without an element are left alone."""
+        """Reduce a flat (signal,) array into (owned,) in one pass; owners without an element keep what stands there."""
         if self.filled is None:
-            return ufunc.reduceat(x, self.first_of_owner, axis=-1, out=into)
-        into[..., self.filled] = ufunc.reduceat(x, self.first_of_owner, axis=-1)
+            return ufunc.reduceat(x, self.first_of_owner, out=into)
+        into[self.filled] = ufunc.reduceat(x, self.first_of_owner)
         return into
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -266,6 +266,19 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Memory of core.forecast: what single cells can do, and how far the rounds over all cells are."""
+
+    charge_A: Floats  # (cell,) SOP over the voltage of that moment; NaN until known
+    discharge_A: Floats  # (cell,)
+    left_Ah: Floats  # (cell,) charge until its lower limit
+    left_V: Floats  # (cell,) mean voltage until there
+    power_done: int  # cells of the present round; it began at State.power_ns
+    energy_ns: int  # when the present round of energy began
+    energy_done: int  # cells of it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """Everything that one cycle leaves to the next. `step` makes a new one; nothing is altered."""
 
@@ -275,7 +288,8 @@ class State:
     estimator: object  # core.estimate's own state
     estimate: Estimate
     estimated_ns: int  # when the estimate was made
-    power_ns: int  # when SOP was made
+    power_ns: int  # when the present round of SOP began
+    forecast: Forecast
     faults: Faults
     switches: Switches
     charging: Charging
