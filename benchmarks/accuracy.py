@@ -17,8 +17,9 @@ import numpy as np
 
 from cellarer.cells import load
 from cellarer.core import estimate
+from cellarer.lab import pulse
 from cellarer.lab.identify import identify
-from cellarer.lab.readers import read
+from cellarer.lab.readers import columns_of, read
 
 HERE = Path(__file__).resolve().parent.parent / "data"
 # name, error of the start, its sigma, current offset (C), voltage offset and noise (V)
@@ -140,6 +141,25 @@ def table(results: list[Result]) -> list[str]:
     return lines
 
 
+def pulses(folder: Path) -> list[str]:
+    """SOH of retired cells from one short pulse test: five folds, cells of a fold never seen in learning."""
+    lines = []
+    for file in sorted((folder / "pulsebat_second_life").glob("*.parquet")):
+        table = columns_of(file)
+        volts = np.column_stack([np.asarray(table[f"U{n}"], float) for n in range(1, 22)])
+        soc, truth, cell = (np.asarray(table[name], float) for name in ("SOC", "SOH", "No."))
+        found, sigma = np.empty(len(truth)), np.empty(len(truth))
+        fold = np.unique(cell, return_inverse=True)[1] % 5
+        for n in range(5):
+            model = pulse.learn(volts[fold != n], soc[fold != n] / 100.0, truth[fold != n], cell[fold != n])
+            found[fold == n], sigma[fold == n] = pulse.health(model, volts[fold == n], soc[fold == n] / 100.0)
+        error = found - truth
+        lines.append(f"{file.stem:28s} {len(np.unique(cell)):4d} cells: mean error {100 * np.abs(error).mean():.2f} %, "
+                     f"RMSE {100 * np.sqrt(np.mean(error**2)):.2f} %, spread of SOH {100 * truth.std():.1f} %, "
+                     f"inside two sigma {100 * np.mean(np.abs(error) < 2 * sigma):.0f} %")  # fmt: skip
+    return lines
+
+
 def main() -> int:
     """Identify, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,6 +195,8 @@ def main() -> int:
                     f"{r.arrived_s:6.0f} s {r.inside:6.1f} {r.width:6.2f}"
                 )
         print("\n".join(table(results)), flush=True)
+    if not options.only:
+        print("\nHealth from one short pulse test", *pulses(options.data), sep="\n")
     if everything:
         print("\nall cases pooled:", f"inside two sigma {np.mean([r.inside for r in everything]):.1f} %,",
               f"sigma {np.sqrt(np.mean([r.width**2 for r in everything])):.2f} % against RMSE "
