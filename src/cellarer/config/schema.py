@@ -6,9 +6,10 @@ Keys carry their unit. A site may narrow the limits of its cells, never widen th
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")]
@@ -44,7 +45,7 @@ class BalancingFile(Strict):
     start_mV: Annotated[float, Field(gt=0, le=500)] = 20
     stop_mV: Annotated[float, Field(gt=0, le=500)] = 8
     start_V: Positive | None = None
-    max_degC: float = 60.0
+    max_degC: Finite = 60.0
 
     @model_validator(mode="after")
     def _hysteresis(self) -> "BalancingFile":
@@ -60,10 +61,17 @@ class NarrowFile(Strict):
     discharge_A: Positive | None = None
     end_of_charge_V: Positive | None = None
     end_of_discharge_V: Positive | None = None
-    charge_degC: tuple[float, float] | None = None
-    discharge_degC: tuple[float, float] | None = None
+    charge_degC: tuple[Finite, Finite] | None = None
+    discharge_degC: tuple[Finite, Finite] | None = None
     rise_pct_per_s: Annotated[float, Field(gt=0, le=1000)] = 5.0
     pre_alarm_soc_pct: Percent = 10.0
+
+    @field_validator("charge_degC", "discharge_degC")
+    @classmethod
+    def _rising(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and ends[0] >= ends[1]:
+            raise ValueError(f"[lowest, highest]: {ends[0]:g} must be below {ends[1]:g}")
+        return ends
 
 
 class PackFile(Strict):
@@ -138,7 +146,7 @@ class LoadFile(Strict):
     inverter_A: Positive | None = None
     solar_kWp: Annotated[float, Field(ge=0)] = 0.0
     demand_kWh_per_day: Annotated[float, Field(ge=0)] = 0.0
-    current_A: float = 0.0
+    current_A: Finite = 0.0
     obeys_limits: bool = True
     delay_s: Annotated[float, Field(ge=0, le=60)] = 1.0
 
@@ -149,7 +157,7 @@ class SimulationFile(Strict):
     soc_spread_pct: Annotated[float, Field(ge=0, le=20)] = 1.0
     capacity_spread_pct: Annotated[float, Field(ge=0, le=20)] = 0.6
     resistance_spread_pct: Annotated[float, Field(ge=0, le=50)] = 4.0
-    ambient_degC: float = 22.0
+    ambient_degC: Finite = 22.0
     start_hour: Annotated[float, Field(ge=0, lt=24)] = 10.0
     load: LoadFile = LoadFile()
 
@@ -159,7 +167,7 @@ class GuardFile(Strict):
 
     cell_voltage_max_V: Positive | None = None
     cell_voltage_min_V: Positive | None = None
-    temperature_max_degC: float | None = None
+    temperature_max_degC: Finite | None = None
     charge_A: Positive | None = None
     discharge_A: Positive | None = None
     consent_cycles: Annotated[int, Field(ge=1, le=10)] = 3
