@@ -112,7 +112,7 @@ class CellFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-.]*$", max_length=80)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$", max_length=80)]
     title: Text
     chemistry: Literal["NMC", "NCA", "LMO", "LFP", "LTO", "Na-ion"]
     form: str = ""

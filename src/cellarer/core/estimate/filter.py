@@ -37,6 +37,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 HAS_KERNEL = _kernel is not None
+NEARLY_FULL = 0.95  # SOC: a cell with this OCV or more was charged, not driven
+DOUBT_STILL, DOUBT_FLOWING = 0.6, 1.0  # C: polarisation that a cell may begin with
 WIDEST = 0.3  # sigma of a SOC about which nothing is known
 
 
@@ -104,6 +106,8 @@ def step(
     gap = gap_variance(dt_s)
     _write_inputs(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
     unknown = state.unknown
+    if _never_stepped(buffer):
+        _doubt_polarisation(cfg, buffer)
     if unknown.any():
         unknown = _set_from_voltage(cfg, buffer, unknown)
     form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
@@ -142,6 +146,27 @@ def _write_inputs(
     inputs[5, :n] = 0.0 if rest is None else rest & present
     inputs[6, :n] = np.where(present, 0.0, (LOST_C * q) ** 2)
     field[:, INPUT : INPUT + 7, :] = inputs.reshape(7, -1, LANES).transpose(1, 0, 2)
+
+
+def _never_stepped(buffer: Floats) -> bool:
+    return bool(fields_of(buffer)[0, INDEX["x_z"], 0] == NEVER_LOOKED_UP)
+
+
+def _doubt_polarisation(cfg: EstimatorConfig, buffer: Floats) -> None:
+    """Say how little is known of the polarisation at the first step.
+
+    A cell that shows the voltage of a full one at rest has none. Any other may come out of a drive minutes ago, and
+    more surely if current flows: taking it for rested makes the filter sure of a SOC that is points off.
+    """
+    at = INDEX
+    x = fields_of(buffer).transpose(1, 0, 2).reshape(len(INDEX), -1)[:, : cfg.cells]
+    q, i = x[at["capacity"]], np.abs(x[at["in_i"]])
+    high = np.full(cfg.cells, NEARLY_FULL)
+    node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[: cfg.cells], high, x[at["in_degC"]])
+    rested = (x[at["in_v"]] > node[0]) & (x[at["in_known"]] > 0.0)
+    share = np.where(rested, 1.0, np.where(i < 0.02 * q, DOUBT_STILL, DOUBT_FLOWING) ** 2 / START_POLARISATION)
+    for name in ("p11", "p22"):
+        put(buffer, name, x[at[name]] * share)
 
 
 def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> Bools:
@@ -197,7 +222,7 @@ def run_block(
     voltage, current, temp_degC (time, cell) or (time, 1), NaN = unknown; dt_s (time,), 0 first
     Returns the state, SOC and sigma (time, cell), every `every`-th row. Capacity pairs are not followed here.
     """
-    if _kernel is None or state.unknown.any():
+    if _kernel is None or state.unknown.any() or _never_stepped(state.buffer):
         return _run_rows(cfg, state, voltage, current, temp_degC, dt_s, every)
     dt = np.ascontiguousarray(dt_s, dtype=np.float64)
     soc, sigma = np.empty((-(-len(dt) // every), cfg.cells)), np.empty((-(-len(dt) // every), cfg.cells))
