@@ -35,7 +35,7 @@ class Digest:
 def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
     """Reduce what was seen; no loop over signals, strings or cells."""
     layout, time_ns, owner = config.layout, seen.time_ns, config.layout.owner_of
-    size = int(owner[-1]) + 1
+    size = layout.owners
     value, at_ns = np.full((4, size), NOT_NOW), np.full((4, size), NEVER)
     known = np.ones((4, size), bool)
     sure = ~np.isnan(seen.value)

@@ -37,6 +37,7 @@ class Layout:
     where: Mapping[str, slice] = field(init=False)  # signal name → its place in the flat array
     first_of_owner: Ints = field(init=False)  # (owned,) where the elements of one signal and one owner begin
     owner_of: Ints = field(init=False)  # (signal,) back from the flat array to (owned,)
+    owners: int = field(init=False)  # size of (owned,)
     owned: Mapping[str, slice] = field(init=False)  # signal name → its place in (owned,): one per string, or per pack
     filled: Ints | None = field(init=False)  # places in (owned,) with an element; None = all: every string has a sensor
 
@@ -95,6 +96,7 @@ class Layout:
         put(self, "first_of_owner", first[flat > 0])
         put(self, "filled", None if flat.all() else np.flatnonzero(flat))
         put(self, "owned", owned)
+        put(self, "owners", at)
 
     def by_owner(self, ufunc: np.ufunc, x: NDArray[Any], into: NDArray[Any]) -> NDArray[Any]:
         """Reduce a flat (signal,) array into (owned,) in one pass; owners without an element keep what stands there."""

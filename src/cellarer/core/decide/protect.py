@@ -7,14 +7,19 @@ row until the service key is shown. More faults never widen anything: the result
 Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.signals import Look, elements, read
+from cellarer.core.decide.signals import Look, elements, gather, read
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
+
+try:
+    from cellarer.core import kernel as _kernel
+except ImportError:  # without numba NumPy does the work
+    _kernel = None  # type: ignore[assignment]
 
 SELF, RESET, SERVICE = int(Latch.SELF), int(Latch.RESET), int(Latch.SERVICE)
 OPEN, RAMP, DERATE = int(Level.OPEN), int(Level.RAMP), int(Level.DERATE)
@@ -49,14 +54,26 @@ def start(config: Config) -> Faults:
     )
 
 
-def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, list[Event]]:
+def protect(
+    look: Look, faults: Faults, reset: Bools, service: Bools, plain: bool = False
+) -> tuple[Faults, list[Event]]:
     """Advance the fault machine by one cycle.
 
-    reset, service: (string,) an authorised reset is in force, with the service key. Returns the new memory and one
-    event per row and string that changed.
+    reset, service: (string,) an authorised reset is in force, with the service key. plain: by NumPy even where the
+    kernel is there. Returns the new memory and one event per row and string that changed.
     """
-    table, now_ns = look.config.faults, look.now_ns
-    value, known, time_ns = read(look)
+    new, value = (_judge_plain if plain or _kernel is None else _judge)(look, faults, reset, service)
+    if np.array_equal(new.active, faults.active):
+        return new, []
+    raised_value, raised_cell = new.raised_value.copy(), new.raised_cell.copy()
+    events = _events(look, value, faults.active, new.active, raised_value, raised_cell)
+    return replace(new, raised_value=raised_value, raised_cell=raised_cell), events
+
+
+def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
+    """Return the new memory and the value of each row, (row, string)."""
+    table, now_ns, index = look.config.faults, look.now_ns, gather(look.config).index
+    value, known, time_ns = (x[index] for x in read(look))
     bad = table.enabled & (value > table.trip)
     good = known & (value <= table.release)
 
@@ -70,16 +87,30 @@ def protect(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[F
     gone = good & (now_ns - good_since_ns >= table.release_ns[:, None])
     latch = table.latch[:, None]
     latched = faults.latched | (confirmed & (latch > SELF))
-    if np.count_nonzero(reset):  # without it nothing ends a latch; service comes with a reset
-        latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
+    latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
     active = (faults.active | confirmed) & (~gone | latched)
-    events: list[Event] = []
-    raised_value, raised_cell = faults.raised_value, faults.raised_cell
-    if not np.array_equal(active, faults.active):
-        raised_value, raised_cell = raised_value.copy(), raised_cell.copy()
-        events = _events(look, value, faults.active, active, raised_value, raised_cell)
-    new = Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched, raised_value, raised_cell)
-    return new, events
+    told = faults.raised_value, faults.raised_cell
+    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched, *told), value
+
+
+def _judge(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
+    """Do what _judge_plain does in one compiled pass."""
+    table, index = look.config.faults, gather(look.config).index
+    memory, flags = np.empty((4, *index.shape), np.int64), np.empty((2, *index.shape), bool)
+    value = np.empty(index.shape)
+    _kernel.judge(
+        *read(look), index, table.enabled, table.trip, table.release, _times(look.config), reset, service, look.now_ns,
+        faults.bad_since_ns, faults.good_since_ns, faults.counted, faults.counted_ns, faults.active, faults.latched,
+        memory, flags, value,
+    )  # fmt: skip
+    return Faults(*memory, *flags, faults.raised_value, faults.raised_cell), value
+
+
+@lru_cache(maxsize=16)
+def _times(config: Config) -> Ints:
+    """Return (row, 4) what the compiled machine needs of each row beside its thresholds."""
+    table = config.faults
+    return np.array((table.samples, table.debounce_ns, table.release_ns, table.latch), np.int64).T.copy()
 
 
 def demand(config: Config, faults: Faults) -> Demand:

@@ -437,7 +437,7 @@ class Gather:
 def gather(config: Config) -> Gather:
     """Plan the reading of all rows of a site; once per Config."""
     layout, table = config.layout, config.faults
-    owned, strings = int(layout.owner_of[-1]) + 1, np.arange(layout.yes.size)
+    owned, strings = layout.owners, np.arange(layout.yes.size)
     places: dict[str, Ints] = {}
     derived: list[str] = []
     for name in table.signals:
@@ -455,10 +455,10 @@ def gather(config: Config) -> Gather:
 
 
 def read(look: Look) -> tuple[Floats, Bools, Ints]:
-    """Return value, known and time of every row, (row, string) each."""
-    plan, d = gather(look.config), look.digest
-    derived = [SIGNALS[name](look) for name in plan.derived]
-    value = np.concatenate([d.value.reshape(-1), *[r.value for r in derived]])
-    known = np.concatenate([d.known.reshape(-1), *[r.known for r in derived]])
-    time_ns = np.concatenate([d.time_ns.reshape(-1), *[r.time_ns for r in derived]])
-    return value[plan.index], known[plan.index], time_ns[plan.index]
+    """Return value, known and time of all that rows look at, flat; `gather(config).index` says where each row looks."""
+    digest, derived = look.digest, [SIGNALS[name](look) for name in gather(look.config).derived]
+    return (
+        np.concatenate([digest.value.reshape(-1), *[r.value for r in derived]]),
+        np.concatenate([digest.known.reshape(-1), *[r.known for r in derived]]),
+        np.concatenate([digest.time_ns.reshape(-1), *[r.time_ns for r in derived]]),
+    )

@@ -1,0 +1,124 @@
+"""The cycle's two passes over everything, compiled by numba: measurements in, and the fault machine.
+
+`measure` is validate.py and digest.py in one pass over the signals, `judge` the machine of decide/protect.py over the
+(row, string) matrix. NumPy's forms stand there: they are the reference, and do the work where numba is missing. A test
+holds both together to the last bit. No fast maths here: these are protection's numbers, and they carry NaN.
+Signatures are fixed, read-only and of any stride: nothing is ever compiled while a site runs.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import boolean, float64, int64, njit, types
+
+from cellarer.model.values import FOREVER, NEVER, Latch
+
+RESET, SERVICE = int(Latch.RESET), int(Latch.SERVICE)
+HIGH, LOW, OVERDUE, ABSURD = range(4)  # rows of a Digest
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
+
+
+def _given(dtype: Any, axes: int = 1) -> Any:
+    return types.Array(dtype, axes, "A", readonly=True)
+
+
+def _made(dtype: Any, axes: int = 1) -> Any:
+    return types.Array(dtype, axes, "C")
+
+
+@njit(
+    types.void(
+        _given(float64), _given(int64), _given(int64),
+        _given(boolean), _given(float64), _given(float64), _given(int64), _given(int64), _given(float64), int64, int64,
+        _made(float64), _made(int64), _made(boolean), _made(float64, 2), _made(boolean, 2), _made(int64, 2),
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def measure(
+    sample: Any, time_ns: Any, valid_before: Any,
+    present: Any, low: Any, high: Any, max_age_ns: Any, owner_of: Any, current_zero: Any, current_at: int, now_ns: int,
+    value: Any, valid_ns: Any, absurd: Any, worst: Any, known: Any, at_ns: Any,
+) -> None:  # fmt: skip
+    """Fill value, valid_ns, absurd (signal,) of Seen and worst, known, at_ns (kind, owned) of Digest.
+
+    current_at: where the string currents begin, from which current_zero (string,) is taken
+    """
+    worst[:], known[:], at_ns[:] = -np.inf, True, NEVER
+    worst[ABSURD], at_ns[OVERDUE] = 0.0, now_ns
+    for n in range(value.size):
+        x, t, owner = sample[n], time_ns[n], owner_of[n]
+        arrived, plausible, age_ns = present[n] and t > NEVER, low[n] <= x <= high[n], now_ns - t
+        ok = arrived and plausible and 0 <= age_ns <= max_age_ns[n]
+        y = x if ok else np.nan
+        if 0 <= n - current_at < current_zero.size:
+            y -= current_zero[n - current_at]
+        value[n] = y
+        valid_ns[n] = max(t, valid_before[n]) if ok else valid_before[n]
+        absurd[n] = arrived and not plausible
+        for kind in (HIGH, LOW):
+            extreme = -np.inf if not ok else (y if kind == HIGH else -y)
+            if extreme > worst[kind, owner]:
+                worst[kind, owner], at_ns[kind, owner] = extreme, t
+            elif extreme == worst[kind, owner]:
+                at_ns[kind, owner] = max(at_ns[kind, owner], t)
+            known[kind, owner] &= ok
+        if present[n]:
+            worst[OVERDUE, owner] = max(worst[OVERDUE, owner], (now_ns - valid_ns[n] - max_age_ns[n]) * 1e-9)
+        if absurd[n] and worst[ABSURD, owner] == 0.0:
+            worst[ABSURD, owner], at_ns[ABSURD, owner] = 1.0, t
+        elif absurd[n] == (worst[ABSURD, owner] == 1.0):
+            at_ns[ABSURD, owner] = max(at_ns[ABSURD, owner], t)
+
+
+@njit(
+    types.void(
+        _given(float64), _given(boolean), _given(int64), _given(int64, 2),
+        _given(boolean, 2), _given(float64, 2), _given(float64, 2), _given(int64, 2),
+        _given(boolean), _given(boolean), int64,
+        _given(int64, 2), _given(int64, 2), _given(int64, 2), _given(int64, 2), _given(boolean, 2), _given(boolean, 2),
+        _made(int64, 3), _made(boolean, 3), _made(float64, 2),
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def judge(
+    flat_value: Any, flat_known: Any, flat_ns: Any, index: Any,
+    enabled: Any, trip: Any, release: Any, times: Any,
+    reset: Any, service: Any, now_ns: int,
+    bad_since: Any, good_since: Any, counted_before: Any, counted_ns: Any, was_active: Any, was_latched: Any,
+    memory: Any, flags: Any, values: Any,
+) -> None:  # fmt: skip
+    """Advance the fault machine.
+
+    flat_…    readings, gathered by index (row, string)
+    times     (row, 4) samples, debounce ns, release ns, latch
+    memory    out (4, row, string) bad since, good since, counted, counted ns
+    flags     out (2, row, string) active, latched
+    values    out (row, string) what each row looked at
+    """
+    for row in range(index.shape[0]):
+        samples, debounce_ns, release_ns, latch = times[row, 0], times[row, 1], times[row, 2], times[row, 3]
+        for string in range(index.shape[1]):
+            at = index[row, string]
+            value = flat_value[at]
+            bad = enabled[row, string] and value > trip[row, string]
+            good = flat_known[at] and value <= release[row, string]
+            since_bad, since_good, counted = bad_since[row, string], FOREVER, counted_before[row, string]
+            seen_ns = counted_ns[row, string]
+            if bad:
+                if flat_ns[at] > seen_ns:
+                    counted, seen_ns = counted + 1, flat_ns[at]
+                since_bad = min(since_bad, now_ns)
+            elif good:
+                counted, since_bad = 0, FOREVER
+            if good:
+                since_good = min(good_since[row, string], now_ns)
+            confirmed = bad and counted >= samples and now_ns - since_bad >= debounce_ns
+            gone = good and now_ns - since_good >= release_ns
+            latched = was_latched[row, string] or (confirmed and latch > 0)
+            if gone and ((reset[string] and latch == RESET) or (service[string] and latch == SERVICE)):
+                latched = False
+            active = (was_active[row, string] or confirmed) and (not gone or latched)
+            values[row, string] = value
+            memory[0, row, string], memory[1, row, string] = since_bad, since_good
+            memory[2, row, string], memory[3, row, string] = counted, seen_ns
+            flags[0, row, string], flags[1, row, string] = active, latched
