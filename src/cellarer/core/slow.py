@@ -37,7 +37,7 @@ from cellarer.model.values import (
 )
 
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
-GAP_S = 60.0  # s: beyond it nothing is integrated
+GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integrated
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 FOLLOW_S = 5.0  # s: inverters and chargers may take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
@@ -254,8 +254,9 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
             tables,
             durable.soc,
             np.hypot(durable.soc_sigma, rest_sigma(durable.off_s)),
-            durable.capacity_Ah,
-            durable.resistance_scale,
+            capacity_Ah=durable.capacity_Ah,
+            capacity_sigma_Ah=durable.capacity_sigma_Ah,
+            resistance_scale=durable.resistance_scale,
         )
         counters, current_zero = durable.counters, durable.current_zero
         switches = replace(
