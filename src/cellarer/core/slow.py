@@ -97,7 +97,9 @@ def compiled(config: Config) -> estimators.EstimatorConfig:
     """Return the estimators' tables of a site; made once per Config object."""
     parallel = config.parallel[config.layout.string_of_cell]
     no_gear = bool((config.switch.kind == Switchgear.NONE).all())
-    return estimators.compile_cells(config.models, config.cell_kind, config.capacity_Ah, parallel, learn_offset=no_gear)
+    return estimators.compile_cells(
+        config.models, config.cell_kind, config.capacity_Ah, parallel.astype(np.float64), learn_offset=no_gear
+    )
 
 
 def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
@@ -164,7 +166,7 @@ def estimate(look: Look, requests: Requests) -> Known:
     if not (due or np.count_nonzero(asked)):
         said, powers = state.estimate, state.forecast
         if not forecast.complete(config, powers):
-            said, powers = forecast.renew(look, compiled(config), estimator, said, state.power_ns, begins=False)
+            said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
         return Known(look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.counters)
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables = compiled(config)
@@ -190,7 +192,9 @@ def estimate(look: Look, requests: Requests) -> Known:
     power_ns = now_ns if power_due else state.power_ns
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
-    said, powers = forecast.renew(look, tables, estimator, said, power_ns, power_due)
+    powers = forecast.begin(look, said) if power_due else state.forecast
+    if not forecast.waits(look):
+        said, powers = forecast.go_on(look, tables, estimator, said, powers, power_ns)
     zero = np.zeros(layout.size["string"])
     return Known(
         watch=replace(look.watch, charge=zero, charge_s=zero),
@@ -229,7 +233,7 @@ def _raised(look: Look, rows: Ints) -> Bools:
     """Return where one of these active rows began to be bad since the last estimation, (string,)."""
     faults, since = look.state.faults, look.state.estimated_ns
     began = (faults.bad_since_ns[rows] > since) & (faults.bad_since_ns[rows] <= look.now_ns) & faults.active[rows]
-    return began.any(axis=0)
+    return np.logical_or.reduce(began, axis=0)
 
 
 @lru_cache(maxsize=16)

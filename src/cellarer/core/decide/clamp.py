@@ -27,7 +27,7 @@ def clamp(
     may_charge, may_discharge = carrying(config, switches)
     heavy = ~layout.yes
     if np.count_nonzero(faults.active):
-        heavy = (faults.active & (config.faults.level[:, None] >= RAMP_LEVEL)).any(axis=0)
+        heavy = np.logical_or.reduce(faults.active & (config.faults.level[:, None] >= RAMP_LEVEL), axis=0)
     low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
     ending = (switches.phase == RAMP_PHASE) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
     (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)
