@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Report = dict[str, Floats]
 
-CERTAINTY = 2.0**-0.5  # of each sigma; for two equal cells the sum is one sigma of their difference
+CERTAINTY = 2.0**0.5  # of each sigma; for two equal cells the sum is two sigmas of their difference
 SLOT_S = 900.0  # a plan lives no longer: after that the estimate knows better
 SHORTEST_S = 60.0  # bleeding for less is not worth a plan
 
@@ -83,7 +83,8 @@ def at_once(layout: Layout, hardware: Bleeders, voltage: Floats, board_degC: Flo
     each_K = hardware.board_K_per_W * hardware.bleed_A * layout.highest(voltage)
     room_K = hardware.max_degC - board_degC
     ok = (room_K >= 0.0) & (each_K >= 0.0) & (hardware.bleed_A > 0.0)
-    warm = np.divide(room_K, each_K, out=np.full(room_K.size, np.inf), where=each_K > 0.0)
+    with np.errstate(over="ignore"):  # hardly any warming: any number of cells
+        warm = np.divide(room_K, each_K, out=np.full(room_K.size, np.inf), where=each_K > 0.0)
     return np.where(ok, np.minimum(hardware.channels, np.floor(warm)), 0.0).astype(np.int64)
 
 
