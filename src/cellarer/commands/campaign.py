@@ -28,7 +28,8 @@ def command(sites: tuple[str, ...], seeds: int, seed: int, hours: float, out: Pa
         raise Mistake(f"--hours = {hours:g}: allowed is 0 to 1000000")
     if seed < 0:
         raise Mistake(f"--seed = {seed}: allowed is 0 or more")
-    console.can_write(None, out.with_suffix(".md") if out is not None and not out.parent.is_dir() else None)
+    if out is not None and not out.parent.is_dir():
+        raise Mistake(f"--out = {out}: the folder {out.parent} does not exist")
     from cellarer.runtime import campaign, campaign_report
 
     with console.progress("injecting faults") as progress:

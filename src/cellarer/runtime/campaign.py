@@ -59,6 +59,7 @@ class Outcome:
     """Everything that a campaign found."""
 
     seed: int
+    runs: int = 0
     shots: list[Shot] = field(default_factory=list)
     pairs: int = 0
     unsafe: list[dict[str, object]] = field(default_factory=list)
@@ -84,7 +85,7 @@ def campaign(
     progress: Progress = lambda fraction: None, modes: Sequence[str] = MODES,
 ) -> Outcome:  # fmt: skip
     """Run everything: `seeds` runs of all single faults and as many pairs, and quiet hours, on every site."""
-    out = Outcome(seed)
+    out = Outcome(seed, seeds)
     for number, name in enumerate(sites):
         site = configs.load(name)
         plans = {mode: singles(site.config, mode) for mode in modes}
@@ -183,11 +184,16 @@ def _size(made: worlds.World, case: Case, string: int) -> float | None:
 def _judge(config: Config, record: Record, plan: Aim, pack: int, site: str, mode: str, opening_s: float) -> Shot:
     """Return what came of one injection."""
     case, table, string = plan.cases[0], config.faults, int(config.layout.first_string[pack])
-    level, first = Level(int(table.level[plan.row])), {name: int(at[string]) for name, at in record.first.items()}
+    row, onset_by = plan.row, case.onset
+    if case.fuse and record.plant.fuse.blown[string]:  # the current is gone; what is left to see is the open string
+        row, onset_by = table.name.index(case.fuse), "start"
+    level, first = Level(int(table.level[row])), {name: int(at[string]) for name, at in record.first.items()}
     onset = {"start": int(record.start_ns[string]), "truth": first["crossed"], "open": first["none"],
-             "minus": first["minus"], "plus": first["plus"]}[case.onset]  # fmt: skip
-    counts = np.array([n in case.rows for n in table.name]) | (table.level >= level)
+             "minus": first["minus"], "plus": first["plus"]}[onset_by]  # fmt: skip
+    counts = np.array([n in (*case.rows, table.name[row]) for n in table.name]) | (table.level >= level)
     detected = int(record.active_ns[counts, string].min())
+    if onset == FOREVER and detected < FOREVER:  # something else answered before the threshold was reached
+        onset = int(record.start_ns[string])
     reaction = detected
     if case.limit:
         level, detected = Level.DERATE, first[f"no {case.limit}"]
@@ -198,7 +204,7 @@ def _judge(config: Config, record: Record, plan: Aim, pack: int, site: str, mode
         if case.ask != "" or mode == STANDBY:
             reaction = detected if record.off[string] else FOREVER
     cause = ""
-    budget_s = float(table.budget_ns[plan.row]) * 1e-9
+    budget_s = round(float(table.budget_ns[row]) * 1e-9, 6)
     late_s = (reaction - onset) * 1e-9 + (opening_s if level >= Level.RAMP and mode != STANDBY else 0.0)
     if onset == FOREVER:
         cause = "the world never crossed the threshold" if detected == FOREVER else ""
@@ -210,7 +216,7 @@ def _judge(config: Config, record: Record, plan: Aim, pack: int, site: str, mode
         cause = "late"
     known = onset < FOREVER
     return Shot(
-        site, case.fault, mode, plan.shape, table.name[plan.row], level.name.lower(), budget_s,
+        site, case.fault, mode, plan.shape, table.name[row], level.name.lower(), budget_s,
         max((detected - onset) * 1e-9, 0.0) if known and detected < FOREVER else float("nan"),
         max(late_s, 0.0) if known and reaction < FOREVER else (0.0 if reaction < FOREVER else float("nan")), cause,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def rules(config: Config, before: State, after: State, inputs: Inputs, command: 
         yield f"{way} limit above zero with unknown cells or current", np.asarray(unknown & (limit > 0.0))
         yield f"{way} limit not between zero and the rating", ~((limit >= 0.0) & (limit <= rated))
     pair, only_charge = on[:3].any(axis=0), after.switches.phase == Phase.CHARGE_ONLY
-    yield "pair closed against an opening row", pair & active[opens & table.charge].any(axis=0)
+    yield "pair closed against an opening row", np.asarray(pair & active[opens & table.charge].any(axis=0))
     discharge = active[opens & table.discharge].any(axis=0)
     yield "pair discharges against an opening row", (after.switches.phase == Phase.CLOSED) & discharge & ~only_charge
     locks = (table.locks[:, None] & after.faults.latched).any(axis=0)

@@ -71,7 +71,7 @@ zero under a fault or with unknown cells or current, or when something closes ag
 
 def page(out: Outcome) -> str:
     """Return docs/reaction-times.md."""
-    lines = [TEXT.format(arguments=f" --seed {out.seed}")]
+    lines = [TEXT.format(arguments=f" --seeds {out.runs} --hours {out.hours:g} --seed {out.seed}")]
     lines += [f"- {name}: {text}" for name, text in summary(out).items() if name != "missed"]
     table = [HEADER, tuple("-" * len(h) for h in HEADER), *rows(out)]
     lines += ["", *("| " + " | ".join(row) + " |" for row in table), "", "## Missed", ""]
