@@ -33,25 +33,33 @@ def complete(config: Config, before: Forecast) -> bool:
     return min(before.power_done, before.energy_done) >= config.layout.size["cell"]
 
 
-def renew(
+def begin(look: Look, said: Estimate) -> Forecast:
+    """Begin a round of power now, and one of energy if that is due as well."""
+    before = replace(look.state.forecast, power_done=0)
+    if before.energy_done < look.config.layout.size["cell"] or not _energy_due(look, said):
+        return before
+    return replace(before, energy_ns=look.now_ns, energy_done=0)
+
+
+def waits(look: Look) -> bool:
+    """Return whether cycles are short enough to leave rounds to those in which the estimators do not run."""
+    return 2 * (look.now_ns - look.state.time_ns) < look.config.estimate_ns
+
+
+def go_on(
     look: Look,
     tables: estimators.EstimatorConfig,
     estimator: estimators.EstimateState,
     said: Estimate,
+    before: Forecast,
     power_ns: int,
-    begins: bool,
 ) -> tuple[Estimate, Forecast]:
-    """Go on with the rounds. power_ns: when the present round of power began; begins: now."""
-    config, before, now_ns = look.config, look.state.forecast, look.now_ns
-    power_done, energy_ns, energy_done = before.power_done, before.energy_ns, before.energy_done
-    if begins:
-        power_done = 0
-        if energy_done >= tables.cells and _energy_due(look, said):
-            energy_ns, energy_done = now_ns, 0
-    power = slice(power_done, _upto(look, power_done, now_ns - power_ns, config.power_ns, POWER_CELLS))
-    energy = slice(energy_done, _upto(look, energy_done, now_ns - energy_ns, ENERGY_NS, ENERGY_CELLS))
-    new = replace(before, power_done=power.stop, energy_ns=energy_ns, energy_done=energy.stop)
-    layout = config.layout
+    """Do what is due of the rounds by now. power_ns: when the present round of power began."""
+    config, layout, now_ns = look.config, look.config.layout, look.now_ns
+    power = slice(before.power_done, _upto(look, before.power_done, now_ns - power_ns, config.power_ns, POWER_CELLS))
+    since_ns = now_ns - before.energy_ns
+    energy = slice(before.energy_done, _upto(look, before.energy_done, since_ns, ENERGY_NS, ENERGY_CELLS))
+    new = replace(before, power_done=power.stop, energy_done=energy.stop)
     if power.stop > power.start:
         new = _power(look, tables, estimator, new, power)
         volts = pack_voltage(look)
@@ -78,7 +86,7 @@ def _upto(look: Look, done: int, since_ns: int, period_ns: int, least: int) -> i
     cells = look.config.layout.size["cell"]
     if done >= cells or cells <= least or look.state.time_ns == NEVER:
         return cells
-    ahead_ns = since_ns + look.now_ns - look.state.time_ns  # the next cycle will be as long as this one
+    ahead_ns = since_ns + 2 * (look.now_ns - look.state.time_ns)  # the next but one: the next may be the estimators'
     due = -(-cells * ahead_ns // period_ns)
     return max(done, min(cells, -(-due // least) * least))
 

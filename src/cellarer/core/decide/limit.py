@@ -12,12 +12,12 @@ import numpy as np
 
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.sequence import carrying
-from cellarer.core.decide.signals import Look
+from cellarer.core.decide.signals import Look, has_switchgear
 from cellarer.model.config import Config
 from cellarer.model.reasons import INDEX
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
-RECOVERING, CELL_HIGH, RATED = INDEX["recovering"], INDEX["cell voltage high"], INDEX["rated"]
+RECOVERING, CELL_HIGH, RATED = np.array([INDEX[name] for name in ("recovering", "cell voltage high", "rated")], np.int8)
 SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (as OpenEMS does)
 
 # Windows in the order in which equal ones are named; the left name charges, the right one discharges
@@ -42,9 +42,11 @@ class Bounds:
     """What limits need of a Config, laid side by side."""
 
     rated_A: Floats  # (way, string)
-    full: Floats  # (3, way, string): cell voltage, hot, cold: whole current here …
-    zero: Floats  # … none there
+    zero: Floats  # (3, way, string): cell voltage, hot, cold: no current here …
+    band: Floats  # … whole current this far from there; signed
     rise: Floats  # (way, string) A/s
+    has_gear: bool  # any string has switchgear
+    has_floor: bool  # any string has a floor of SOC
     blind: Bools | None  # (string,) has no temperature sensor; None where all have one
     foreign: Bools | None  # (way, string) a foreign BMS reports its limit; None where none does
     map_degC: Floats  # (string, point) charge current over temperature
@@ -64,23 +66,23 @@ def _bounds(config: Config) -> Bounds:
     blind[layout.strings_with_temp] = False
     present = config.sensing.present
     foreign = np.array([present[layout.where[f"foreign_{way}_limit"]] for way in ("charge", "discharge")])
+    full = (
+        (t.charge_V, t.discharge_V),
+        (t.charge_warm_degC, t.discharge_warm_degC),
+        (t.charge_cool_degC, t.discharge_cool_degC),
+    )
+    zero = (
+        (t.charge_zero_V, t.discharge_zero_V),
+        (t.charge_hot_degC, t.discharge_hot_degC),
+        (t.charge_cold_degC, t.discharge_cold_degC),
+    )
     return Bounds(
         rated_A=rated,
-        full=np.array(
-            (
-                (t.charge_V, t.discharge_V),
-                (t.charge_warm_degC, t.discharge_warm_degC),
-                (t.charge_cool_degC, t.discharge_cool_degC),
-            )
-        ),
-        zero=np.array(
-            (
-                (t.charge_zero_V, t.discharge_zero_V),
-                (t.charge_hot_degC, t.discharge_hot_degC),
-                (t.charge_cold_degC, t.discharge_cold_degC),
-            )
-        ),
+        zero=np.array(zero),
+        band=np.array(zero) - np.array(full),
         rise=t.rise_per_s * rated,
+        has_gear=has_switchgear(config),
+        has_floor=bool((t.floor_soc > 0.0).any()),
         blind=blind if blind.any() else None,
         foreign=foreign if foreign.any() else None,
         map_degC=t.map_degC,
@@ -103,16 +105,19 @@ def fade(x: Floats, full: Floats, zero: Floats) -> Floats:
 
     `full` may lie above or below `zero`; they differ (checked in config).
     """
-    share = np.minimum(np.maximum((zero - x) / (zero - full), 0.0), 1.0)
-    return np.where(share >= 0.0, share, 0.0)
+    return _zero_if_unknown(_share(zero - x, zero - full))
+
+
+def _share(left: Floats, band: Floats) -> Floats:
+    """Return how much of `band` is left, 0 to 1; NaN spreads."""
+    return np.minimum(np.maximum(left / band, 0.0), 1.0)
 
 
 def _on_map(x: Floats, bounds: Bounds) -> Floats:
-    """Look up the charge-current map of each string, piecewise linear. x (…, string) degC; NaN gives 0."""
+    """Look up the charge-current map of each string, piecewise linear. x (…, string) degC; NaN spreads."""
     piece = (x[..., None] >= bounds.map_degC).sum(axis=-1) + bounds.map_first
     begin, wide, value, rise = bounds.map_pieces[:, piece]
-    share = np.minimum(np.maximum((x - begin) / wide, 0.0), 1.0)
-    return _zero_if_unknown(value + share * rise)
+    return value + _share(x - begin, wide) * rise
 
 
 def limit(
@@ -127,16 +132,19 @@ def limit(
     voltage = pack_voltage(look)
     windows = _windows(look, demand, switches, estimate, voltage)
     windows[9, 0] = charge_A
-    windows[9, 1] = bounds.rated_A[1] * _above_floor(config.limits.floor_soc, estimate.string_soc)
+    windows[9, 1] = bounds.rated_A[1]
+    if bounds.has_floor:
+        windows[9, 1] *= _above_floor(config.limits.floor_soc, estimate.string_soc)
     windows = _zero_if_unknown(windows)
     most, reason = windows.min(axis=0), REASON[windows.argmin(axis=0), WAYS]
     before = look.state.window
     slow = np.array((before.charge_A, before.discharge_A)) + bounds.rise * dt_s
-    reason = np.where(most > slow + 1e-9, RECOVERING, reason).astype(np.int8)
+    reason = np.where(most > slow + 1e-9, RECOVERING, reason)
     current = np.minimum(most, slow)
     power = _zero_if_unknown(current * voltage)
     missing_V = config.series * (end_V - look.extremes[0])  # of the string until its highest cell arrives
     charge_V = _zero_if_unknown(np.minimum(config.series * end_V, voltage + missing_V))
+    narrowed = charge_V < bounds.end_V - 1e-9
     return Window(
         charge_A=current[0],
         discharge_A=current[1],
@@ -146,12 +154,15 @@ def limit(
         discharge_W=power[1],
         charge_reason=reason[0],
         discharge_reason=reason[1],
-        voltage_reason=np.where(charge_V < bounds.end_V - 1e-9, CELL_HIGH, RATED).astype(np.int8),
+        voltage_reason=np.where(narrowed, CELL_HIGH, RATED),
     )
 
 
 def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate, voltage: Floats) -> Floats:
-    """Return what each reason allows, A, (window, way, string), in the order of WINDOWS; the last one is left open."""
+    """Return what each reason allows, A, (window, way, string), in the order of WINDOWS; the last one is left open.
+
+    NaN is unknown; the caller makes it zero.
+    """
     bounds, (high, low, hot, cold) = _bounds(look.config), look.extremes
     rated, known = bounds.rated_A, ~np.isnan(look.extremes)
     temps = known[2] & known[3] if bounds.blind is None else bounds.blind | (known[2] & known[3])
@@ -159,10 +170,11 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate,
     windows[0] = rated
     windows[1] = np.where(look.flows[0] & temps & known[:2], rated, 0.0)
     windows[2] = rated if bounds.foreign is None else _foreign(look, bounds.foreign, rated)
-    windows[3] = np.where(demand.open | demand.ramp, 0.0, rated * demand.fraction)
-    windows[4] = np.where(carrying(look.config, switches), rated, 0.0)
+    windows[3] = rated if demand.none else np.where(demand.blocked, 0.0, rated * demand.fraction)
+    windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[5] = _forecast(np.array((estimate.charge_10s_W, estimate.discharge_10s_W)), voltage, rated)
-    windows[6:9] = rated * fade(np.array(((high, low), (hot, hot), (cold, cold))), bounds.full, bounds.zero)
+    here = np.array(((high, low), (hot, hot), (cold, cold)))
+    windows[6:9] = rated * _share(bounds.zero - here, bounds.band)
     windows[8, 0] = np.minimum(windows[8, 0], _on_map(look.extremes[2:], bounds).min(axis=0))
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
@@ -174,8 +186,7 @@ def pack_voltage(look: Look) -> Floats:
 
     Cells first: the limits then do not move when the string's own sensor is lost, and without cells they are zero.
     """
-    total = look.config.layout.total(look.of("cell_voltage"))
-    return np.where(np.isnan(total), look.of("string_voltage"), total)
+    return np.where(np.isnan(look.total), look.of("string_voltage"), look.total)
 
 
 def _above_floor(floor: Floats, soc: Floats) -> Floats:

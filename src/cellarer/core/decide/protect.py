@@ -32,6 +32,7 @@ class Demand:
     open: Bools  # the path opens now
     ramp: Bools  # its limit goes to zero, then it opens
     fraction: Floats  # 1 = no derating
+    none: bool = False  # nothing at all
 
     @property
     def blocked(self) -> Bools:
@@ -131,7 +132,7 @@ def demand(config: Config, faults: Faults) -> Demand:
 def _nothing(config: Config) -> Demand:
     """Return the demand of no active row."""
     shape = 2, config.layout.yes.size
-    return Demand(np.zeros(shape, bool), np.zeros(shape, bool), np.ones(shape))
+    return Demand(np.zeros(shape, bool), np.zeros(shape, bool), np.ones(shape), none=True)
 
 
 @lru_cache(maxsize=16)

@@ -98,11 +98,6 @@ class Look:
         off = ~self.contacts[2].any(axis=0)
         return off & (self.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[self.state.switches.phase]
 
-    def per_string(self, x: Floats | Ints | Bools, name: str) -> Floats | Ints | Bools:
-        """Return the part of an (owned,) array that belongs to a signal, (string,)."""
-        mine = x[self.config.layout.owned[name]]
-        return mine[self.config.layout.pack_of_string] if BY_NAME[name].axis == "pack" else mine
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
@@ -144,12 +139,11 @@ class Measured:
 
     def __call__(self, look: Look) -> Reading:
         """Return it for its strings."""
-        digest, kind = look.digest, KINDS.index(self.kind)
-        return Reading(
-            look.per_string(digest.value[kind], self.name),
-            look.per_string(digest.known[kind], self.name),
-            look.per_string(digest.time_ns[kind], self.name),
-        )
+        digest, kind, layout = look.digest, KINDS.index(self.kind), look.config.layout
+        at: slice | Ints = layout.owned[self.name]
+        if BY_NAME[self.name].axis == "pack":
+            at = layout.owned[self.name].start + layout.pack_of_string
+        return Reading(digest.value[kind, at], digest.known[kind, at], digest.time_ns[kind, at])
 
     def elements(self, look: Look) -> tuple[Floats, str] | None:
         """Return what the value was the worst of, and its axis; None for string-wide quantities."""
@@ -168,21 +162,16 @@ class Measured:
 
 
 def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
-    """Reduce (cell,) or (temp,) to the highest known value of each string."""
+    """Reduce (cell,) or (temp,) to the highest known value of each string; unknown elements do not count."""
     layout = look.config.layout
-    known = ~np.isnan(elements)
-    lowered = np.where(known, elements, NOT_NOW)
+    lowered = np.where(np.isnan(elements), NOT_NOW, elements)
     if axis == "cell":
         value = np.maximum.reduceat(lowered, layout.first_cell)
         at = np.where(lowered == value[layout.string_of_cell], time_ns, NEVER)
-        return Reading(value, layout.every(known), np.maximum.reduceat(at, layout.first_cell))
+        return Reading(value, layout.yes, np.maximum.reduceat(at, layout.first_cell))
     value = layout.over_temps(np.maximum, lowered, NOT_NOW)
     at = np.where(lowered == value[layout.string_of_temp], time_ns, NEVER)
-    return Reading(
-        value,
-        layout.over_temps(np.logical_and, known, True),
-        layout.over_temps(np.maximum, at, NEVER),
-    )
+    return Reading(value, layout.yes, layout.over_temps(np.maximum, at, NEVER))
 
 
 def _one(value: Floats, time_ns: Ints) -> Reading:
@@ -256,8 +245,7 @@ def temp_spread(look: Look) -> Reading:
 
 def temp_rate(look: Look) -> Reading:
     """Fastest rise of any sensor over the last window, K/s."""
-    reading = _worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
-    return Reading(reading.value, look.config.layout.yes, reading.time_ns)
+    return _worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
 
 
 def charge_over_limit(look: Look) -> Reading:
@@ -283,8 +271,7 @@ def current_difference(look: Look) -> Reading:
 
 def cell_frozen(look: Look) -> Reading:
     """How far a cell's reading ought to have moved, by current and by its neighbours, since it last changed, V."""
-    worst = _worst(look, _frozen(look), look.time_ns("cell_voltage"), "cell")
-    return Reading(worst.value, look.config.layout.yes, worst.time_ns)
+    return _worst(look, _frozen(look), look.time_ns("cell_voltage"), "cell")
 
 
 def _frozen(look: Look) -> Floats:
