@@ -98,11 +98,12 @@ SLOW = "slow: minutes to days, not part of this form"
 SMALL = "below every threshold of a site that measures it once: nothing contradicts it"
 NEXT = "shows at the next closing or opening only, not part of this form"
 SECOND = "shows by a second current sensor only"
+BORNE = "must be borne, not part of this form"
 NO_ROW = "no fault row looks for it"
 UNSEEN = {
     "cell_sensor_stuck": "shows when the current moves; the campaign's currents are steady",
-    "cell_sensor_offset": SMALL, "cell_sensor_gain": SMALL, "voltage_noise": "must be borne, not part of this form",
-    "voltage_spikes": "must be borne, not part of this form", "current_noise": "must be borne, not part of this form", "temp_stuck": SMALL, "temp_offset": SMALL,
+    "cell_sensor_offset": SMALL, "cell_sensor_gain": SMALL, "voltage_noise": BORNE,
+    "voltage_spikes": BORNE, "current_noise": BORNE, "temp_stuck": SMALL, "temp_offset": SMALL,
     "temp_swapped": SMALL, "temp_loose": SMALL, "cells_swapped": SMALL, "current_gain": SMALL,
     "current_stuck": SECOND, "current_saturated": SECOND,
     "current_reversed": SECOND, "current_skewed": SMALL,
