@@ -92,6 +92,7 @@ def test_absorption_that_falls_back_is_bulk_again() -> None:
 
 def full() -> Charger:
     charger = Charger()
+    charger.soc = 1.0
     assert charger.hold(END_V, TAIL_A - 1.0, 63) == ChargePhase.FLOAT
     return charger
 
@@ -104,6 +105,29 @@ def test_float_holds_the_float_voltage_and_a_new_charge_begins_below_the_rebulk_
     charger.soc = 0.84
     assert charger.hold(3.34, 0.0, 1) == ChargePhase.BULK
     assert charger.allowed()[0] == END_V
+
+
+def test_an_estimate_that_is_low_at_full_does_not_call_for_a_new_charge() -> None:
+    charger = Charger()
+    charger.soc = 0.6
+    assert charger.hold(END_V, TAIL_A - 1.0, 63) == ChargePhase.FLOAT
+    assert charger.hold(3.34, 0.0, 60) == ChargePhase.FLOAT
+    charger.soc = 0.6 - 0.14
+    assert charger.hold(3.34, 0.0, 1) == ChargePhase.FLOAT
+    charger.soc = 0.6 - 0.16
+    assert charger.hold(3.34, 0.0, 1) == ChargePhase.BULK
+
+
+def test_a_cell_at_its_end_voltage_is_full_when_its_string_becomes_full() -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", END_V - 0.03)
+    bench.put("cell_voltage", END_V, 2)
+    bench.put("current", TAIL_A - 1.0)
+    bench.run(62.0, lambda b: bool((b.state.charging.phase == ChargePhase.FLOAT).all()))
+    bench.run(0.2)
+    assert bench.state.estimate.soc[2] > 0.98
+    assert bench.state.estimate.soc_sigma[2] < 0.02
+    assert (bench.state.estimate.soc[[0, 1, 3]] < 0.98).all()
 
 
 def test_a_low_cell_is_preconditioned_first() -> None:

@@ -13,6 +13,7 @@ from cellarer.core import estimate as estimators
 from cellarer.core import forecast
 from cellarer.core.asked import fraction
 from cellarer.core.decide import protect, sequence
+from cellarer.core.decide.charge import filled
 from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
@@ -38,6 +39,7 @@ from cellarer.model.values import (
 
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integrated
+FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current; full is defined there
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 FOLLOW_S = 5.0  # s: inverters and chargers may take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
@@ -161,19 +163,19 @@ def estimate(look: Look, requests: Requests) -> Known:
     state, config, now_ns = look.state, look.config, look.now_ns
     elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
     due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
-    asked = fraction(requests.set_soc)
+    asked, full = fraction(requests.set_soc), filled(look)
     estimator: estimators.EstimateState = state.estimator  # type: ignore[assignment]
-    if not (due or np.count_nonzero(asked)):
+    if not (due or np.count_nonzero(asked) or np.count_nonzero(full)):
         said, powers = state.estimate, state.forecast
         if not forecast.complete(config, powers):
             said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
         return Known(look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.counters)
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables = compiled(config)
-    if np.count_nonzero(asked):
-        granted = np.where(asked, requests.set_soc, np.nan)
-        sigma = np.full(layout.size["cell"], SET_SIGMA)
-        estimator = estimators.set_soc(tables, estimator, granted[layout.pack_of_cell], sigma)
+    if np.count_nonzero(asked) or np.count_nonzero(full):
+        granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
+        known_soc, sigma = np.where(full, 1.0, granted), np.where(full, FULL_SIGMA, SET_SIGMA)
+        estimator = estimators.set_soc(tables, estimator, known_soc, sigma)
     elapsed_s = elapsed_ns * 1e-9
     share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
     mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)

@@ -117,6 +117,7 @@ class Charging:
     phase: Bytes
     since_ns: Ints
     tail_since_ns: Ints  # since when voltage is up and current down; FOREVER = not now
+    full_soc: Floats  # highest SOC since full, as estimated: a new charge begins so far below it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -119,6 +119,13 @@ class Pack(Form):
     strings: list[String]
 
 
+class Bank(Form):
+    """What all packs side by side may carry, by their shares."""
+
+    charge_A: Number
+    discharge_A: Number
+
+
 class View(Form):
     """A site at one moment."""
 
@@ -128,6 +135,7 @@ class View(Form):
     overruns: int
     site: str
     config_hash: str
+    bank: Bank
     packs: list[Pack]
     not_protected: list[str]
 

@@ -14,9 +14,10 @@ from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, Bools, Charging, Estimate, Event, Floats, Switches
+from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Event, Floats, Switches
 from cellarer.model.values import ChargePhase as C
 
+FLOAT = int(C.FLOAT)
 NEAR_V = 0.005  # V: how near to the end of charge counts as there; twice the error of a good AFE
 FALL_BACK_V = 0.05  # V: absorption that falls this far is bulk again
 
@@ -47,7 +48,7 @@ TABLE = Table(
 def start(config: Config, now_ns: int) -> Charging:
     """Return charging that is idle."""
     n = config.layout.size["string"]
-    return Charging(np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER))
+    return Charging(np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER), np.full(n, np.nan))
 
 
 def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> tuple[Charging, list[Event]]:
@@ -67,12 +68,12 @@ def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -
         "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
         "full": lambda: now_ns - tail_since_ns >= table.tail_ns,
         "fell back": lambda: high < table.end_of_charge_V - FALL_BACK_V,
-        "rebulk": lambda: estimate.string_soc < table.rebulk_soc,
+        "rebulk": lambda: estimate.string_soc < before.full_soc - (1.0 - table.rebulk_soc),
     }
     phase, rule = TABLE.advance(np.zeros_like(before.phase), before.phase, lambda name: holds[name]())
     moved = rule >= 0
     if not np.count_nonzero(moved):
-        return Charging(before.phase, before.since_ns, tail_since_ns), []
+        return Charging(before.phase, before.since_ns, tail_since_ns, _full_soc(before.phase, before, estimate)), []
     events = [
         Event(
             now_ns,
@@ -86,7 +87,28 @@ def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -
         )
         for s in np.flatnonzero(moved)
     ]
-    return Charging(phase, np.where(moved, now_ns, before.since_ns), tail_since_ns), events
+    since_ns = np.where(moved, now_ns, before.since_ns)
+    return Charging(phase, since_ns, tail_since_ns, _full_soc(phase, before, estimate)), events
+
+
+def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
+    """Return the highest SOC since full, (string,).
+
+    A new charge begins by what went out since, not by an absolute SOC: an estimate that is low at full must not call
+    for a charge at once.
+    """
+    floating = before.phase == FLOAT
+    highest = np.where(floating, np.maximum(before.full_soc, estimate.string_soc), estimate.string_soc)
+    return np.where(phase == FLOAT, highest, before.full_soc)
+
+
+def filled(look: Look) -> Bools:
+    """Return (cell,) which cells are full by definition: at end voltage when their string has just become full."""
+    config, charging, owner = look.config, look.state.charging, look.config.layout.string_of_cell
+    just = (charging.phase == FLOAT) & (charging.since_ns == look.state.time_ns)
+    if not np.count_nonzero(just):
+        return np.zeros(owner.size, bool)
+    return just[owner] & (look.of("cell_voltage") >= (config.limits.end_of_charge_V - NEAR_V)[owner])
 
 
 def allowance(config: Config, charging: Charging, target_soc: Floats, soc: Floats) -> tuple[Floats, Floats]:

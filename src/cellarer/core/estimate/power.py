@@ -20,6 +20,10 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.int8]
 Kinds = NDArray[np.int64]
 
+# An LFP cell on its plateau may be known to ± 15 points only. A forecast that believed the worst of that would forbid
+# both charging and discharging, and nothing would ever be learnt: a lock-out. A knee shows in the voltage long before.
+MOST_SOC_DOUBT = 0.06
+SOC_MATTERS_S = 60.0  # s: within shorter pulses SOC hardly moves; voltage is what ends them
 HORIZONS_S = (2.0, 10.0, 30.0, 1800.0)  # the last stands for continuous
 REASONS = ("voltage", "current", "soc", "temperature", "unknown")
 
@@ -76,7 +80,8 @@ def power(
     kind = cfg.kind[:n]
     temp = x[at["in_degC"]] if temp_degC is None else np.where(np.isfinite(temp_degC), temp_degC, x[at["in_degC"]])
     level = 1 if horizon_s <= 10.0 else 0
-    z_sigma, k_sigma = np.sqrt(np.maximum(x[at["p00"]], 0.0)), np.sqrt(np.maximum(x[at["p44"]], 0.0))
+    z_sigma = np.minimum(np.sqrt(np.maximum(x[at["p00"]], 0.0)), MOST_SOC_DOUBT)
+    k_sigma = np.sqrt(np.maximum(x[at["p44"]], 0.0))
     state_of = np.ascontiguousarray(np.stack([*x[:5], x[at["capacity"]], temp, z_sigma, k_sigma]))
     span = 3600.0 * x[at["capacity"]] / horizon_s
 
@@ -89,6 +94,8 @@ def power(
         rated = each([float((m.charge_A if charging else m.discharge_A)[level]) for m in limits])
         fade = _over_temperature(limits, kind, temp, charging)
         room = np.maximum((1.0 - x[0] if charging else x[0]) - doubt * z_sigma, 0.0) * span
+        if horizon_s < SOC_MATTERS_S:
+            room = np.full(n, np.inf)
         limit = each([float(m.voltage_max[1] if charging else m.voltage_min[1]) for m in limits])
         most = np.minimum(np.minimum(rated, fade), room)
         watts, top, by_voltage = _hold(cfg, state_of, kind, most, limit, sign, horizon_s, doubt)
