@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from cellarer.core import estimate as estimators
-from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
 from cellarer.core.estimate.fields import LANES, WIDTH
 from cellarer.model.config import Config
@@ -62,11 +61,10 @@ def go_on(
     new = replace(before, power_done=power.stop, energy_done=energy.stop)
     if power.stop > power.start:
         new = _power(look, tables, estimator, new, power)
-        volts = pack_voltage(look)
         said = replace(
             said,
-            charge_10s_W=layout.lowest(new.charge_A) * volts,
-            discharge_10s_W=layout.lowest(new.discharge_A) * volts,
+            charge_10s_W=layout.lowest(new.charge_A) * look.voltage,
+            discharge_10s_W=layout.lowest(new.discharge_A) * look.voltage,
         )
     if energy.stop > energy.start:
         new = _energy(look, tables, estimator, new, energy, said.mean_A)
@@ -95,6 +93,8 @@ def _part(
     tables: estimators.EstimatorConfig, state: estimators.EstimateState, cells: slice
 ) -> tuple[estimators.EstimatorConfig, estimators.EstimateState]:
     """Return the estimators' tables and memory of some cells; they begin at a whole block."""
+    if cells.stop - cells.start == tables.cells:
+        return tables, state
     lanes = slice(cells.start, -(-cells.stop // LANES) * LANES)
     blocks = slice(lanes.start // LANES * WIDTH, lanes.stop // LANES * WIDTH)
     return replace(

@@ -72,7 +72,8 @@ def measure(
 
 @njit(
     types.void(
-        _given(float64), _given(boolean), _given(int64), _given(int64, 2),
+        _given(float64), _given(boolean), _given(int64), _given(int64, 2), _given(int64), _given(boolean, 2),
+        _given(boolean, 2),
         _given(boolean, 2), _given(float64, 2), _given(float64, 2), _given(int64, 2),
         _given(boolean), _given(boolean), int64,
         _given(int64, 2), _given(int64, 2), _given(int64, 2), _given(int64, 2), _given(boolean, 2), _given(boolean, 2),
@@ -81,7 +82,7 @@ def measure(
     **OPTIONS,
 )  # fmt: skip
 def judge(
-    flat_value: Any, flat_known: Any, flat_ns: Any, index: Any,
+    flat_value: Any, flat_known: Any, flat_ns: Any, index: Any, flow: Any, applies: Any, sure: Any,
     enabled: Any, trip: Any, release: Any, times: Any,
     reset: Any, service: Any, now_ns: int,
     bad_since: Any, good_since: Any, counted_before: Any, counted_ns: Any, was_active: Any, was_latched: Any,
@@ -90,6 +91,7 @@ def judge(
     """Advance the fault machine.
 
     flat_…    readings, gathered by index (row, string)
+    flow      (row,) which of applies and sure (flow, string) counts: whether the row applies now, and whether we know
     times     (row, 4) samples, debounce ns, release ns, latch
     memory    out (4, row, string) bad since, good since, counted, counted ns
     flags     out (2, row, string) active, latched
@@ -99,9 +101,9 @@ def judge(
         samples, debounce_ns, release_ns, latch = times[row, 0], times[row, 1], times[row, 2], times[row, 3]
         for string in range(index.shape[1]):
             at = index[row, string]
-            value = flat_value[at]
+            value = flat_value[at] if applies[flow[row], string] else -np.inf
             bad = enabled[row, string] and value > trip[row, string]
-            good = flat_known[at] and value <= release[row, string]
+            good = flat_known[at] and sure[flow[row], string] and value <= release[row, string]
             since_bad, since_good, counted = bad_since[row, string], FOREVER, counted_before[row, string]
             seen_ns = counted_ns[row, string]
             if bad:

@@ -14,7 +14,6 @@ from cellarer.core import forecast
 from cellarer.core.asked import fraction
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
-from cellarer.core.decide.limit import pack_voltage
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.validate import frozen_since, temp_rates
@@ -212,18 +211,17 @@ def estimate(look: Look, requests: Requests) -> Known:
 def count(look: Look, elapsed_s: float) -> Counters:
     """Return the lifetime counters after this period; they only rise."""
     before, config, table = look.state.counters, look.config, look.config.limits
-    charge_Ah = look.watch.charge / 3600.0
-    voltage = pack_voltage(look)
-    unknown = np.isnan(voltage)
-    energy_Wh = np.where(unknown, 0.0, charge_Ah * np.where(unknown, 0.0, voltage))
+    moved_Ah = look.watch.charge / 3600.0
+    moved_Wh = np.where(np.isnan(look.voltage), 0.0, moved_Ah * look.voltage)
+    charge_Ah, charge_Wh, discharge_Ah, discharge_Wh = np.maximum((moved_Ah, moved_Wh, -moved_Ah, -moved_Wh), 0.0)
     hot, cold = look.extremes[2:]
     raised = np.count_nonzero(look.state.faults.active) > 0
     deep, over = (_raised(look, rows) for rows in _voltage_rows(config)) if raised else (0, 0)
     return Counters(
-        charge_Ah=before.charge_Ah + np.maximum(charge_Ah, 0.0),
-        discharge_Ah=before.discharge_Ah + np.maximum(-charge_Ah, 0.0),
-        charge_Wh=before.charge_Wh + np.maximum(energy_Wh, 0.0),
-        discharge_Wh=before.discharge_Wh + np.maximum(-energy_Wh, 0.0),
+        charge_Ah=before.charge_Ah + charge_Ah,
+        discharge_Ah=before.discharge_Ah + discharge_Ah,
+        charge_Wh=before.charge_Wh + charge_Wh,
+        discharge_Wh=before.discharge_Wh + discharge_Wh,
         hot_s=before.hot_s + np.where(hot > table.discharge_warm_degC, elapsed_s, 0.0),
         cold_s=before.cold_s + np.where(cold < table.discharge_cool_degC, elapsed_s, 0.0),
         deep_discharges=before.deep_discharges + deep,
@@ -234,6 +232,8 @@ def count(look: Look, elapsed_s: float) -> Counters:
 def _raised(look: Look, rows: Ints) -> Bools:
     """Return where one of these active rows began to be bad since the last estimation, (string,)."""
     faults, since = look.state.faults, look.state.estimated_ns
+    if not np.count_nonzero(faults.active[rows]):
+        return ~look.config.layout.yes
     began = (faults.bad_since_ns[rows] > since) & (faults.bad_since_ns[rows] <= look.now_ns) & faults.active[rows]
     return np.logical_or.reduce(began, axis=0)
 

@@ -138,8 +138,8 @@ class Layout:
         return np.add.reduceat(x, self.first_string)
 
     def pack_any(self, x: Bools) -> Bools:
-        """Return whether any string of each pack is true, (pack,)."""
-        return np.logical_or.reduceat(x, self.first_string)
+        """Return whether any string of each pack is true, (…, pack). x (…, string)."""
+        return np.logical_or.reduceat(x, self.first_string, axis=-1)
 
     def pack_all(self, x: Bools) -> Bools:
         """Return whether all strings of each pack are true, (pack,)."""

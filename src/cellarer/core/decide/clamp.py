@@ -30,6 +30,9 @@ def clamp(
         heavy = np.logical_or.reduce(faults.active & (config.faults.level[:, None] >= RAMP_LEVEL), axis=0)
     low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
     ending = (switches.phase == RAMP_PHASE) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
+    allows = may_charge & (window.charge_A > 0.0), may_discharge & (window.discharge_A > 0.0)
+    signals = np.array((*allows, low | ending, low, heavy))
+    allow_charge, allow_discharge, pre_alarm, start_generator, buzzer = layout.pack_any(signals)
     (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)
     return Command(
         minus=minus,
@@ -45,11 +48,11 @@ def clamp(
         bleed=bleed,
         heater=heater,
         pump=pump,
-        allow_charge=layout.pack_any(may_charge & (window.charge_A > 0.0)),
-        allow_discharge=layout.pack_any(may_discharge & (window.discharge_A > 0.0)),
-        pre_alarm=layout.pack_any(low | ending),
-        start_generator=layout.pack_any(low),
-        buzzer=layout.pack_any(heavy),
+        allow_charge=allow_charge,
+        allow_discharge=allow_discharge,
+        pre_alarm=pre_alarm,
+        start_generator=start_generator,
+        buzzer=buzzer,
     )
 
 

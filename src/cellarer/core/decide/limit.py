@@ -35,6 +35,7 @@ WINDOWS = (
 )
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
 WAYS = np.arange(2)[:, None]
+FADES = np.array([[0, 1], [2, 2], [3, 3]])  # (3, way) into Look.extremes: cell voltage, hot, cold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +130,7 @@ def limit(
     voltage at which the highest cell arrives at end_V: it governs, not the pack.
     """
     config, bounds = look.config, _bounds(look.config)
-    voltage = pack_voltage(look)
+    voltage = look.voltage
     windows = _windows(look, demand, switches, estimate, voltage)
     windows[9, 0] = charge_A
     windows[9, 1] = bounds.rated_A[1]
@@ -163,8 +164,8 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate,
 
     NaN is unknown; the caller makes it zero.
     """
-    bounds, (high, low, hot, cold) = _bounds(look.config), look.extremes
-    rated, known = bounds.rated_A, ~np.isnan(look.extremes)
+    bounds, known = _bounds(look.config), ~np.isnan(look.extremes)
+    rated = bounds.rated_A
     temps = known[2] & known[3] if bounds.blind is None else bounds.blind | (known[2] & known[3])
     windows = np.empty((len(WINDOWS), *rated.shape))
     windows[0] = rated
@@ -173,20 +174,11 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate,
     windows[3] = rated if demand.none else np.where(demand.blocked, 0.0, rated * demand.fraction)
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[5] = _forecast(np.array((estimate.charge_10s_W, estimate.discharge_10s_W)), voltage, rated)
-    here = np.array(((high, low), (hot, hot), (cold, cold)))
-    windows[6:9] = rated * _share(bounds.zero - here, bounds.band)
+    windows[6:9] = rated * _share(bounds.zero - look.extremes.take(FADES, axis=0), bounds.band)
     windows[8, 0] = np.minimum(windows[8, 0], _on_map(look.extremes[2:], bounds).min(axis=0))
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
     return windows
-
-
-def pack_voltage(look: Look) -> Floats:
-    """Return the voltage of each string: the sum of its cells, or as measured where cells are unknown; NaN if unknown.
-
-    Cells first: the limits then do not move when the string's own sensor is lost, and without cells they are zero.
-    """
-    return np.where(np.isnan(look.total), look.of("string_voltage"), look.total)
 
 
 def _above_floor(floor: Floats, soc: Floats) -> Floats:

@@ -5,6 +5,7 @@ documentation are generated from the same rows.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -40,18 +41,24 @@ class Table:
         self._source = np.array([[r.source] for r in rules])
         self._condition = np.array([self.conditions.index(r.condition) for r in rules])
         self._target = np.array([r.target for r in rules], np.int8)
+        self._asking = lru_cache(maxsize=64)(self._find)  # strings stay in their phases for long
         self._asked = np.zeros((len(self.conditions), MOST, MOST), bool)  # (condition, kind, phase): a rule asks for it
         for rule, condition in zip(rules, self._condition.tolist(), strict=True):
             self._asked[condition, _every(rule.kind), _every(rule.source)] = True
+
+    def _find(self, kinds: bytes, phases: bytes) -> tuple[Bools, tuple[int, ...]]:
+        """Return what rules ask of strings of these kinds in these phases: (condition, string), and of any of them."""
+        asked = self._asked[:, np.frombuffer(kinds, np.int8), np.frombuffer(phases, np.int8)]
+        return asked, tuple(np.flatnonzero(asked.any(axis=1)).tolist())
 
     def advance(self, kind: Bytes, phase: Bytes, holds: Callable[[str], Bools]) -> tuple[Bytes, NDArray[np.int64]]:
         """Return (phase, rule), (string,) each: the next phase and the index of the rule that fired, −1 for none.
 
         holds: says of a condition where it holds, (string,); called for those that a rule of some string's phase asks.
         """
-        asked = self._asked[:, kind, phase]
+        asked, conditions = self._asking(kind.tobytes(), phase.tobytes())
         facts = np.zeros(asked.shape, bool)
-        for condition in np.flatnonzero(asked.any(axis=1)).tolist():
+        for condition in conditions:
             facts[condition] = holds(self.conditions[condition])
         if not np.count_nonzero(facts & asked):
             return phase, np.full(phase.shape, -1)

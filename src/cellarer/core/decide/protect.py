@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide.signals import Look, elements, gather, read
+from cellarer.core.digest import NOT_NOW
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
 
@@ -73,8 +74,10 @@ def protect(
 
 def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
     """Return the new memory and the value of each row, (row, string)."""
-    table, now_ns, index = look.config.faults, look.now_ns, gather(look.config).index
-    value, known, time_ns = (x[index] for x in read(look))
+    table, now_ns, plan = look.config.faults, look.now_ns, gather(look.config)
+    value, known, time_ns = (x[plan.index] for x in read(look))
+    applies, sure = (x[plan.flow] for x in look.applies)
+    value, known = np.where(applies, value, NOT_NOW), known & sure
     bad = table.enabled & (value > table.trip)
     good = known & (value <= table.release)
 
@@ -96,11 +99,13 @@ def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tu
 
 def _judge(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
     """Do what _judge_plain does in one compiled pass."""
-    table, index = look.config.faults, gather(look.config).index
+    table, plan = look.config.faults, gather(look.config)
+    index = plan.index
     memory, flags = np.empty((4, *index.shape), np.int64), np.empty((2, *index.shape), bool)
     value = np.empty(index.shape)
     _kernel.judge(
-        *read(look), index, table.enabled, table.trip, table.release, _times(look.config), reset, service, look.now_ns,
+        *read(look), index, plan.flow, *look.applies, table.enabled, table.trip, table.release, _times(look.config),
+        reset, service, look.now_ns,
         faults.bad_since_ns, faults.good_since_ns, faults.counted, faults.counted_ns, faults.active, faults.latched,
         memory, flags, value,
     )  # fmt: skip

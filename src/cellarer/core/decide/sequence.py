@@ -8,7 +8,7 @@ charger present the pair may close for charging only. Values: facts of foxBMS (b
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -110,7 +110,13 @@ _CARRIES[1, :, P.DISCHARGE_ONLY] = True
 
 def carrying(config: Config, switches: Switches) -> Bools:
     """Return (way, string), may charge and may discharge: the paths that the phase leaves open to current."""
-    return _CARRIES[:, config.switch.kind, switches.phase]
+    return _CARRIES[:, config.switch.kind, switches.phase] if has_switchgear(config) else _always(config)
+
+
+@lru_cache(maxsize=16)
+def _always(config: Config) -> Bools:
+    """Return what a site without switchgear carries."""
+    return np.ones((2, config.layout.yes.size), bool)
 
 
 def start(config: Config, now_ns: int) -> Switches:

@@ -22,6 +22,7 @@ from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State
 OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
 OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
 NO_SWITCHGEAR = int(Switchgear.NONE)
+FLOWS = ("any", "charging", "discharging")
 FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
 
 
@@ -62,6 +63,13 @@ class Look:
         """Whether the current is known, charges, discharges, (string,)."""
         return ~np.isnan(self.current), self.current > self.config.idle_A, -self.current > self.config.idle_A
 
+    @property
+    def applies(self) -> tuple[Bools, Bools]:
+        """Whether a row of each flow applies, and whether we know, (flow, string) each, in the order of FLOWS."""
+        known, charges, discharges = self.flows
+        yes = self.config.layout.yes
+        return np.array((yes, charges, discharges)), np.array((yes, known, known))
+
     @cached_property
     def extremes(self) -> Floats:
         """Highest and lowest cell (V) and temperature (degC), (4, string): NaN where an element is unknown or none is.
@@ -80,6 +88,14 @@ class Look:
     def total(self) -> Floats:
         """Sum of the cells of each string, V, (string,); NaN if one is unknown."""
         return self.config.layout.total(self.of("cell_voltage"))
+
+    @cached_property
+    def voltage(self) -> Floats:
+        """Voltage of each string: the sum of its cells, or as measured where cells are unknown; NaN if unknown.
+
+        Cells first: limits then do not move when the string's own sensor is lost, and without cells they are zero.
+        """
+        return np.where(np.isnan(self.total), self.of("string_voltage"), self.total)
 
     @cached_property
     def contacts(self) -> tuple[Bools, Floats, Bools, Ints]:
@@ -132,10 +148,16 @@ def has_switchgear(config: Config) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A signal that is one reduction of one measured quantity; the fault machine reads all of these in one gather."""
+    """A signal that is one reduction of one measured quantity; the fault machine reads all of these in one gather.
+
+    Called by itself it disregards the flow.
+    """
 
     name: str  # of the quantity
     kind: str  # of the reduction: high, low (negative), overdue, absurd
+    flow: str = (
+        "any"  # current for which it applies: any, charging, discharging; otherwise it reads −inf, which is good
+    )
 
     def __call__(self, look: Look) -> Reading:
         """Return it for its strings."""
@@ -218,24 +240,6 @@ def cell_spread(look: Look) -> Reading:
     """Highest minus lowest cell."""
     high, low = cell_high(look), cell_low(look)
     return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
-
-
-def temp_high_charging(look: Look) -> Reading:
-    """Highest temperature while current charges."""
-    known, charges, _ = look.flows
-    return _masked(temp_high(look), charges, known)
-
-
-def temp_low_charging(look: Look) -> Reading:
-    """Lowest temperature, negative, while current charges."""
-    known, charges, _ = look.flows
-    return _masked(temp_low(look), charges, known)
-
-
-def temp_low_discharging(look: Look) -> Reading:
-    """Lowest temperature, negative, while current discharges."""
-    known, _, discharges = look.flows
-    return _masked(temp_low(look), discharges, known)
 
 
 def temp_spread(look: Look) -> Reading:
@@ -352,9 +356,9 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_silence": Measured("cell_voltage", "overdue"),
     "cell_absurd": Measured("cell_voltage", "absurd"),
     "temp_high": temp_high,
-    "temp_high_charging": temp_high_charging,
-    "temp_low_charging": temp_low_charging,
-    "temp_low_discharging": temp_low_discharging,
+    "temp_high_charging": Measured("temp_degC", "high", "charging"),
+    "temp_low_charging": Measured("temp_degC", "low", "charging"),
+    "temp_low_discharging": Measured("temp_degC", "low", "discharging"),
     "temp_spread": temp_spread,
     "temp_rate": temp_rate,
     "temp_silence": Measured("temp_degC", "overdue"),
@@ -394,9 +398,6 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
     "cell_high": _CELL_HIGH.elements,
     "cell_low": _CELL_LOW.elements,
     "cell_deep": _CELL_LOW.elements,
-    "temp_high_charging": temp_high.elements,
-    "temp_low_charging": temp_low.elements,
-    "temp_low_discharging": temp_low.elements,
     "temp_rate": lambda look: (look.watch.temp_rate, "temp"),
     "cell_frozen": lambda look: (_frozen(look), "cell"),
 }
@@ -418,6 +419,7 @@ class Gather:
 
     derived: tuple[str, ...]
     index: Ints  # (row, string) into (kinds × owned + derived × string)
+    flow: Ints  # (row,) index into FLOWS
 
 
 @lru_cache(maxsize=16)
@@ -427,6 +429,7 @@ def gather(config: Config) -> Gather:
     owned, strings = layout.owners, np.arange(layout.yes.size)
     places: dict[str, Ints] = {}
     derived: list[str] = []
+    flows = {name: signal.flow for name, signal in SIGNALS.items() if isinstance(signal, Measured)}
     for name in table.signals:
         signal = SIGNALS[name]
         if name in PLAIN and not config.sensing.present[layout.where[PLAIN[name][1]]].any():
@@ -438,7 +441,8 @@ def gather(config: Config) -> Gather:
             places[name] = len(KINDS) * owned + len(derived) * strings.size + strings
             derived.append(name)
     rows = [table.signals[k] for k in table.signal_index]
-    return Gather(tuple(derived), np.array([places[name] for name in rows]))
+    flow = np.array([FLOWS.index(flows.get(name, "any")) for name in rows])
+    return Gather(tuple(derived), np.array([places[name] for name in rows]), flow)
 
 
 def read(look: Look) -> tuple[Floats, Bools, Ints]:
