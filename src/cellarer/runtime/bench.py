@@ -112,7 +112,7 @@ def _form() -> Callable[..., object]:
     if estimators.HAS_KERNEL:
         from cellarer.core.estimate import kernel
 
-        return kernel.step_buffer  # type: ignore[no-any-return]
+        return kernel.step_buffer
     return numpy_form.step_buffer
 
 
