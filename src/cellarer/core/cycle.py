@@ -21,7 +21,7 @@ from cellarer.core.validate import start_watch
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Command, Event, Plan, Requests, Sample, Seen, State
 
-GAP_S = 60.0  # s: a longer step is a gap; nothing is integrated over it
+GAP_S = 61.0  # s: a longer step is a gap; nothing is integrated over it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

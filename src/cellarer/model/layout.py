@@ -124,7 +124,7 @@ class Layout:
         """Return whether all cells of each string are ok, (string,)."""
         return np.logical_and.reduceat(ok, self.first_cell)
 
-    def over_temps(self, ufunc: np.ufunc, x: NDArray[np.generic], empty: float) -> NDArray[np.generic]:
+    def over_temps(self, ufunc: np.ufunc, x: NDArray[Any], empty: float) -> NDArray[Any]:
         """Reduce (temp,) to (string,) by `ufunc`; strings without a sensor get `empty`."""
         if self.strings_with_temp.size == self.yes.size:
             return ufunc.reduceat(x, self.first_temp)

@@ -75,9 +75,10 @@ def protect(
 def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
     """Return the new memory and the value of each row, (row, string)."""
     table, now_ns, plan = look.config.faults, look.now_ns, gather(look.config)
-    value, known, time_ns = (x[plan.index] for x in read(look))
-    applies, sure = (x[plan.flow] for x in look.applies)
-    value, known = np.where(applies, value, NOT_NOW), known & sure
+    value, known, time_ns = read(look)
+    value, known, time_ns = value[plan.index], known[plan.index], time_ns[plan.index]
+    applies, sure = look.applies
+    value, known = np.where(applies[plan.flow], value, NOT_NOW), known & sure[plan.flow]
     bad = table.enabled & (value > table.trip)
     good = known & (value <= table.release)
 
@@ -109,7 +110,9 @@ def _judge(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Fa
         faults.bad_since_ns, faults.good_since_ns, faults.counted, faults.counted_ns, faults.active, faults.latched,
         memory, flags, value,
     )  # fmt: skip
-    return Faults(*memory, *flags, faults.raised_value, faults.raised_cell), value
+    bad_since_ns, good_since_ns, counted, counted_ns = memory
+    told = faults.raised_value, faults.raised_cell
+    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, flags[0], flags[1], *told), value
 
 
 @lru_cache(maxsize=16)

@@ -129,7 +129,7 @@ class Places:
 def _places(config: Config) -> Places:
     layout = config.layout
     cells, temps = (
-        np.arange(owned.start, owned.stop) for owned in map(layout.owned.get, ("cell_voltage", "temp_degC"))
+        np.arange(layout.owned[name].start, layout.owned[name].stop) for name in ("cell_voltage", "temp_degC")
     )
     foreign = np.array([config.sensing.present[layout.where[f"cell_voltage_{end}"]] for end in ("high", "low")])
     return Places(
@@ -303,7 +303,7 @@ def _contact(look: Look, stuck_closed: bool) -> Reading:
     present, closed, ordered, time_ns = look.contacts
     wrong = present & (ordered != stuck_closed) & (closed == float(stuck_closed))
     some = wrong.any(axis=0)
-    known = ~(present & np.isnan(closed)).any(axis=0)
+    known = ~np.logical_or.reduce(present & np.isnan(closed), axis=0)
     return Reading(some.astype(np.float64), known, np.where(some & ~wrong, NEVER, time_ns).max(axis=0))
 
 
@@ -406,7 +406,9 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
 def elements(look: Look, name: str) -> tuple[Floats, str] | None:
     """Return the elements that a signal was the worst of, and their axis; None for string-wide signals."""
     signal = SIGNALS[name]
-    return signal.elements(look) if isinstance(signal, Measured) else CULPRIT.get(name, lambda _: None)(look)
+    if isinstance(signal, Measured):
+        return signal.elements(look)
+    return CULPRIT[name](look) if name in CULPRIT else None
 
 
 PLAIN = {"cell_high": (_CELL_HIGH, "cell_voltage_high"), "cell_low": (_CELL_LOW, "cell_voltage_low")}
