@@ -147,11 +147,12 @@ def test_both_sides_of_every_limit(row: tuple[str, int, str]) -> None:
     assert not r.active and not r.bench.latched(r.name, r.string)
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if r[0] == "one"], ids=name_of)
+COUNTED = [r for r in ROWS if r[0] == "one" and site("one").faults.samples[site("one").faults.name.index(r[2])] > 1]
+
+
+@pytest.mark.parametrize("row", COUNTED, ids=name_of)
 def test_a_repeated_sample_is_never_counted_twice(row: tuple[str, int, str]) -> None:
     r = Row(*row)
-    if r.samples == 1:
-        pytest.skip("one sample is enough for this row")
     assert r.stimulus is not None and r.stimulus.freezes
     r.for_ns(100_000_000, r.well_inside)
     r.x = r.outside
