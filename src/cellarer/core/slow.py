@@ -194,7 +194,7 @@ def estimate(look: Look, requests: Requests) -> Known:
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
     powers = forecast.begin(look, said) if power_due else state.forecast
-    if not forecast.waits(look):
+    if not (forecast.complete(config, powers) or forecast.waits(look)):
         said, powers = forecast.go_on(look, tables, estimator, said, powers, power_ns)
     zero = np.zeros(layout.size["string"])
     return Known(
