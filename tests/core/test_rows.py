@@ -6,7 +6,7 @@ import pytest
 from tests.core.bench import Bench, closed
 from tests.core.invariants import heavy
 from tests.core.sites import site
-from tests.core.stimuli import SILENCES, STIMULI, TIMED
+from tests.core.stimuli import ON, SILENCES, STIMULI, TIMED
 
 from cellarer.core.decide.signals import SIGNALS
 from cellarer.model.config import Switchgear
@@ -118,6 +118,9 @@ def test_both_sides_of_every_limit(row: tuple[str, int, str]) -> None:
     tripped = r.until_change(r.outside, r.budget_ns)
     needed = max(r.rounded(r.debounce_ns), (r.samples - 1) * r.bench.dt_ns)
     assert tripped == needed  # not before its debounce and its samples, and no cycle later
+    told = [e for e in r.bench.events if e.name == r.name]
+    assert [(e.kind, e.string, e.limit) for e in told] == [("fault", r.string, r.trip)]
+    assert told[0].cause and (told[0].value == pytest.approx(r.outside) or abs(r.trip) == ON)
     assert heavy(r.bench.config, r.bench.state, r.paths[0])[r.string] or r.level < Level.RAMP
     begin = r.bench.now_ns
     while not r.reacted():
@@ -134,6 +137,7 @@ def test_both_sides_of_every_limit(row: tuple[str, int, str]) -> None:
 
     if r.latch == Latch.SELF:
         assert r.until_change(r.well_inside, 2 * r.release_ns) == r.rounded(r.release_ns)
+        assert [(e.kind, e.limit) for e in r.bench.events if e.name == r.name][1:] == [("clear", r.release)]
         return
     r.for_ns(max(r.release_ns - 2 * r.bench.dt_ns, 0), r.well_inside)
     r.bench.step(reset=True, service=True)
