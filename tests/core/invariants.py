@@ -87,7 +87,7 @@ def _closing(
     yield "I2 pair closes under a fault", pair & rising[:3].any(axis=0) & (charge | (discharge & ~charger))
     yield "I2 charge path closes under a fault", rising[3] & charge
     yield "I2 discharge path closes under a fault", rising[4] & discharge
-    locks = (np.asarray(config.faults.locks)[:, None] & after.faults.latched).any(axis=0)
+    locks = (config.faults.locks & after.faults.latched).any(axis=0)
     begins = (before.switches.phase == Phase.OPEN) & rising.any(axis=0)
     yield "I2 closing begins while locked", begins & locks
     yield "I2 closing begins without a wish", begins & ~after.wishes.closed[config.layout.pack_of_string]

@@ -240,6 +240,9 @@ SILENCES: dict[str, str] = {
     "feedback_silence": "feedback_plus",
     "emergency_stop_silence": "emergency_stop",
     "interlock_silence": "interlock_open",
+    "crash_silence": "crash",
+    "gas_silence": "gas",
+    "insulation_silence": "insulation",
     "foreign_silence": "foreign_alarm",
 }
 TIMED = {*SILENCES, "temp_rate"}

@@ -44,7 +44,8 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     limits = _limits(packs, parallel, file)
     thresholds = _thresholds(packs, parallel, limits)
     cell_ohm = np.array([_ohm(c) for _, c in packs]) / parallel
-    facts = {"switchgear": np.array([p.switchgear.kind != "none" for p, _ in packs]), "neighbours": series > 1}
+    gear = np.array([p.switchgear.kind for p, _ in packs])
+    facts = {"switchgear": gear != "none", "neighbours": series > 1, "shared": gear == "contactors"}
     config = Config(
         site=site.name,
         version=__version__,

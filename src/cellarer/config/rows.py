@@ -5,7 +5,7 @@ are off for those strings: absent is not unknown, and `check` says what is there
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,7 +70,7 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     return rows
 
 
-FACTS = ("switchgear", "neighbours")  # needs that are no signals: something to switch, more than one cell
+FACTS = ("switchgear", "neighbours", "shared")  # no signals: something to switch, more than one cell, contactors
 
 
 def enabled(layout: Layout, sensing: Sensing, facts: Mapping[str, Bools], need: list[str]) -> Bools:
@@ -140,10 +140,17 @@ def compile_rows(
         charge=np.array([row.path in ("charge", "both") for row, *_ in flat]),
         discharge=np.array([row.path in ("discharge", "both") for row, *_ in flat]),
         derate=column("derate"),
-        locks=np.array([name != "self" for name in latch]) & (levels >= Level.RAMP),
+        locks=_locks([row for row, *_ in flat], latch, levels, facts["shared"]),
         budget_ns=(column("budget_s") * 1e9).astype(np.int64),
         enabled=use,
     )
+
+
+def _locks(rows: list[RowFile], latch: Sequence[str], levels: NDArray[np.int8], shared: Bools) -> Bools:
+    """Return (row, string): latched, it leaves no path; on shared contacts a row of one path takes both."""
+    heavy = np.array([name != "self" for name in latch]) & (levels >= Level.RAMP)
+    both = np.array([row.path == "both" for row in rows])
+    return heavy[:, None] & (both[:, None] | shared[None, :])
 
 
 def _threshold(row: RowFile, thresholds: Mapping[str, Floats], n_string: int) -> Floats:

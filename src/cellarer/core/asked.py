@@ -31,7 +31,7 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
     config, layout, before = look.config, look.config.layout, look.state.wishes
     locked, latched = np.zeros(before.closed.shape, bool), look.state.faults.latched
     if np.count_nonzero(latched):
-        locked = layout.pack_any(np.logical_or.reduce(config.faults.locks[:, None] & latched, axis=0))
+        locked = layout.pack_all(np.logical_or.reduce(config.faults.locks & latched, axis=0))
     reset, service = requests.reset[layout.pack_of_string], (requests.reset & requests.service)[layout.pack_of_string]
     if not anything(requests):
         falls = np.count_nonzero(before.closed & locked)

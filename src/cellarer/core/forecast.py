@@ -117,6 +117,7 @@ def _power(
     """Renew SOP. The cell that can do least bounds its string's current, hence W over V."""
     sop = estimators.power(*_part(tables, estimator, cells), look.config.cell_limits, HORIZON_S)
     voltage = look.of("cell_voltage")[cells]
+    voltage = np.where(voltage > 0.0, voltage, np.nan)  # a dead cell promises nothing
     return replace(
         new,
         charge_A=_put(new.charge_A, cells, sop.charge_W / voltage),

@@ -69,7 +69,7 @@ class FaultTable:
     charge: Bools  # (row,) the row blocks the charge path
     discharge: Bools  # (row,)
     derate: Floats  # (row,) fraction that a DERATE row leaves
-    locks: Bools  # (row,) while latched, nobody's wish to close is heard: it opens or ramps, and needs a reset
+    locks: Bools  # (row, string) while latched, the string may carry nothing, whatever people wish: it needs a reset
     budget_ns: Ints  # (row,) from the fault's onset to its reaction
     enabled: Bools  # (row, string) false where the signal is absent
 

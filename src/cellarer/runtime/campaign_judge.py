@@ -138,6 +138,6 @@ def rules(config: Config, before: State, after: State, inputs: Inputs, command: 
     yield "pair closed against an opening row", np.asarray(pair & active[opens & table.charge].any(axis=0))
     discharge = active[opens & table.discharge].any(axis=0)
     yield "pair discharges against an opening row", (after.switches.phase == Phase.CLOSED) & discharge & ~only_charge
-    locks = (table.locks[:, None] & after.faults.latched).any(axis=0)
+    locks = (table.locks & after.faults.latched).any(axis=0)
     begins = (before.switches.phase == Phase.OPEN) & rising
     yield "closing begins under a latched fault", np.asarray(begins & locks & (config.switch.kind != Switchgear.NONE))

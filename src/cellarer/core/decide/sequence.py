@@ -137,7 +137,7 @@ def trusted(look: Look) -> Bools:
     result &= layout.over_temps(np.logical_and, ok[where["temp_degC"]], True).astype(bool)
     for name in ("current", "string_voltage", "link_voltage", "cell_voltage_high", "cell_voltage_low"):
         result &= ok[where[name]]
-    for name in ("emergency_stop", "interlock_open", "crash"):
+    for name in ("emergency_stop", "interlock_open", "crash", "insulation"):
         result &= ok[where[name]][layout.pack_of_string]
     return result
 
