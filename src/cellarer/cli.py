@@ -18,7 +18,7 @@ COMMANDS = {
     "check": "Check a site file; say what it can and cannot protect.",
     "replay": "Push a recording through the same code that runs live.",
     "simulate": "Run a site in virtual time, much faster than real.",
-    "campaign": "Inject every fault that a site can see and measure how fast it is answered.",
+    "campaign": "Inject faults in virtual time; measure the reaction.",
     "identify": "Fit a cell file to recordings of one cell.",
     "cells": "List the known cells, or show one with its sources.",
     "bench": "Measure how fast Cellarer is on this machine.",
