@@ -132,6 +132,7 @@ def test_nobody_closes_without_a_recorder_but_everybody_opens(tmp_path: Path) ->
 def test_the_demonstration_closes_once_and_only_with_a_recorder(tmp_path: Path) -> None:
     taking, _ = intake(tmp_path, close_at_start=True)
     assert not taking.take(0, recorder_live=False).close.any()
+    assert not taking.take(0, recorder_live=True, guard_ready=False).close.any()
     assert taking.take(0, recorder_live=True).close.all()
     assert not taking.take(0, recorder_live=True).close.any()
 

@@ -113,7 +113,8 @@ class Control:
         vetoed = self._vetoed(now_ns)
         unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
-        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs)
+        ready = not vetoed.any()  # closing before the guard has seen good data would only be vetoed
+        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, guard_ready=ready)
         sample = Sample(self.value.copy(), self.time_ns.copy())
         self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)

@@ -24,8 +24,14 @@ class Intake:
         self._pending: list[Request] = []
         self.nothing = no_requests(config)
 
-    def take(self, now_ns: int, *, recorder_live: bool, open_packs: Sequence[int] = ()) -> Requests:
-        """Return the requests for this cycle. open_packs: what the shell itself asks to open."""
+    def take(
+        self, now_ns: int, *, recorder_live: bool, open_packs: Sequence[int] = (), guard_ready: bool = True
+    ) -> Requests:
+        """Return the requests for this cycle.
+
+        open_packs: what the shell itself asks to open. guard_ready: the guard objects to nothing; the close of a demo
+        waits for it.
+        """
         found = self._reader.read(self._clock.unix_s(now_ns), self._config.layout.size["pack"])
         kept = []
         for request in found:
@@ -34,7 +40,7 @@ class Intake:
             else:
                 kept.append(request)
         self._pending = kept
-        if self._close_at_start and recorder_live:
+        if self._close_at_start and recorder_live and guard_ready:
             self._close_at_start = False
             return self._all_close()
         if not kept and not len(open_packs):
