@@ -25,6 +25,7 @@ def test_start_close_stop_and_resume(tmp_path: Path) -> None:
         status, page = get(site.address)
         assert status == 200
         assert b"<html" in page.lower()
+        wait_for("a live recorder", lambda: (shot := site.snapshot()) is not None and shot.recorder_live)
         refused = site.ask("close")
         assert not refused.accepted
         assert "confirm" in refused.text
