@@ -16,6 +16,9 @@ from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, Sta
 View = dict[str, Any]
 PACK_FACTS = tuple(q.name for q in SIGNALS if q.axis == "pack" and not q.unit)
 FEEDBACK = ("minus", "precharge", "plus", "charge", "discharge")
+COILS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+LIMITS = ("charge_A", "discharge_A", "charge_V", "discharge_V", "charge_W", "discharge_W")
+LIMIT_REASONS = ("charge_reason", "discharge_reason", "voltage_reason")
 
 
 def number(x: float, digits: int = 4) -> float | None:
@@ -124,27 +127,11 @@ def _string(config: Config, state: State, string: int) -> View:
     layout, seen, command, estimate = config.layout, state.seen.value, state.command, state.estimate
     cells = np.flatnonzero(layout.string_of_cell == string)
     temps = np.flatnonzero(layout.string_of_temp == string)
-    voltage = seen[layout.where["cell_voltage"]][cells]
     measured = float(seen[layout.where["string_voltage"]][string])
-    total = measured if np.isfinite(measured) else float(voltage.sum())
+    total = measured if np.isfinite(measured) else float(seen[layout.where["cell_voltage"]][cells].sum())
     current = float(seen[layout.where["current"]][string])
-    known = np.isfinite(voltage)
-    switches, window = state.switches, state.window
-    low = int(np.argmin(np.where(known, voltage, np.inf))) if known.any() else None
-    high = int(np.argmax(np.where(known, voltage, -np.inf))) if known.any() else None
-    coils = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
-    feedback = {n: seen[layout.where[f"feedback_{n}"]][string] for n in FEEDBACK}
-    resistance = estimate.resistance_scale[cells]
     return {
-        "phase": _phase(config, state, string).name.lower(),
-        "phase_since_s": number((state.time_ns - switches.since_ns[string]) * 1e-9, 1),
-        "charge_phase": ChargePhase(int(state.charging.phase[string])).name.lower(),
-        **{name: bool(getattr(command, name)[string]) for name in coils},
-        "feedback": {
-            name: fact(value)
-            for name, value in feedback.items()
-            if config.sensing.present[layout.where[f"feedback_{name}"]][string]
-        },
+        **_switches(config, state, string),
         "current_A": number(current, 3),
         "voltage_V": number(total, 3),
         "link_voltage_V": number(seen[layout.where["link_voltage"]][string], 3),
@@ -152,35 +139,56 @@ def _string(config: Config, state: State, string: int) -> View:
         "soc_pct": number(100 * estimate.string_soc[string], 2),
         "soc_sigma_pct": number(100 * estimate.string_soc_sigma[string], 2),
         "usable_Ah": number(estimate.usable_Ah[string], 2),
-        "closings": int(switches.closings[string]),
-        "wear_pct": number(100 * switches.wear[string], 3),
         "charged_Ah": number(state.counters.charge_Ah[string], 3),
         "discharged_Ah": number(state.counters.discharge_Ah[string], 3),
         "cells": {
-            "voltage_V": numbers(voltage),
+            "voltage_V": numbers(seen[layout.where["cell_voltage"]][cells]),
             "soc_pct": numbers(100 * estimate.soc[cells], 2),
             "soc_sigma_pct": numbers(100 * estimate.soc_sigma[cells], 2),
             "bleeding": [bool(b) for b in command.bleed[cells]],
             "capacity_Ah": numbers(estimate.capacity_Ah[cells], 3),
-            "resistance_pct": numbers(100 * resistance, 1),
+            "resistance_pct": numbers(100 * estimate.resistance_scale[cells], 1),
         },
-        "lowest_cell": None if low is None else low + 1,
-        "highest_cell": None if high is None else high + 1,
-        "lowest_V": None if low is None else number(voltage[low]),
-        "highest_V": None if high is None else number(voltage[high]),
+        **_extremes(seen[layout.where["cell_voltage"]][cells]),
         "temps_degC": numbers(seen[layout.where["temp_degC"]][temps], 2),
-        "limits": {
-            key: number(getattr(window, key)[string], 3)
-            for key in ("charge_A", "discharge_A", "charge_V", "discharge_V", "charge_W", "discharge_W")
-        }
-        | {
-            key: REASONS[getattr(window, key)[string]]
-            for key in ("charge_reason", "discharge_reason", "voltage_reason")
-        },
+        "limits": {key: number(getattr(state.window, key)[string], 3) for key in LIMITS}
+        | {key: REASONS[getattr(state.window, key)[string]] for key in LIMIT_REASONS},
         "power_charge_10s_W": number(estimate.charge_10s_W[string], 1),
         "power_discharge_10s_W": number(estimate.discharge_10s_W[string], 1),
         "faults": _faults(config, state, string),
         "missing": missing(config, state, string),
+    }
+
+
+def _switches(config: Config, state: State, string: int) -> View:
+    """Return phases, orders, feedback and wear of the switchgear of one string."""
+    where, switches = config.layout.where, state.switches
+    reported = {name: where[f"feedback_{name}"] for name in FEEDBACK}
+    return {
+        "phase": _phase(config, state, string).name.lower(),
+        "phase_since_s": number((state.time_ns - switches.since_ns[string]) * 1e-9, 1),
+        "charge_phase": ChargePhase(int(state.charging.phase[string])).name.lower(),
+        **{name: bool(getattr(state.command, name)[string]) for name in COILS},
+        "feedback": {
+            name: fact(state.seen.value[at][string])
+            for name, at in reported.items()
+            if config.sensing.present[at][string]
+        },
+        "closings": int(switches.closings[string]),
+        "wear_pct": number(100 * switches.wear[string], 3),
+    }
+
+
+def _extremes(voltage: np.ndarray) -> View:
+    """Return the lowest and the highest of the known cell voltages (cell,), V; None where none is known."""
+    known = np.isfinite(voltage)
+    low = int(np.argmin(np.where(known, voltage, np.inf))) if known.any() else None
+    high = int(np.argmax(np.where(known, voltage, -np.inf))) if known.any() else None
+    return {
+        "lowest_cell": None if low is None else low + 1,
+        "highest_cell": None if high is None else high + 1,
+        "lowest_V": None if low is None else number(voltage[low]),
+        "highest_V": None if high is None else number(voltage[high]),
     }
 
 
