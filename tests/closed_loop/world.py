@@ -13,7 +13,7 @@ from cellarer.config.schema import DeviceFile
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import NEVER, Event, Phase, Plan, Requests, Sample
+from cellarer.model.values import Event, Phase, Requests, Sample, no_plan
 from cellarer.sim.plant import Plant, orders_of
 
 
@@ -26,7 +26,7 @@ class World:
         self.plant = Plant(self.config, self.site.file.simulation, seed)
         self.now_ns = self.plant.time_ns
         self.state = start(self.config, self.now_ns)
-        self.plan = Plan(NEVER, np.zeros(self.layout.size["cell"]), np.full(self.layout.size["pack"], np.nan))
+        self.plan = no_plan(self.layout.size["cell"], self.layout.size["pack"])
         self.none = no_requests(self.config)
         self.command, self.last = self.state.command, self.plant.sample()
         self.mute = np.zeros(self.layout.size["signal"], bool)

@@ -19,7 +19,7 @@ from tests.core.sites import site
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Command, Event, Phase, Plan, Requests, Sample, State
+from cellarer.model.values import NEVER, Command, Event, Phase, Requests, Sample, State, no_plan
 
 DITHER = 1e-4  # V
 MS = 1_000_000
@@ -61,7 +61,7 @@ class Bench:
         self.silent, self.held = np.zeros(size, bool), np.zeros(size, bool)
         self.command: Command = self.state.command
         self.events: list[Event] = []
-        self.plan = Plan(NEVER, np.zeros(self.layout.size["cell"]), np.full(self.layout.size["pack"], np.nan))
+        self.plan = no_plan(self.layout.size["cell"], self.layout.size["pack"])
         self.every_cycle: list[Callable[[Bench], None]] = []
         present = config.sensing.present
         for name, where in self.layout.where.items():

@@ -15,7 +15,16 @@ from cellarer.cells import Cell
 from cellarer.config.error import ConfigError
 from cellarer.config.rows import compile_rows, read_rows
 from cellarer.config.schema import PackFile, SiteFile
-from cellarer.model.config import Authority, BalanceTable, Config, LimitTable, Sensing, Switchgear, SwitchTable
+from cellarer.model.config import (
+    Authority,
+    BalanceTable,
+    Config,
+    LimitTable,
+    Sensing,
+    Switchgear,
+    SwitchTable,
+    Topology,
+)
 from cellarer.model.layout import Layout, layout
 from cellarer.model.quantities import BY_NAME, SIGNALS
 
@@ -268,6 +277,16 @@ def _balance(packs: list[tuple[PackFile, Cell]]) -> BalanceTable:
         start_spread_V=np.array([p.balancing.start_mV / 1e3 for p, _ in packs]),
         stop_spread_V=np.array([p.balancing.stop_mV / 1e3 for p, _ in packs]),
         max_degC=np.array([p.balancing.max_degC for p, _ in packs]),
+        channels=np.array([p.balancing.channels or p.series for p, _ in packs]),
+        alternate=np.array([p.balancing.alternate for p, _ in packs]),
+        share=np.array([p.balancing.measure_share for p, _ in packs]),
+        board_K_per_W=np.array([p.balancing.board_K_per_W for p, _ in packs]),
+        minimum_soc=np.array([max(p.balancing.minimum_soc_pct / 100.0, c.limits.floor_soc) for p, c in packs]),
+        topology=np.array([Topology[p.balancing.topology.upper()] for p, _ in packs], np.int8),
+        move_A=np.array([p.balancing.move_A for p, _ in packs]),
+        efficiency=np.array([p.balancing.efficiency_pct / 100.0 for p, _ in packs]),
+        module=np.array([p.balancing.module_cells for p, _ in packs]),
+        converters=np.array([p.balancing.converters or p.series for p, _ in packs]),
     )
 
 

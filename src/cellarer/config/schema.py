@@ -41,11 +41,27 @@ class SwitchgearFile(Strict):
 
 
 class BalancingFile(Strict):
+    """Bleed resistors and converters of one string; absent hardware has bleed_mA = 0, topology = "none".
+
+    `channels`: cells that may bleed at once; `alternate`: odd and even cells in turns; `measure_share`: of the time for
+    bleeding, the rest is for measuring (1 = the device sees to it itself); `board_K_per_W`: warming by bleeding.
+    """
+
     bleed_mA: Annotated[float, Field(ge=0, le=10000)] = 0
     start_mV: Annotated[float, Field(gt=0, le=500)] = 20
     stop_mV: Annotated[float, Field(gt=0, le=500)] = 8
     start_V: Positive | None = None
     max_degC: Finite = 60.0
+    channels: Annotated[int, Field(ge=1, le=1000)] | None = None
+    alternate: bool = False
+    measure_share: Annotated[float, Field(ge=0.05, le=1)] = 0.9
+    board_K_per_W: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    minimum_soc_pct: Percent = 10.0
+    topology: Literal["none", "shuttle", "capacitor", "flyback", "bus", "matrix"] = "none"
+    move_A: Annotated[float, Field(gt=0, le=1000)] = 2.0
+    efficiency_pct: Annotated[float, Field(ge=10, le=100)] = 90.0
+    module_cells: Annotated[int, Field(ge=1, le=1000)] = 8
+    converters: Annotated[int, Field(ge=1, le=1000)] | None = None
 
     @model_validator(mode="after")
     def _hysteresis(self) -> "BalancingFile":

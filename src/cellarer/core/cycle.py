@@ -10,8 +10,7 @@ import numpy as np
 
 from cellarer.core import forecast, slow
 from cellarer.core.asked import answer, held_soc, start_wishes, zeroed
-from cellarer.core.decide import charge, protect, sequence
-from cellarer.core.decide.balance import balance
+from cellarer.core.decide import balance, charge, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
 from cellarer.core.decide.cool import cool
 from cellarer.core.decide.limit import limit, rated_window
@@ -42,14 +41,17 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     wishes, reset, service, asked = answer(look, inputs.requests)
     faults, raised = protect.protect(look, state.faults, reset, service)
     demand = protect.demand(config, faults)
-    known = slow.estimate(look, inputs.requests)
+    dirty = balance.disturbed(look)
+    known = slow.estimate(look, inputs.requests, dirty)
     switches, switched = sequence.sequence(look, demand, wishes, reset)
     charging, charged = charge.charge(look, demand, switches, known.estimate)
     target = held_soc(config, wishes, known.estimate, now_ns)
     end_V, charge_A = charge.allowance(config, charging, target, known.estimate.string_soc)
     window = limit(look, demand, switches, known.estimate, end_V, charge_A, dt_s)
-    bleed, (heater, pump) = balance(look, demand, inputs.plan), cool(look, inputs.plan)
-    command = clamp(look, faults, switches, window, known.estimate, bleed, heater, pump)
+    estimated = known.estimated_ns == now_ns
+    balancing, bleed, move = balance.balance(look, demand, inputs.plan, dirty, estimated, dt_s)
+    heater, pump = cool(look, inputs.plan)
+    command = clamp(look, faults, switches, window, known.estimate, bleed, move, heater, pump)
     new = State(
         time_ns=now_ns,
         cycle=state.cycle + 1,
@@ -62,6 +64,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         faults=faults,
         switches=switches,
         charging=charging,
+        balancing=balancing,
         wishes=wishes,
         counters=known.counters,
         current_zero=zeroed(look, inputs.requests),
@@ -92,6 +95,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         faults=known.faults,
         switches=known.switches,
         charging=charge.start(config, now_ns),
+        balancing=balance.start(config),
         wishes=start_wishes(config, slow.fits(config, durable)),
         counters=known.counters,
         current_zero=known.current_zero,

@@ -157,8 +157,11 @@ def _falls(config: Config) -> tuple[Floats, Bools | None]:
     return rated, published if published.any() else None
 
 
-def estimate(look: Look, requests: Requests) -> Known:
-    """Run what is due. Estimation every `estimate_ns`, a round of SOP every `power_ns`; the first cycle runs both."""
+def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
+    """Run what is due. Estimation every `estimate_ns`, a round of SOP every `power_ns`; the first cycle runs both.
+
+    dirty: (cell,) whose voltage bleeding falsifies now: the filters get none from it; None = nobody's.
+    """
     state, config, now_ns = look.state, look.config, look.now_ns
     elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
     due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
@@ -178,14 +181,17 @@ def estimate(look: Look, requests: Requests) -> Known:
     elapsed_s = elapsed_ns * 1e-9
     share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
     mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
+    moved_Ah = state.balancing.moved_Ah - state.balancing.counted_Ah
+    other = moved_Ah * (3600.0 / elapsed_s) if elapsed_s > 0.0 else np.zeros_like(moved_Ah)
+    voltage = seen[layout.where["cell_voltage"]]
     estimator = estimators.step(
         tables,
         estimator,
-        seen[layout.where["cell_voltage"]],
+        voltage if dirty is None else np.where(dirty, np.nan, voltage),
         seen[layout.where["current"]][owner],
         cell_temps(config, seen),
         elapsed_s,
-        (mean if elapsed_s > 0.0 else look.watch.current)[owner],
+        (mean if elapsed_s > 0.0 else look.watch.current)[owner] + other,
         look.all_off[owner],
     )
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER

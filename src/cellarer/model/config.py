@@ -29,6 +29,17 @@ class Switchgear(IntEnum):
     SEPARATE = 3  # separate charge and discharge ports with a contactor each
 
 
+class Topology(IntEnum):
+    """Between what the converters of a string move charge; each cell has the converter of its own number."""
+
+    NONE = 0
+    SHUTTLE = 1  # an inductor between each cell and the next
+    CAPACITOR = 2  # a switched capacitor between each cell and the next: flows by voltage
+    FLYBACK = 3  # between each cell and the whole string
+    BUS = 4  # between each module and a common bus; its first cell stands for it
+    MATRIX = 5  # any cell to any other through a switch matrix
+
+
 class Authority(IntEnum):
     """How far a device lets us go."""
 
@@ -138,6 +149,16 @@ class BalanceTable:
     start_spread_V: Floats
     stop_spread_V: Floats
     max_degC: Floats
+    channels: Ints  # most cells that bleed at once
+    alternate: Bools  # odd and even cells take turns (shared filter resistors of the measuring chip)
+    share: Floats  # fraction of each turn in which bleeding is on; in the rest cells are measured
+    board_K_per_W: Floats  # how much one watt of bleeding warms the board
+    minimum_soc: Floats  # no cell is bled below it by plan
+    topology: Bytes  # Topology of the converters
+    move_A: Floats  # out of a cell, at full drive
+    efficiency: Floats  # of one conversion
+    module: Ints  # cells of a module, for converters of whole modules
+    converters: Ints  # most that work at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -172,6 +172,7 @@ class Command:
     bank_charge_A: Floats  # (1,) what all packs side by side may take
     bank_discharge_A: Floats  # (1,)
     bleed: Bools  # (cell,)
+    move: Floats  # (2, cell) 0…1: share of the time that each cell's converter gives charge away, takes charge in
     heater: Floats  # (pack,) 0…1
     pump: Floats  # (pack,) 0…1
     allow_charge: Bools  # (pack,) digital outputs
@@ -216,6 +217,25 @@ class Plan:
     expires_ns: int  # NEVER = no plan
     bleed_Ah: Floats  # (cell,) dose still to take out of each cell
     preheat_degC: Floats  # (pack,) NaN = none
+    move: Floats  # (2, cell) 0…1 what converters do, as in Command
+
+
+def no_plan(cells: int, packs: int) -> Plan:
+    """Return a plan that was never valid."""
+    return Plan(NEVER, np.zeros(cells), np.full(packs, np.nan), np.zeros((2, cells)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Balancing:
+    """Memory of balancing: bleeding goes in turns with pauses, in which cells are measured undisturbed."""
+
+    chosen: Bools  # (cell,) who bleeds in this turn
+    planned: Bools  # (string,) by a plan, else by voltage
+    begin_ns: Ints  # (string,) of this turn
+    turn: Ints  # (string,) number of this turn: where odd and even cells must not bleed together, it says whose turn it is
+    dirty_ns: Ints  # (cell,) when its reading was disturbed last
+    moved_Ah: Floats  # (cell,) put in by converters less bled, since the start
+    counted_Ah: Floats  # (cell,) of that what the estimators know
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,6 +314,7 @@ class State:
     faults: Faults
     switches: Switches
     charging: Charging
+    balancing: Balancing
     wishes: Wishes
     counters: Counters
     current_zero: Floats  # (string,) A that the current sensor shows at rest; subtracted

@@ -7,14 +7,14 @@ bled: sigma makes r smaller and the lowest r larger. An error in Q − min Q cos
 The planner is asked again when its plan expires; the rules of the loop may always bleed less, and stop when in doubt.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.model.config import Config
 from cellarer.model.layout import Layout
-from cellarer.model.values import NEVER, Estimate, Plan
+from cellarer.model.values import Estimate, Plan, no_plan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,16 +40,16 @@ class Bleeders:
 
 
 def bleeders(config: Config) -> Bleeders:
-    """Return the hardware of a site whose file states bleed current, highest temperature and floor, and no more."""
-    n = config.layout.size["string"]
+    """Return the hardware of a site."""
+    table = config.balance
     return Bleeders(
-        bleed_A=config.balance.bleed_A,
-        channels=np.bincount(config.layout.string_of_cell, minlength=n),
-        alternate=np.zeros(n, bool),
-        share=np.ones(n),
-        board_K_per_W=np.zeros(n),
-        max_degC=config.balance.max_degC,
-        minimum_soc=config.limits.floor_soc,
+        bleed_A=table.bleed_A,
+        channels=table.channels,
+        alternate=table.alternate,
+        share=table.share,
+        board_K_per_W=table.board_K_per_W,
+        max_degC=table.max_degC,
+        minimum_soc=table.minimum_soc,
     )
 
 
@@ -142,11 +142,11 @@ def schedule(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints, now_n
     rate = (hardware.bleed_A * hardware.share)[layout.string_of_cell]
     worth = np.where(dose * 3600.0 >= rate * SHORTEST_S, dose, 0.0)
     chosen = choose(layout, hardware, worth, most) & (rate > 0.0)
-    nothing = np.full(layout.size["pack"], np.nan)
+    nothing = no_plan(dose.size, layout.size["pack"])
     if not chosen.any():
-        return Plan(NEVER, np.zeros(dose.size), nothing)
+        return nothing
     seconds = min(SLOT_S, float((3600.0 * dose[chosen] / rate[chosen]).min()))
-    return Plan(now_ns + int(seconds * 1e9), np.where(chosen, dose, 0.0), nothing)
+    return replace(nothing, expires_ns=now_ns + int(seconds * 1e9), bleed_Ah=np.where(chosen, dose, 0.0))
 
 
 def remaining_Ah(layout: Layout, hardware: Bleeders, dose: Floats, bled: Bools, seconds: float) -> Floats:

@@ -15,13 +15,13 @@ from cellarer.board.tree import read_config
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Plan, Sample
+from cellarer.model.values import Sample, no_plan
 
 
 def cycles(site: Config, count: int) -> Iterator[float]:
     """Run cycles of 20 ms with changing measurements and yield what each took, in s."""
     layout, generator = site.layout, np.random.default_rng(1)
-    plan = Plan(NEVER, np.zeros(layout.size["cell"]), np.full(layout.size["pack"], np.nan))
+    plan = no_plan(layout.size["cell"], layout.size["pack"])
     state, requests = start(site, 0), no_requests(site)
     value = np.full(layout.size["signal"], np.nan)
     value[layout.where["temp_degC"]] = 24.0

@@ -12,7 +12,7 @@ from cellarer.config.schema import SimulationFile
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Bools, Command, Event, Phase, Plan, Requests, State
+from cellarer.model.values import Bools, Command, Event, Phase, Plan, Requests, State, no_plan
 from cellarer.runtime.campaign_cases import CHARGE, STANDBY
 from cellarer.sim.plant import Orders, Plant, no_orders, orders_of
 
@@ -71,7 +71,7 @@ def world(site: Site, simulation: SimulationFile, seed: int) -> World:
     config = site.config
     packs = config.layout.size["pack"]
     plant = Plant(config, simulation, seed, bus_of_pack=range(packs))
-    plan = Plan(NEVER, np.zeros(config.layout.size["cell"]), np.full(packs, np.nan))
+    plan = no_plan(config.layout.size["cell"], packs)
     return World(config, plant, start(config, 0), no_orders(config), plan)
 
 

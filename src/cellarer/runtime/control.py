@@ -25,7 +25,7 @@ from cellarer.core import slow
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
 from cellarer.model.events import cell_number, text
-from cellarer.model.values import NEVER, Event, Phase, Plan, Sample, State
+from cellarer.model.values import NEVER, Event, Phase, Sample, State, no_plan
 from cellarer.runtime.clock import wall_clock_is_trusted
 from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.notify import Notifier
@@ -60,7 +60,7 @@ class Control:
         self.intake = Intake(asked, config, self.clock, close_at_start=first)
         self.durable, self.durable_kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
         self.notifier = Notifier()
-        self.plan = Plan(NEVER, np.zeros(size["cell"]), np.full(size["pack"], np.nan))
+        self.plan = no_plan(size["cell"], size["pack"])
         now_ns = self.clock.now_ns()
         self.state: State = start(config, now_ns, self._restore())
         self.orders: Orders | None = None

@@ -22,7 +22,7 @@ from cellarer.core.cycle import Inputs, start, step
 from cellarer.core.estimate.state import copied, get, put
 from cellarer.core.slow import compiled, durable
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Event, Plan, Sample, State
+from cellarer.model.values import NEVER, Event, Sample, State, no_plan
 from cellarer.runtime import recording as recordings
 from cellarer.runtime.recording import Recording, RecordingError
 from cellarer.runtime.units import check_units, leave_out_absurd
@@ -121,7 +121,7 @@ def replay(ready: Ready, progress: Callable[[float], None] = lambda fraction: No
     recording, n_cell = ready.recording, ready.config.layout.size["cell"]
     record = _Record(recording.rows, n_cell)
     feed = _Feed(ready)
-    requests, plan = no_requests(ready.config), Plan(NEVER, np.zeros(n_cell), np.full(1, np.nan))
+    requests, plan = no_requests(ready.config), no_plan(n_cell, 1)
     run, begin_s, state, learning = -1, 0.0, start(ready.config, 0), ready.settings.learn_capacity
     for row, part, share in feed.cycles():
         if recording.run[row] != run:

@@ -15,7 +15,7 @@ from cellarer.config import Site
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, NEVER, Event, Phase, Plan, Requests, State
+from cellarer.model.values import FOREVER, Event, Phase, Requests, State, no_plan
 from cellarer.sim.plant import Plant, no_orders, orders_of
 
 Floats = NDArray[np.float64]
@@ -56,7 +56,7 @@ def simulate(
     """Run a site for so many virtual seconds. In the first cycle a person asks to close and confirms an unknown SOC."""
     config = site.config
     plant, state = Plant(config, site.file.simulation, seed), start(config, 0)
-    plan = Plan(NEVER, np.zeros(config.layout.size["cell"]), np.full(config.layout.size["pack"], np.nan))
+    plan = no_plan(config.layout.size["cell"], config.layout.size["pack"])
     quiet, close = no_requests(config), _close(config)
     cycle_s, every_s = config.cycle_ns * 1e-9, max(seconds / ROWS_MOST, config.cycle_ns * 1e-9)
     longest_s = LOAD_LONGEST_S.get(site.file.simulation.load.kind if site.file.simulation else "", LONGEST_S)

@@ -25,6 +25,7 @@ class Orders:
     discharge_A: Floats
     charge_V: Floats
     bleed: Bools  # (cell,)
+    move: Floats  # (2, cell) 0…1 share of the time that converters give, take
     heater: Floats  # (pack,) 0…1
     pump: Floats  # (pack,) 0…1
 
@@ -35,7 +36,7 @@ def no_orders(config: Config) -> Orders:
     no, zero = np.zeros(size["string"], bool), np.zeros(size["string"])
     return Orders(
         no.copy(), no.copy(), no.copy(), no.copy(), no.copy(), zero.copy(), zero.copy(), zero.copy(),
-        np.zeros(size["cell"], bool), np.zeros(size["pack"]), np.zeros(size["pack"]),
+        np.zeros(size["cell"], bool), np.zeros((2, size["cell"])), np.zeros(size["pack"]), np.zeros(size["pack"]),
     )  # fmt: skip
 
 
@@ -44,5 +45,6 @@ def orders_of(command: Command) -> Orders:
     window = command.window
     return Orders(
         command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch,
-        window.charge_A, window.discharge_A, window.charge_V, command.bleed, command.heater, command.pump,
+        window.charge_A, window.discharge_A, window.charge_V, command.bleed, command.move, command.heater,
+        command.pump,
     )  # fmt: skip

@@ -18,6 +18,7 @@ def clamp(
     window: Window,
     estimate: Estimate,
     bleed: Bools,
+    move: Floats,
     heater: Floats,
     pump: Floats,
 ) -> Command:
@@ -46,6 +47,7 @@ def clamp(
         bank_charge_A=bank_charge,
         bank_discharge_A=bank_discharge,
         bleed=bleed,
+        move=move,
         heater=heater,
         pump=pump,
         allow_charge=allow_charge,
@@ -63,6 +65,6 @@ def nothing(config: Config) -> Command:
     size = config.layout.size
     off, no = np.zeros(size["string"], bool), np.zeros(size["pack"], bool)
     zero, none = np.zeros(size["pack"]), np.zeros(1)
-    bleed = np.zeros(size["cell"], bool)
+    bleed, move = np.zeros(size["cell"], bool), np.zeros((2, size["cell"]))
     limits = (zero, zero, none, none)
-    return Command(off, off, off, off, off, rated_window(config), *limits, bleed, zero, zero, no, no, no, no, no)
+    return Command(off, off, off, off, off, rated_window(config), *limits, bleed, move, zero, zero, no, no, no, no, no)
