@@ -89,17 +89,16 @@ def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: floa
 def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
     """Judge this moment; take it as anchor, or close a pair with it."""
     at = INDEX
-    pol = x[at["x_r0"]] * (x[at["in_i"]] - x[5]) + x[at["x_r1"]] * x[1] + x[at["x_r2"]] * x[2]
+    parts = x[at["x_r0"]] * (x[at["in_i"]] - x[5]), x[at["x_r1"]] * x[1], x[at["x_r2"]] * x[2]
+    pol = parts[0] + parts[1] + parts[2]
+    moved = np.abs(parts[0]) + np.abs(parts[1]) + np.abs(parts[2])  # parts that cancel are no rest
     slope = np.maximum(x[at["x_far"]], 1e-4)
     still = x[at["in_v"]] - x[at["x_m"]] * x[3] - x[4] * pol  # the voltage that the curve should show
-    z = _invert(cfg, x[0], still, x[at["in_degC"]], np.abs(pol) < MOST_POLARISED)
-    doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.6 * pol) ** 2 + (0.4 * x[at["x_m"]]) ** 2
+    z = _invert(cfg, x[0], still, x[at["in_degC"]], moved < MOST_POLARISED)
+    doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.6 * moved) ** 2 + (0.4 * x[at["x_m"]]) ** 2
     variance = doubt / slope**2
     point = (
-        (np.abs(pol) < MOST_POLARISED)
-        & (variance < POINT_SIGMA**2)
-        & (x[at["in_known"]] > 0.0)
-        & (np.abs(z - 0.5) < 0.53)
+        (moved < MOST_POLARISED) & (variance < POINT_SIGMA**2) & (x[at["in_known"]] > 0.0) & (np.abs(z - 0.5) < 0.53)
     )
     swing = np.abs(p.charge) / p.capacity
     pair = point & (p.anchor > 0.0) & (swing > SWING)

@@ -35,6 +35,7 @@ class Imbalance:
     weak: NDArray[np.bool_]  # capacity surely below WEAK_SHARE
     leaking: NDArray[np.bool_]
     high_resistance: NDArray[np.bool_]  # joint or cell: resistance surely above JOINT_SCALE
+    first_empty: NDArray[np.bool_]  # least charge left in its string, surely less than the median has
 
 
 def _median(values: Floats, string_of_cell: Ints) -> Floats:
@@ -47,6 +48,13 @@ def _median(values: Floats, string_of_cell: Ints) -> Floats:
     middle = np.empty(int(string_of_cell.max()) + 1)
     middle[owner[first]] = 0.5 * (low + high)
     return np.asarray(middle[string_of_cell])
+
+
+def _least(values: Floats, string_of_cell: Ints) -> Floats:
+    """Least of each string, spread back to its cells."""
+    least = np.full(int(string_of_cell.max()) + 1, np.inf)
+    np.minimum.at(least, string_of_cell, values)
+    return np.asarray(least[string_of_cell])
 
 
 def imbalance(
@@ -75,6 +83,9 @@ def imbalance(
         doubt = np.hypot(shift_sigma, before.shift_sigma_Ah) * 3600.0 / elapsed_s
         leaking = (leak > LEAK_SHARE * capacity) & (leak > SURE * doubt)
     unknown = state.unknown
+    left = capacity * z
+    least = left <= _least(left, string_of_cell)
+    behind = _median(left, string_of_cell) - left
     return Imbalance(
         shift_Ah=np.where(unknown, np.nan, shift),
         shift_sigma_Ah=np.where(unknown, np.nan, shift_sigma),
@@ -84,4 +95,5 @@ def imbalance(
         weak=(share + SURE * relative < 1.0) & (share < WEAK_SHARE + relative) & (p.closed > 0.0),
         leaking=leaking & ~unknown,
         high_resistance=(resistance > JOINT_SCALE) & (resistance * (1.0 - SURE * sigma_k) > 1.0),
+        first_empty=least & (behind > SURE * shift_sigma) & ~unknown,
     )
