@@ -100,6 +100,32 @@ def test_given_table_is_used_and_fractions_are_refused(tmp_path: Path) -> None:
         identify([folder / "rate_25degC_1C.parquet"], "m50", 4.95, table)
 
 
+@pytest.mark.needs("scipy")
+def test_a_slow_curve_alone_gets_usual_resistance_and_says_so(tmp_path: Path) -> None:
+    """A slow discharge tells no resistance: zero would be a lie that power promises would believe."""
+    q = TRUE.capacity_Ah
+    slow = np.concatenate([np.zeros(5), np.full(int(25 * 60 * 0.995), -q / 25.0)])
+    found = identify([recording(tmp_path / "slow.csv", slow, 60.0, 1.0)], "slow")
+    assert any("weak" in text for text in found.warnings)
+    part = found.fitted[0]
+    assert 0.25 < (part.r0[8] + part.r1[8]) * q / 0.08 < 4.0
+    assert part.rmse >= 0.02
+
+
+@pytest.mark.needs("scipy")
+def test_beyond_the_measured_temperature_resistance_and_doubt_grow(tmp_path: Path) -> None:
+    """From one drive at 25 degC: colder rows exist, with more resistance, a smaller exchange current, a wider sigma."""
+    r = np.random.default_rng(4)
+    drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-2.0, 0.6, 130), 12) * TRUE.capacity_Ah * 1.2])
+    found = identify([recording(tmp_path / "drive.csv", drive, 2.0, 1.0)], "drive", TRUE.capacity_Ah)
+    table = found.table["resistance"]
+    assert table["temperature_degC"][0] <= -5.0 < 25.0 < table["temperature_degC"][-1]
+    assert np.all(np.diff([row[8] for row in table["r0_mohm"]]) < 0.0)
+    assert table["exchange_A"] == sorted(table["exchange_A"])
+    warm = table["temperature_degC"].index(25.0)
+    assert table["sigma_mV"][0] > 1.5 * table["sigma_mV"][warm]
+
+
 def test_nothing_is_refused() -> None:
     with pytest.raises(LabError, match="at least one"):
         identify([], "nothing")

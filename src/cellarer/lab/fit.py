@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, nnls
+from scipy.optimize import nnls
 
 from cellarer.lab.filters import hysteresis, polarisation
 from cellarer.lab.sort import Sorted
@@ -20,14 +20,18 @@ Floats = NDArray[np.float64]
 
 KNOTS = np.array([0.0, 0.03, 0.06, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 1.0])
 SHAPE = 1.0 + 0.9 * np.exp(-KNOTS / 0.07)  # resistance rises towards empty
-TAU1 = (1.0, 40.0)
-TAU2 = (55.0, 1000.0)
 LOOSE = 3.0
 HUBER_V = 0.04  # residuals beyond it count less: end of discharge in the cold is another world
+LOADED_C = 0.1
 ROWS = 5000  # per run that enter the normal equations
 MINUTE_S = 60.0
 KELVIN = 273.15
-WARM_DEGC = 12.0  # above it resistance does not depend on current enough to see
+# What cells usually have at 25 degC, times capacity, ohm·Ah (r0, r1, r2), and how far they part, relative: middle of
+# the measured cells that Cellarer ships. It speaks where the data is silent.
+USUAL_OHM_AH = np.array([0.055, 0.025, 0.045])
+USUAL_SPREAD = 0.8
+USUAL_SLOPE_K = 3300.0  # d ln R / d(1/T)
+WARM_K = 298.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,17 @@ class Fitted:
     rmse: float
     files: tuple[str, ...]
     covered: tuple[float, float]  # SOC
+    brief_s: float = float("nan")  # longest run, where it is too short to tell the slow resistance
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """What enters a fit non-linearly."""
+
+    tau1: float
+    tau2: float
+    exchange_A: float
+    slope_K: float
 
 
 def hat(soc: Floats) -> Floats:
@@ -68,6 +83,17 @@ def hat(soc: Floats) -> Floats:
     rows = np.arange(len(z))
     out[rows, j], out[rows, j + 1] = 1.0 - f, f
     return out
+
+
+def _witnesses(item: Sorted, capacity_Ah: float) -> float:
+    """How many independent looks at the model a run is worth: its minutes, if the current changes as often.
+
+    A steady current looks again only where the curve is another one: ten times over the whole range.
+    """
+    run = item.run
+    changes = float(np.sum(np.abs(np.diff(run.current)) > 0.1 * max(float(np.abs(run.current).max()), 1e-9)))
+    swing = float(np.ptp(run.charge_Ah)) / capacity_Ah
+    return float(np.clip(min(run.time_s[-1] / MINUTE_S, changes + 10.0 * swing), 2.0, 200.0))
 
 
 class Problem:
@@ -97,12 +123,14 @@ class Problem:
             self.rows.append(rows)
             self.basis.append(hat(z))
             self.target.append(run.voltage[rows] - np.interp(z, grid, ocv) - np.interp(z, grid, gap) * h[rows])
-            minutes = np.clip(run.time_s[-1] / MINUTE_S, 5.0, 200.0)
+            minutes = _witnesses(item, capacity_Ah)
             self.weight.append(np.full(len(rows), np.sqrt(minutes / max(len(rows), 1)) / priors.error))
             self.over_temp.append(1.0 / (KELVIN + run.temp_degC[rows]) - 1.0 / self.temp_K)
         self.cache: dict[tuple[int, float], Floats] = {}
         self.typical = self._typical()
-        self.ridge = self._ridge()
+        colder = float(np.exp(USUAL_SLOPE_K * (1.0 / self.temp_K - 1.0 / WARM_K)))
+        self.usual = USUAL_OHM_AH * colder / capacity_Ah
+        self.ridge, self.pull = self._ridge()
 
     def _typical(self) -> float:
         """Size of the resistance, from the largest fast steps of current."""
@@ -120,36 +148,32 @@ class Problem:
             self.cache[key] = np.asarray(polarisation(run.current, run.dt, key[1]))[self.rows[n]]
         return self.cache[key]
 
-    def solve(self, tau1: float, tau2: float, exchange_A: float, slope_K: float) -> tuple[Floats, float, float]:
-        """Best linear part: parameters, cost, weighted RMSE."""
+    def solve(self, outer: Outer) -> tuple[Floats, float]:
+        """Best linear part: parameters, cost."""
         k = len(KNOTS)
         size = 5 * k
-        small, right4, square, total = np.zeros((4 * k, 4 * k)), np.zeros(4 * k), 0.0, 0.0
+        small, right4, square = np.zeros((4 * k, 4 * k)), np.zeros(4 * k), 0.0
         for n in range(len(self.items)):
-            columns = self._columns(n, tau1, tau2, exchange_A, slope_K)
+            columns = self._columns(n, outer)
             y = self.weight[n] * self.target[n]
             self._add(n, np.stack([*columns, self.weight[n]]), y, small, right4)
             square += float(y @ y)
-            total += float(np.sum(self.weight[n] ** 2))
         # NNLS knows no sign: the correction is a difference of two parts
         both = np.hstack([np.eye(4 * k), np.vstack([np.zeros((3 * k, k)), -np.eye(k)])])
         normal, right = both.T @ small @ both, both.T @ right4
-        ridge = self.ridge
-        full = normal + ridge
+        full = normal + self.ridge
         lower = np.linalg.cholesky(full + 1e-12 * np.trace(full) / size * np.eye(size))
-        best, _ = nnls(lower.T, np.linalg.solve(lower, right), maxiter=20 * size)
+        best, _ = nnls(lower.T, np.linalg.solve(lower, right + self.pull), maxiter=20 * size)
         misfit = max(square - 2.0 * float(best @ right) + float(best @ normal @ best), 0.0)
-        cost = misfit + float(best @ ridge @ best)
-        return best, cost, float(np.sqrt(misfit / max(total, 1e-12)))
+        cost = misfit + float(best @ self.ridge @ best) - 2.0 * float(best @ self.pull)
+        return best, cost
 
-    def _columns(
-        self, n: int, tau1: float, tau2: float, exchange_A: float, slope_K: float
-    ) -> tuple[Floats, Floats, Floats]:
+    def _columns(self, n: int, outer: Outer) -> tuple[Floats, Floats, Floats]:
         """What the three resistances are multiplied with, weighted, (row,) each."""
-        scale = np.exp(np.clip(slope_K * self.over_temp[n], -2.5, 2.5)) * self.weight[n]
+        scale = np.exp(np.clip(outer.slope_K * self.over_temp[n], -2.5, 2.5)) * self.weight[n]
         i = self.items[n].run.current[self.rows[n]]
-        g = exchange_A * np.arcsinh(i / exchange_A) if np.isfinite(exchange_A) else i
-        return scale * g, scale * self._polarised(n, tau1), scale * self._polarised(n, tau2)
+        g = outer.exchange_A * np.arcsinh(i / outer.exchange_A) if np.isfinite(outer.exchange_A) else i
+        return scale * g, scale * self._polarised(n, outer.tau1), scale * self._polarised(n, outer.tau2)
 
     def _add(self, n: int, u: Floats, y: Floats, normal: Floats, right: Floats) -> None:
         """Add a run to the normal equations.
@@ -179,82 +203,59 @@ class Problem:
                 if b > a:
                     normal[b * k : (b + 1) * k, a * k : (a + 1) * k] += block
 
-    def reweight(self, p: Floats, tau1: float, tau2: float, exchange_A: float, slope_K: float) -> None:
+    def _residual(self, n: int, p: Floats, outer: Outer) -> Floats:
+        """Measured less modelled voltage of the rows of a run."""
+        k, basis = len(KNOTS), self.basis[n]
+        parts = zip(self._columns(n, outer), (p[:k], p[k : 2 * k], p[2 * k : 3 * k]), strict=True)
+        model = sum(column * (basis @ r) for column, r in parts) / self.weight[n]
+        return np.asarray(self.target[n] - model - basis @ (p[3 * k : 4 * k] - p[4 * k :]))
+
+    def reweight(self, p: Floats, outer: Outer) -> None:
         """Let rows that no parameter explains count less (Huber)."""
-        k = len(KNOTS)
-        for n, (basis, weight) in enumerate(zip(self.basis, self.weight, strict=True)):
-            c0, c1, c2 = self._columns(n, tau1, tau2, exchange_A, slope_K)
-            model = (c0 * (basis @ p[:k]) + c1 * (basis @ p[k : 2 * k]) + c2 * (basis @ p[2 * k : 3 * k])) / weight
-            far = np.abs(self.target[n] - model - basis @ (p[3 * k : 4 * k] - p[4 * k :]))
+        for n, weight in enumerate(self.weight):
+            far = np.abs(self._residual(n, p, outer))
             self.weight[n] = weight * np.sqrt(np.minimum(1.0, HUBER_V / np.maximum(far, 1e-9)))
 
-    def _ridge(self) -> Floats:
-        """Priors as a quadratic form."""
+    def miss(self, p: Floats, outer: Outer) -> float:
+        """Root mean square of what the model misses, in V: over all rows or under load, whichever is larger."""
+        found = []
+        for loaded in (False, True):
+            square = total = 0.0
+            for n, item in enumerate(self.items):
+                pick = np.abs(item.run.current[self.rows[n]]) > (LOADED_C * self.capacity_Ah if loaded else -1.0)
+                w = self.weight[n][pick] ** 2
+                square += float(w @ self._residual(n, p, outer)[pick] ** 2)
+                total += float(w.sum())
+            found.append(np.sqrt(square / total) if total > 0.0 else 0.0)
+        return float(max(found))
+
+    def _ridge(self) -> tuple[Floats, Floats]:
+        """Priors as a quadratic form: matrix and right side."""
         k = len(KNOTS)
-        rows = []
-        for block, size in enumerate((1.0, 0.6, 0.8)):
-            for j in range(k - 1):
-                row = np.zeros(5 * k)
-                row[block * k + j], row[block * k + j + 1] = 1.0 / SHAPE[j], -1.0 / SHAPE[j + 1]
-                loose = LOOSE if KNOTS[j] < 0.35 else 1.0  # near empty resistance rises by multiples, in the cold early
-                rows.append(row / (loose * self.priors.resistance_step * size * self.typical))
-        for j in range(k):
+        rows: list[Floats] = []
+        wanted: list[float] = []
+
+        def tell(parts: dict[int, float], want: float, sigma: float) -> None:
             row = np.zeros(5 * k)
-            row[3 * k + j], row[4 * k + j] = 1.0, -1.0
-            rows.append(row / (self.priors.correction * np.sqrt(k / 3.0)))
-            tie = np.zeros(5 * k)
-            tie[3 * k + j] = tie[4 * k + j] = 1e-3 / self.priors.correction
-            rows.append(tie)
+            for at, factor in parts.items():
+                row[at] = factor / sigma
+            rows.append(row)
+            wanted.append(want / sigma)
+
+        for block, size in enumerate((1.0, 0.6, 0.8)):
+            for j in range(k):
+                at, usual = block * k + j, float(self.usual[block])
+                tell({at: 1.0 / SHAPE[j]}, usual, USUAL_SPREAD * usual * np.sqrt(k))
+                if j + 1 < k:
+                    # near empty resistance rises by multiples, in the cold early
+                    loose = LOOSE if KNOTS[j] < 0.35 else 1.0
+                    step = loose * self.priors.resistance_step * size * self.typical
+                    tell({at: 1.0 / SHAPE[j], at + 1: -1.0 / SHAPE[j + 1]}, 0.0, step)
+        for j in range(k):
+            up, down = 3 * k + j, 4 * k + j
+            tell({up: 1.0, down: -1.0}, 0.0, self.priors.correction * np.sqrt(k / 3.0))
+            tell({up: 1.0, down: 1.0}, 0.0, 1e3 * self.priors.correction)
             if j:
-                step = np.zeros(5 * k)
-                step[[3 * k + j, 4 * k + j, 3 * k + j - 1, 4 * k + j - 1]] = 1.0, -1.0, -1.0, 1.0
-                rows.append(step / self.priors.correction_step)
+                tell({up: 1.0, down: -1.0, up - 1: -1.0, down - 1: 1.0}, 0.0, self.priors.correction_step)
         matrix = np.array(rows)
-        return np.asarray(matrix.T @ matrix)
-
-
-def fit_class(problem: Problem, usual_slope_K: float = 3300.0) -> Fitted:
-    """Search the outer parameters of one class and return its tables."""
-    q, celsius = problem.capacity_Ah, problem.temp_K - KELVIN
-    temps = np.concatenate([item.run.temp_degC[rows] for item, rows in zip(problem.items, problem.rows, strict=True)])
-    span = (float(np.quantile(temps, 0.02)), float(np.quantile(temps, 0.98)))
-    cold = celsius < WARM_DEGC
-    fastest = float(np.median(np.concatenate([item.run.dt[1:] for item in problem.items])))
-    lowest = min(max(TAU1[0], fastest), 20.0)
-
-    def cost(x: Floats) -> float:
-        tau1, tau2 = np.exp(np.clip(x[0], np.log(lowest), np.log(TAU1[1]))), np.exp(np.clip(x[1], *np.log(TAU2)))
-        exchange = q * np.exp(np.clip(x[3], np.log(0.3), np.log(30.0))) if cold else np.inf
-        slope = float(np.clip(x[2], 500.0, 8000.0))
-        away = ((slope - usual_slope_K) / 1500.0) ** 2
-        return problem.solve(float(tau1), float(tau2), float(exchange), slope)[1] + away
-
-    starts = [
-        (np.log(a), np.log(b)) for a in (2.0, 6.0, 14.0, 30.0) if a >= lowest for b in (70.0, 160.0, 400.0, 900.0)
-    ]
-    grid = [np.array([a, b, usual_slope_K, np.log(4.0)]) for a, b in starts]
-    best = min(grid, key=cost)
-    if cold:
-        best = min((np.array([*best[:3], np.log(c)]) for c in (1.0, 2.0, 5.0, 15.0)), key=cost)
-    at = (
-        float(np.exp(best[0])),
-        float(np.exp(best[1])),
-        float(q * np.exp(best[3])) if cold else np.inf,
-        float(best[2]),
-    )
-    problem.reweight(problem.solve(*at)[0], *at)
-    simplex = best + np.vstack([np.zeros(4), np.diag([0.4, 0.4, 800.0, 0.4])])
-    found = minimize(cost, best, method="Nelder-Mead",
-                     options={"maxfev": 70, "xatol": 0.02, "fatol": 0.02, "initial_simplex": simplex}).x  # fmt: skip
-    tau1 = float(np.exp(np.clip(found[0], np.log(lowest), np.log(TAU1[1]))))
-    tau2 = float(np.exp(np.clip(found[1], *np.log(TAU2))))
-    exchange = float(q * np.exp(np.clip(found[3], np.log(0.3), np.log(30.0)))) if cold else float("inf")
-    slope = float(np.clip(found[2], 500.0, 8000.0))
-    p, _, rmse = problem.solve(tau1, tau2, exchange, slope)
-    k = len(KNOTS)
-    z = np.concatenate([item.soc[rows] for item, rows in zip(problem.items, problem.rows, strict=True)])
-    return Fitted(
-        celsius, span, p[:k], p[k : 2 * k], p[2 * k : 3 * k], p[3 * k : 4 * k] - p[4 * k :],
-        tau1, tau2, exchange, slope,
-        rmse, tuple(item.run.label for item in problem.items), (float(z.min()), float(z.max())),
-    )  # fmt: skip
+        return np.asarray(matrix.T @ matrix), np.asarray(matrix.T @ np.array(wanted))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from cellarer.cells.loader import parse
 from cellarer.cells.writer import dump
-from cellarer.lab import template
+from cellarer.lab import capacity
+from cellarer.lab.cellfile import BEYOND_C, table_of
 from cellarer.lab.curve import (
     GRID,
     MOST_HYSTERESIS,
@@ -27,8 +28,10 @@ from cellarer.lab.curve import (
     moved_to_rests,
 )
 from cellarer.lab.error import LabError
-from cellarer.lab.fit import KELVIN, KNOTS, Fitted, Priors, Problem, fit_class
-from cellarer.lab.readers import Run, columns_of, read
+from cellarer.lab.fit import KNOTS, Fitted, Priors, Problem
+from cellarer.lab.given import given_curve
+from cellarer.lab.readers import Run, read
+from cellarer.lab.search import fit_class
 from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs
 
 Floats = NDArray[np.float64]
@@ -36,10 +39,12 @@ Progress = Callable[[str], None]
 
 CLASS_K = 5.0  # runs whose mean temperatures differ by less belong together
 STEADY_DOUBT = 2.0
-MOST_RUNS = 8  # per class: more only cost time
+SLOW_ERROR_V = 0.1  # slow legs have made the curve: what they miss against it tells nothing of resistance
+MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
+FULL_RUN_S = 6000.0
+SHORT_S, MOST_SHORT = 300.0, 30  # short runs, such as single pulses: so many of them; alone they tell no slow part
 RATES = {"LFP": 18.0, "Na-ion": 20.0}
 RATE = 30.0
-CURVE_PCT = np.concatenate([np.arange(0.0, 10.0, 1.0), np.arange(10.0, 95.0, 2.5), np.arange(95.0, 100.5, 1.0)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,10 +79,10 @@ def identify(
         progress(f"reading {n + 1}/{len(files)}: {Path(file).name}")
         runs += read(file, temperature_degC)
     ends = ends_of(runs, capacity_Ah)
-    given = _given_curve(ocv_table) if ocv_table is not None else None
+    given = given_curve(ocv_table) if ocv_table is not None else None
     source = "given on the command line"
     if capacity_Ah is None:
-        ends, source = _capacity([piece for run in runs for piece in _pieces(run, ends)], ends, warnings)
+        ends, source = capacity.measured(runs, ends, warnings)
     items, curve = _sorted(runs, ends, given, warnings)
     chemistry = chemistry_of(curve.ocv)
     gap = _gap(curve, chemistry, items, ends)
@@ -88,14 +93,9 @@ def identify(
         progress(
             f"fitting {n + 1}/{len(classes)}: {np.mean([m.temp_degC for m in members]):.0f} degC, {len(members)} runs"
         )
-        priors = Priors(0.15, 0.03) if curve.source.startswith("guess") else Priors()
-        problem = Problem(members, curve.ocv, gap, rate, ends.capacity_Ah, priors)
-        part = fit_class(problem)
-        if not any(member.kind in ("drive", "pulse") for member in members):
-            part = replace(part, rmse=max(STEADY_DOUBT * part.rmse, 0.02))  # steady currents fit well and tell little
-        fitted.append(part)
+        fitted.append(_fit(members, curve, gap, rate, ends.capacity_Ah))
     _doubts(fitted, warnings)
-    table = _table(name, chemistry, curve, gap, rate, fitted, ends, source, warnings)
+    table = table_of(name, chemistry, curve, gap, rate, fitted, ends, source, warnings)
     text = dump(table)
     parse(tomllib.loads(text), name)
     return Identified(
@@ -103,65 +103,22 @@ def identify(
     )
 
 
-def _given_curve(path: Path | str) -> Curve:
-    """A data-sheet or rested curve: soc_pct, ocv_V and optionally temperature_degC, branch (charge, discharge)."""
-    table = columns_of(Path(path))
-    names = {"soc_percent": "soc_pct", "ocv_mean_V": "ocv_V", "hysteresis_half_V": "half_V"}
-    table = {names.get(key, key): value for key, value in table.items()}
-    for key in ("soc_pct", "ocv_V"):
-        if key not in table:
-            raise LabError(
-                str(path), "columns", ", ".join(table), "soc_pct and ocv_V, optionally temperature_degC, branch"
-            )
-    soc, volts = np.asarray(table["soc_pct"], float) / 100.0, np.asarray(table["ocv_V"], float)
-    pick = np.isfinite(soc) & np.isfinite(volts)
-    temp = 25.0
-    if "temperature_degC" in table:
-        temps = np.asarray(table["temperature_degC"], float)
-        temp = float(temps[np.nanargmin(np.abs(temps - 25.0))])
-        pick &= np.abs(temps - temp) < 1.0
-    if pick.sum() < 3:
-        raise LabError(str(path), "rows", int(pick.sum()), "at least three points of soc_pct and ocv_V")
-    if np.nanmax(np.abs(soc)) <= 0.0101:
-        raise LabError(
-            str(path), "soc_pct", f"at most {100 * np.nanmax(soc):.2f}", "per cent, 0 to 100; these look like fractions"
-        )
-
-    def on_grid(rows: NDArray[np.bool_]) -> Floats:
-        order = np.argsort(soc[rows])
-        return np.asarray(np.maximum.accumulate(np.interp(GRID, soc[rows][order], volts[rows][order])))
-
-    if "branch" in table and len(set(table["branch"].tolist())) > 1:
-        branch = np.array([str(b).lower() for b in table["branch"]])
-        up, down = on_grid(pick & (branch == "charge")), on_grid(pick & (branch == "discharge"))
-        return Curve(0.5 * (up + down), np.maximum(0.5 * (up - down), 0.0), temp, "given table", True)
-    half = np.interp(GRID, soc, np.asarray(table["half_V"], float)) if "half_V" in table else np.zeros_like(GRID)
-    return Curve(on_grid(pick), half, temp, "given table", "half_V" in table)
-
-
-def _capacity(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str]:
-    """The slowest full discharge near 25 degC."""
-    best: tuple[float, float, str] | None = None
-    for run in runs:
-        falls = np.flatnonzero(run.current < 0.0)
-        if len(falls) < 10:
-            continue
-        top = int(np.argmax(run.charge_Ah[: int(np.argmin(run.charge_Ah)) + 1]))
-        bottom = int(np.argmin(run.charge_Ah))
-        out = float(run.charge_Ah[top] - run.charge_Ah[bottom])
-        starts_full = float(run.voltage[max(top - 2, 0) : top + 30].max()) > ends.full_V - 0.13
-        ends_empty = float(run.voltage[max(bottom - 5, 0) : bottom + 1].min()) < ends.empty_V + 0.15
-        if not (starts_full and ends_empty) or out < 0.3 * ends.capacity_Ah:
-            continue
-        hours = (run.time_s[bottom] - run.time_s[top]) / 3600.0
-        temp = float(np.mean(run.temp_degC[top:bottom]))
-        rank = min(hours, 40.0) - 1.5 * max(abs(temp - 25.0) - 4.0, 0.0)
-        if best is None or rank > best[0]:
-            best = (rank, out, f"discharge of {hours:.1f} h at {temp:.0f} degC in {run.label}")
-    if best is None:
-        warnings.append("no full discharge found: capacity is the largest swing of charge, give --capacity-Ah")
-        return ends, "largest swing of charge in the files (no full discharge found)"
-    return replace(ends, capacity_Ah=best[1]), best[2]
+def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity_Ah: float) -> Fitted:
+    """Fit one class; what the model misses is told larger where the data does not test it."""
+    moving = any(member.kind in ("drive", "pulse") for member in members)
+    slow = all(member.kind.startswith("slow") for member in members)
+    priors = (
+        Priors(0.15, 0.03) if curve.source.startswith("guess") else Priors(error=SLOW_ERROR_V) if slow else Priors()
+    )
+    part = fit_class(Problem(members, curve.ocv, gap, rate, capacity_Ah, priors))
+    if moving:
+        longest = max(float(member.run.time_s[-1]) for member in members)
+        if longest > SHORT_S:
+            return part
+        # nothing here moves the slow part: what is usual stands in the file, and may be off by itself
+        slow_V = float(np.interp(0.5, KNOTS, part.r2)) * BEYOND_C * capacity_Ah
+        return replace(part, rmse=float(np.hypot(part.rmse, slow_V)), brief_s=longest)
+    return replace(part, rmse=max(STEADY_DOUBT * part.rmse, 0.02))  # steady currents fit well and tell little
 
 
 def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str]) -> tuple[list[Sorted], Curve]:
@@ -256,10 +213,14 @@ def _classes(items: list[Sorted], warnings: list[str]) -> list[list[Sorted]]:
 
 
 def _picked(group: list[Sorted]) -> list[Sorted]:
-    """At most MOST_RUNS, longest first, drives and pulses before steady currents."""
+    """Runs worth MOST_RUNS full ones, longest first, drives and pulses before steady currents; short ones over SOC."""
     rank = {"drive": 0, "pulse": 0, "discharge": 1, "charge": 2}
     ordered = sorted(group, key=lambda item: (rank.get(item.kind, 3), -float(item.run.time_s[-1])))
-    return ordered[:MOST_RUNS]
+    short = sorted((item for item in ordered if item.run.time_s[-1] < SHORT_S), key=lambda item: float(item.soc.mean()))
+    kept = {id(item) for item in short[:: max(1, -(-len(short) // MOST_SHORT))]}
+    ordered = [item for item in ordered if item.run.time_s[-1] >= SHORT_S or id(item) in kept]
+    worth = np.cumsum([np.clip(item.run.time_s[-1] / FULL_RUN_S, 0.05, 1.0) for item in ordered])
+    return [item for item, so_far in zip(ordered, worth, strict=True) if so_far <= MOST_RUNS]
 
 
 def _doubts(fitted: list[Fitted], warnings: list[str]) -> None:
@@ -275,67 +236,7 @@ def _doubts(fitted: list[Fitted], warnings: list[str]) -> None:
             warnings.append(
                 f"{where} the slow time constant ran to its bound ({part.tau2:.0f} s): no rests long enough"
             )
+        if np.isfinite(part.brief_s):
+            warnings.append(f"{where} no run lasts longer than {part.brief_s:.0f} s: the slow resistance is usual")
         if part.rmse > 0.04:
             warnings.append(f"{where} the model misses by {1e3 * part.rmse:.0f} mV: sigma is wide there")
-
-
-def _temperature_rows(fitted: list[Fitted]) -> list[tuple[float, Fitted, float]]:
-    """Rows of the table: (temperature, class, factor of resistance). The coldest class reaches down to what it saw."""
-    rows = [(part.temp_degC, part, 1.0) for part in fitted]
-    coldest, warmest = fitted[0], fitted[-1]
-    for part, edge in ((coldest, coldest.span_degC[0]), (warmest, warmest.span_degC[1])):
-        if abs(edge - part.temp_degC) > 2.5:
-            factor = float(np.exp(part.slope_K * (1.0 / (edge + KELVIN) - 1.0 / (part.temp_degC + KELVIN))))
-            rows.append((edge, part, factor))
-    rows.sort(key=lambda row: row[0])
-    return rows
-
-
-def _table(name: str, chemistry: str, curve: Curve, gap: Floats, rate: float, fitted: list[Fitted], ends: Ends,
-           source: str, warnings: list[str]) -> dict[str, Any]:  # fmt: skip
-    """The cell file."""
-    rows = _temperature_rows(fitted)
-    soc = CURVE_PCT / 100.0
-    ocv, hysteresis = [], []
-    for _, part, _ in rows:
-        row = np.interp(soc, GRID, curve.ocv) + np.interp(soc, KNOTS, part.correction)
-        ocv.append([round(float(v), 5) for v in np.maximum.accumulate(row)])
-        hysteresis.append([round(1e3 * float(v), 3) for v in np.interp(soc, GRID, gap)])
-    files = "; ".join(f"{part.temp_degC:.0f} degC: {', '.join(part.files)}" for part in fitted)
-    limit = template.limits(chemistry, ends.full_V, ends.empty_V, min(row[0] for row in ocv), ends.capacity_Ah)
-
-    def milliohm(which: str) -> list[list[float]]:
-        return [
-            [round(max(1e3 * factor * float(v), 1e-4), 5) for v in getattr(part, which)] for _, part, factor in rows
-        ]
-
-    estimated = ["thermal", "limits", "charge", "capacity.self_discharge_pct_per_month", "ocv.hysteresis_rate"]
-    if not curve.measured_gap:
-        estimated.append("ocv.hysteresis_mV")
-    return {
-        "name": name, "title": f"{name}, identified from laboratory data", "chemistry": chemistry,
-        "estimated": estimated, "notes": list(warnings),
-        "capacity": {
-            "capacity_Ah": round(ends.capacity_Ah, 5), "rated_Ah": round(ends.capacity_Ah, 5),
-            "self_discharge_pct_per_month": 2.0, "source": f"capacity: {source}",
-        },
-        "ocv": {
-            "temperature_degC": [round(t, 2) for t, _, _ in rows], "soc_pct": [float(x) for x in CURVE_PCT],
-            "ocv_V": ocv, "hysteresis_mV": hysteresis, "hysteresis_rate": rate,
-            "source": f"{curve.source} at {curve.temp_degC:.0f} degC, corrected at each temperature by the fit",
-        },
-        "resistance": {
-            "temperature_degC": [round(t, 2) for t, _, _ in rows], "soc_pct": [100.0 * float(x) for x in KNOTS],
-            "r0_mohm": milliohm("r0"), "r1_mohm": milliohm("r1"), "r2_mohm": milliohm("r2"),
-            "tau1_s": [round(part.tau1, 3) for _, part, _ in rows],
-            "tau2_s": [round(max(part.tau2, 1.5 * part.tau1), 2) for _, part, _ in rows],
-            "exchange_A": [float("inf") if part.exchange_A > 12.0 * ends.capacity_Ah
-                           else round(part.exchange_A / factor, 4) for _, part, factor in rows],
-            "sigma_mV": [round(1e3 * float(np.clip(part.rmse * max(factor, 1.0) ** 0.5, 0.003, 0.15)), 2)
-                         for _, part, factor in rows],
-            "source": f"identified by variable projection from {files}",
-        },
-        "thermal": template.thermal(ends.capacity_Ah, float(np.interp(0.5, GRID, curve.ocv))),
-        "limits": limit,
-        "charge": template.charge(chemistry, limit, ends.capacity_Ah),
-    }  # fmt: skip

@@ -1,0 +1,99 @@
+"""Capacity from full discharges, or full charges where there are none. The slowest near 25 degC is believed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.lab.error import LabError
+from cellarer.lab.readers import Run
+from cellarer.lab.sort import Ends
+
+Floats = NDArray[np.float64]
+
+NEAR_FULL_V = 0.13
+NEAR_EMPTY_V = 0.15
+MOST_HOURS = 40.0  # slower does not count as better
+FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
+LEAST = 0.3  # of the largest swing
+REVERSAL = 0.2  # a leg ends where charge turns by this share of the largest swing
+SPAN = 0.6  # a swing that covers less of the voltages seen in all files tells no capacity
+FLOWS = 0.02  # of the largest current of a leg
+POINTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One way between an upper and a lower turning point of charge."""
+
+    charge_Ah: float
+    hours: float
+    temp_degC: float
+    falls: bool
+    label: str
+
+    @property
+    def rank(self) -> float:
+        """Slow is good, far from 25 degC is bad, a charge is second best."""
+        away = max(abs(self.temp_degC - 25.0) - FREE_K, 0.0)
+        return min(self.hours, MOST_HOURS) - HOURS_PER_K * away - (0.0 if self.falls else 2.0 * MOST_HOURS)
+
+    def __str__(self) -> str:
+        kind = "discharge" if self.falls else "charge"
+        return f"{kind} of {self.hours:.1f} h at {self.temp_degC:.0f} degC in {self.label}"
+
+
+def turning_points(charge: Floats, reversal: float) -> list[int]:
+    """Rows at which charge turns by more than `reversal`; first and last row included."""
+    step = max(1, len(charge) // POINTS)
+    rows = np.unique(np.append(np.arange(0, len(charge), step), len(charge) - 1))
+    points, best, up = [int(rows[0])], int(rows[0]), 0
+    for row in rows[1:].tolist():
+        away = charge[row] - charge[best]
+        if up == 0:
+            if abs(away) > reversal:
+                up, best = (1 if away > 0 else -1), row
+        elif away * up > 0.0:
+            best = row
+        elif abs(away) > reversal:
+            points.append(best)
+            up, best = -up, row
+    return [*points, best] if best != points[-1] else points
+
+
+def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
+    """Legs of a run that go all the way between full and empty."""
+    points = turning_points(run.charge_Ah, REVERSAL * ends.capacity_Ah)
+    for first, last in pairwise(points):
+        charge = float(run.charge_Ah[last] - run.charge_Ah[first])
+        top, bottom = (first, last) if charge < 0.0 else (last, first)
+        full = float(run.voltage[max(top - 30, 0) : top + 30].max()) > ends.full_V - NEAR_FULL_V
+        empty = float(run.voltage[max(bottom - 5, 0) : bottom + 5].min()) < ends.empty_V + NEAR_EMPTY_V
+        if full and empty and abs(charge) > LEAST * ends.capacity_Ah:
+            rows = slice(first, last + 1)
+            flows = np.abs(run.current[rows]) > FLOWS * np.abs(run.current[rows]).max()  # rests make nothing slower
+            hours = float(np.sum(run.dt[rows][flows])) / 3600.0
+            temp = float(np.mean(run.temp_degC[rows]))
+            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label)
+
+
+def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str]:
+    """Capacity and where it comes from. Raises LabError where no run tells it."""
+    legs = [leg for run in runs for leg in full_legs(run, ends)]
+    if legs:
+        best = max(legs, key=lambda leg: leg.rank)
+        if not best.falls:
+            warnings.append(f"no full discharge: capacity is that of a charge ({best}); --capacity-Ah is better")
+        return replace(ends, capacity_Ah=best.charge_Ah), str(best)
+    widest = max(runs, key=lambda run: float(np.ptp(run.charge_Ah)))
+    covered = float(np.quantile(widest.voltage, 0.999) - np.quantile(widest.voltage, 0.001))
+    if covered < SPAN * (ends.full_V - ends.empty_V):
+        raise LabError(
+            widest.file, "charge", f"{ends.capacity_Ah:.4g} Ah as the largest swing of all files, between "
+            f"{widest.voltage.min():.2f} and {widest.voltage.max():.2f} V",
+            "a run from full to empty, or --capacity-Ah",
+        )  # fmt: skip
+    warnings.append("no full discharge found: capacity is the largest swing of charge, give --capacity-Ah")
+    return ends, "largest swing of charge in the files (no full discharge found)"

@@ -1,0 +1,46 @@
+"""Capacity from laboratory runs: rests, cycling in one file and charges are told apart; pulses tell none."""
+
+import numpy as np
+import pytest
+
+from cellarer.lab import capacity
+from cellarer.lab.error import LabError
+from cellarer.lab.readers import Run
+from cellarer.lab.sort import Ends
+
+
+def run(current: list[tuple[float, float]], temp_degC: float = 25.0, start: float = 1.0) -> Run:
+    """Steps of (hours, A) at 60 s of a 2 Ah cell whose voltage is 3 V empty and 4.2 V full."""
+    i = np.concatenate([np.full(round(60 * hours), amperes) for hours, amperes in current])
+    t = 60.0 * np.arange(i.size)
+    q = np.concatenate([[0.0], np.cumsum(i[1:]) / 60.0])
+    return Run("made", "made#1", t, i, 3.0 + 1.2 * (start + q / 2.0), np.full(i.size, temp_degC), q, False)
+
+
+ENDS = Ends(4.2, 3.0, 2.5)
+
+
+def test_slow_discharge_after_a_day_of_rest_among_faster_ones_is_believed() -> None:
+    cycles = run([(24.0, 0.0), (1.0, -2.0), (1.0, 2.0), (20.0, 0.0), (10.0, -0.199), (10.0, 0.199), (1.0, -2.0)])
+    ends, source = capacity.measured([cycles], ENDS, [])
+    assert ends.capacity_Ah == pytest.approx(1.99, rel=0.01)
+    assert "discharge of 10.0 h" in source
+
+
+def test_warm_discharge_beats_a_slower_cold_one() -> None:
+    cold, warm = run([(20.0, -0.1)], temp_degC=-10.0), run([(2.0, -0.99)])
+    ends, source = capacity.measured([cold, warm], ENDS, [])
+    assert "25 degC" in source
+    assert ends.capacity_Ah == pytest.approx(1.98, rel=0.01)
+
+
+def test_a_full_charge_counts_where_nothing_is_discharged() -> None:
+    warnings: list[str] = []
+    ends, _ = capacity.measured([run([(1.0, 0.0), (4.0, 0.5)], start=0.0)], ENDS, warnings)
+    assert ends.capacity_Ah == pytest.approx(2.0, rel=0.01)
+    assert "charge" in warnings[0]
+
+
+def test_pulses_tell_no_capacity() -> None:
+    with pytest.raises(LabError, match="--capacity-Ah"):
+        capacity.measured([run([(0.1, 0.0), (0.1, -1.0), (0.1, 0.0)], start=0.5)], ENDS, [])
