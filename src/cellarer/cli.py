@@ -25,7 +25,7 @@ COMMANDS = {
 }
 
 # Errors of these names are mistakes of the user; every other exception is an error of ours and shows its traceback.
-MISTAKES = {"CellError", "ConfigError", "LabError", "TableError", "Mistake"}
+MISTAKES = {"CellError", "ConfigError", "LabError", "LogError", "TableError", "Mistake"}
 
 
 class Commands(click.Group):

@@ -49,6 +49,9 @@ class Folder:
         self.answers = path / "answers"
         self.durable = path / "durable"  # control → services
         self.durable_kept = path / "durable.kept"
+        self.cycles = path / "cycles"  # control → services: board/inputs.py
+        self.changes = path / "changes"
+        self.states = path / "states"
         self.config = path / "config"
         self.guard_limits = path / "guard.json"
         self.site = path / "site.json"

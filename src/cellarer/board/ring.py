@@ -132,7 +132,11 @@ class RingReader(_Ring):
 
     def read(self, limit: int = 1 << 30) -> list[bytes]:
         """Return the records since the last call, oldest first, at most `limit`."""
-        records: list[bytes] = []
+        return [record for _, record in self.numbered(limit)]
+
+    def numbered(self, limit: int = 1 << 30) -> list[tuple[int, bytes]]:
+        """Return the same, each with its sequence number."""
+        records: list[tuple[int, bytes]] = []
         while len(records) < limit:
             behind = self.next - self.place
             if behind <= 0:
@@ -142,7 +146,7 @@ class RingReader(_Ring):
                 self.place += behind - self.slots
             record = self._whole(self.place)
             if record is not None:
-                records.append(record)
+                records.append((self.place, record))
             elif self.next - self.place > self.slots - 1:
                 self.lost += 1  # the writer took this slot while we looked
             else:

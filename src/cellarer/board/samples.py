@@ -60,9 +60,14 @@ class SampleReader(RingReader):
             if not ok.all():
                 self.foreign += int((~ok).sum())
                 signal, pairs = signal[ok], pairs[ok]
-            newer = time_ns[signal] <= measured_ns
-            if not newer.all():
-                signal, pairs = signal[newer], pairs[newer]
-            value[signal] = pairs["value"]
-            time_ns[signal] = measured_ns
+            bring(value, time_ns, measured_ns, signal, pairs["value"])
         return len(records)
+
+
+def bring(value: Floats, time_ns: Ints, measured_ns: int, signal: NDArray[np.integer], readings: Floats) -> None:
+    """Bring one record into value and time_ns, both (signal,); what is known to be newer stays."""
+    newer = time_ns[signal] <= measured_ns
+    if not newer.all():
+        signal, readings = signal[newer], readings[newer]
+    value[signal] = readings
+    time_ns[signal] = measured_ns

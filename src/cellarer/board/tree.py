@@ -45,8 +45,8 @@ def encode(tree: object) -> bytes:
     return MAGIC + len(text).to_bytes(8, "little") + text + block
 
 
-def decode(data: bytes) -> object:
-    """Build the tree that `encode` wrote. Raises BoardError when the bytes are not one."""
+def decode(data: bytes | bytearray) -> object:
+    """Build the tree that `encode` wrote; its arrays may be altered if the bytes may. Raises BoardError."""
     start = len(MAGIC) + 8
     length = int.from_bytes(data[len(MAGIC) : start], "little")
     if data[: len(MAGIC)] != MAGIC or start + length > len(data):

@@ -9,9 +9,9 @@ from cellarer.commands.console import FILE, Mistake
 
 
 @click.command()
-@click.argument("recording", type=FILE)
+@click.argument("recording", type=FILE, required=False)
 @click.option(
-    "--cell", required=True, metavar="CELL", help="A shipped cell (see `cellarer cells`) or the path of a cell file."
+    "--cell", metavar="CELL", help="Needed: a shipped cell (see `cellarer cells`) or the path of a cell file."
 )
 @click.option("--initial-soc", type=float, metavar="F", help="SOC at the first row, 0 to 1; without it it is unknown.")
 @click.option(
@@ -32,11 +32,17 @@ from cellarer.commands.console import FILE, Mistake
     "--estimate-only", is_flag=True, help="Estimators only, without protection and limits: much faster, equal SOC."
 )
 @click.option("--run", type=int, metavar="K", help="Replay only this run of the file, counted from 1.")
+@click.option("--incident", metavar="EVENT|FILE", help="Instead of RECORDING: the inputs around an event of a site.")
+@click.option("--state", type=FILE, metavar="FOLDER", help="State folder of that site; default: the only one there is.")
+@click.option("--limits", type=FILE, metavar="TOML", help="With --incident: what these limits would have done.")
 @click.option("--out", type=FILE, metavar="OUT", help="Table to write, .parquet or .csv.")
 @click.option("--report", type=FILE, metavar="OUT.html", help="Report to write, one HTML file with plots.")
 @console.json_option
 def command(
-    recording: Path,
+    recording: Path | None,
+    incident: str | None,
+    state: Path | None,
+    limits: Path | None,
     run: int | None,
     out: Path | None,
     report: Path | None,
@@ -46,8 +52,18 @@ def command(
 ) -> None:
     """Push RECORDING (Parquet or CSV) row by row through the cycle that runs live.
 
-    Columns and units: docs/recording-format.md. OUT has one row per row of the recording.
+    Columns and units: docs/recording-format.md. OUT has one row per row of the recording. With --incident the input
+    log of a site is run again, bit for bit, and with --limits once more under other limits.
     """
+    if incident is not None:
+        if recording is not None:
+            raise Mistake(f"--incident = {incident}: leave out {recording}, or --incident")
+        from cellarer.commands import replay_incident
+
+        replay_incident.run(incident, state, limits, out, report, as_json)
+        return
+    if recording is None or said["cell"] is None or limits is not None:
+        raise Mistake("name a RECORDING and --cell CELL, or --incident EVENT|FILE with or without --limits TOML")
     _check_range(said)
     if estimate_only and said["learn_capacity"]:
         raise Mistake("--learn-capacity needs the whole cycle: leave out --estimate-only")

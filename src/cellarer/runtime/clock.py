@@ -9,6 +9,7 @@ import time
 
 import msgspec
 
+WHOLE_NS = 1000  # times of samples and cycles are whole µs: what is finer is noise that the input log would keep
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _SIZE_OF_TIMEX = 208
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from cellarer.board import tree
 from cellarer.board.durable import read_durable
+from cellarer.board.inputs import KEYFRAME_NS, InputWriter
 from cellarer.board.messages import EventRecord, EventWriter, RequestReader
 from cellarer.board.orders import Orders, OrdersReader, WishWriter
 from cellarer.board.ring import BoardError, RingReader, RingWriter
@@ -25,8 +26,8 @@ from cellarer.core import slow
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
 from cellarer.model.events import cell_number, text
-from cellarer.model.values import NEVER, Event, Phase, Sample, State, no_plan
-from cellarer.runtime.clock import wall_clock_is_trusted
+from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State, no_plan
+from cellarer.runtime.clock import WHOLE_NS, wall_clock_is_trusted
 from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.notify import Notifier
 from cellarer.runtime.process import Process
@@ -59,8 +60,10 @@ class Control:
         first = run.close_at_start and self.wish.epoch == 1  # not after a crash: then somebody must ask
         self.intake = Intake(asked, config, self.clock, close_at_start=first)
         self.durable, self.durable_kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
+        self.inputs = InputWriter(folder, len(self.rings))
+        self.keyframe_ns = NEVER
         self.notifier = Notifier()
-        self.plan = no_plan(size["cell"], size["pack"])
+        self.plan = self.noted_plan = no_plan(size["cell"], size["pack"])
         now_ns = self.clock.now_ns()
         self.state: State = start(config, now_ns, self._restore())
         self.orders: Orders | None = None
@@ -106,15 +109,17 @@ class Control:
 
     def cycle(self, late_ns: int, *, leaving: bool = False) -> None:
         """Run one cycle and publish it."""
+        self.keyframe()
         for ring in self.rings:
             ring.take(self.value, self.time_ns)
-        now_ns = self.clock.now_ns()
+        now_ns = self.clock.now_ns() // WHOLE_NS * WHOLE_NS
         live = self._recorder_live()
         vetoed = self._vetoed(now_ns)
         unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
         ready = not vetoed.any()  # closing before the guard has seen good data would only be vetoed
         requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, guard_ready=ready)
+        self._log(requests, now_ns)
         sample = Sample(self.value.copy(), self.time_ns.copy())
         self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
@@ -126,6 +131,24 @@ class Control:
             self._publish_events(events, now_ns)
             self.intake.answer(events)
         self._keep(bool(events))
+
+    def _log(self, requests: Requests, now_ns: int) -> None:
+        """Note what this cycle is given; the whole State now and then, and before the first cycle."""
+        places = [ring.place for ring in self.rings]
+        if requests is not self.intake.nothing:
+            self.inputs.change(requests)
+        if self.plan is not self.noted_plan:
+            self.noted_plan = self.plan
+            self.inputs.change(self.plan)
+        self.inputs.cycle(now_ns, self.state.cycle, places)
+
+    def keyframe(self) -> None:
+        """Note the whole State, from which the coming cycles can be repeated."""
+        now_ns = self.clock.now_ns()
+        if now_ns - self.keyframe_ns >= KEYFRAME_NS:
+            self.keyframe_ns = now_ns
+            places = [ring.place for ring in self.rings]
+            self.inputs.keyframe(self.state, self.plan, self.value, self.time_ns, places)
 
     def _closed(self) -> np.ndarray:
         command = self.state.command

@@ -15,6 +15,7 @@ from cellarer.board.tree import read_config
 from cellarer.config.schema import DeviceFile
 from cellarer.model.config import Config
 from cellarer.model.layout import Layout
+from cellarer.runtime.clock import WHOLE_NS
 from cellarer.runtime.process import Process
 from cellarer.runtime.wires import Wire
 from cellarer.wire.devices.driver import Driver, driver, places
@@ -110,7 +111,7 @@ class Bus:
 
     def _take(self, item: Item, monotonic_ns: int) -> None:
         self.frames += 1
-        time_ns = self.clock.at(monotonic_ns)
+        time_ns = self.clock.at(monotonic_ns) // WHOLE_NS * WHOLE_NS
         for line in self.lines:
             readings = line.readings(line.driver.receive(item, time_ns))
             if readings:

@@ -34,6 +34,11 @@ PULSE_NS = 200_000_000
 PRIORITY = {"control": 50, "link": 40, "world": 30}  # SCHED_FIFO, where the system lets us; the guard takes 60
 
 
+def state_home() -> Path:
+    """Return where sites keep their state unless told otherwise."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "cellarer"
+
+
 class Run(msgspec.Struct, frozen=True):
     """What the supervisor hands to its processes, as the file `site.json` of the run folder."""
 

@@ -5,24 +5,31 @@ sees that none comes, and closing is refused until it does.
 """
 
 import json
+import math
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cellarer import __version__
 from cellarer.board.durable import read_durable, write_durable
 from cellarer.board.files import Folder
-from cellarer.board.messages import SOURCES, EventReader, as_dict
+from cellarer.board.inputs import InputReader, Piece
+from cellarer.board.messages import SOURCES, EventReader, EventRecord, as_dict
 from cellarer.board.ring import RingReader, RingWriter
 from cellarer.history.channels import channels
+from cellarer.history.freeze import BLOCK_S, Event, InputLog
 from cellarer.history.store import Writer
 from cellarer.model.layout import Layout
 from cellarer.runtime.clock import Clock
+from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
 SERIES_S = 1.0
+COLLECT_S = 0.5  # between two looks at what control was given
 
 View = dict[str, object]
 
@@ -31,12 +38,20 @@ class Recorder:
     """Everything that must not be lost."""
 
     def __init__(
-        self, folder: Folder, state_dir: Path, clock: Clock, layout: Layout, newest: Callable[[], View | None]
+        self,
+        folder: Folder,
+        state_dir: Path,
+        clock: Clock,
+        layout: Layout,
+        newest: Callable[[], View | None],
+        inputs: "Inputs | None" = None,
     ) -> None:
         self.clock, self.state_dir, self.newest = clock, state_dir, newest
         self.writer = Writer(state_dir / "history.db")
-        self.sources = [_Source(folder, name, self.writer) for name in SOURCES]
-        self.guard = _Guard(folder, clock, layout, self.writer)
+        self.inputs = inputs
+        note = inputs.note if inputs is not None else lambda event: None
+        self.sources = [_Source(folder, name, self.writer, note) for name in SOURCES]
+        self.guard = _Guard(folder, clock, layout, self.writer, note)
         self.durable, self.kept = RingReader(folder.durable), RingWriter(folder.durable_kept)
         stored, _ = read_durable(state_dir)
         self.sequence = stored.sequence if stored else 0
@@ -59,6 +74,8 @@ class Recorder:
         while not self._stop.wait(LOOK_S):
             self.round()
         self.round()
+        if self.inputs is not None:
+            self.inputs.close()
         self.writer.close(1.0)
         for source in self.sources:
             source.acknowledge()
@@ -69,6 +86,8 @@ class Recorder:
         for source in self.sources:
             source.move()
         self.guard.move()
+        if self.inputs is not None:
+            self.inputs.move()
         if time.monotonic() - self.series_s >= SERIES_S:
             self.series_s = time.monotonic()
             seen = self.newest()
@@ -95,22 +114,97 @@ class Recorder:
         self.kept.write(self.sequence.to_bytes(8, "little"))
 
 
+class Inputs:
+    """What control was given, on its way from memory to the disk, and the events that deserve a freeze frame."""
+
+    def __init__(self, folder: Folder, run: Run, deserves: Callable[[Event], bool] = lambda event: False) -> None:
+        clock = {"origin_ns": run.clock.origin_ns, "origin_unix_s": run.clock.origin_unix_s}
+        header = {
+            "site": run.site.name, "run": f"{run.clock.origin_ns} {run.clock.origin_unix_s:.3f}", "links": run.links,
+            "program": __version__, "config_sha256": run.config_sha256, "site_json": run.site_json,
+            "speed": run.clock.speed, **clock,
+        }  # fmt: skip
+        self._log = InputLog(Path(run.state_dir), header, folder.config.read_bytes())
+        self._reader = InputReader(folder, run.links, self._log.places())
+        self._deserves = deserves
+        self._piece: Piece | None = None
+        self._noted: deque[Event] = deque()
+        self._looked_s = self._written_s = time.monotonic()
+        self._complaint = ""
+
+    def note(self, event: Event) -> None:
+        """Take note of an event; what came before it goes to the disk with the next look."""
+        if self._deserves(event):
+            self._noted.append(event)
+            self._written_s = -math.inf
+
+    def move(self) -> None:
+        """Look whether there is something to collect, or to write."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= COLLECT_S or self._noted:
+            self._looked_s = now_s
+            self._collect()
+        if now_s - self._written_s >= BLOCK_S:
+            self._written_s = now_s
+            self._write()
+
+    def close(self) -> None:
+        """Write everything; a freeze frame that waits for its end gets what there is."""
+        self._collect()
+        self._write()
+        self._try(self._log.finish)
+
+    def _collect(self) -> None:
+        piece = self._reader.read()
+        if self._piece is None or not piece.whole:
+            self._write()
+            self._piece = piece
+        else:
+            self._piece.add(piece)
+
+    def _write(self) -> None:
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            self._try(lambda: self._log.write(piece))
+        while self._noted and self._try(lambda: self._log.note(self._noted[0])):
+            self._noted.popleft()
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        """Write, or say once why not; it is tried again with the next block."""
+        try:
+            write()
+        except OSError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                print(f"cellarer services: inputs are not kept: {error}", file=sys.stderr, flush=True)
+            return False
+        self._complaint = ""
+        return True
+
+
 class _Source:
     """Events of one process on their way to the history."""
 
-    def __init__(self, folder: Folder, name: str, writer: Writer) -> None:
+    def __init__(self, folder: Folder, name: str, writer: Writer, note: Callable[[Event], None]) -> None:
+        self.note = note
         self.reader = EventReader(folder, name)
         self.name = f"{name} {folder.events_id.read_text()}"
         self.writer = writer
-        self.waiting = self.reader.read()
+        self.waiting = self._read()
 
     def move(self) -> None:
         """Hand new events over, acknowledge those that are on the disk."""
-        self.waiting += self.reader.read()
+        self.waiting += self._read()
         if self.waiting:
             taken = self.writer.append_events([as_dict(e) for e in self.waiting], self.name)
             del self.waiting[:taken]
         self.acknowledge()
+
+    def _read(self) -> list[EventRecord]:
+        events = self.reader.read()
+        for event in events:
+            self.note(as_dict(event))
+        return events
 
     def acknowledge(self) -> None:
         """Tell the writer of the events up to where they are on the disk."""
@@ -120,7 +214,10 @@ class _Source:
 class _Guard:
     """What the guard opened, with the current at that moment: recorded from its status, because control may be gone."""
 
-    def __init__(self, folder: Folder, clock: Clock, layout: Layout, writer: Writer) -> None:
+    def __init__(
+        self, folder: Folder, clock: Clock, layout: Layout, writer: Writer, note: Callable[[Event], None]
+    ) -> None:
+        self.note = note
         self.status = RingReader(folder.guard_status, oldest=True)
         self.name = f"guard {folder.events_id.read_text()}"
         self.clock, self.layout, self.writer = clock, layout, writer
@@ -133,7 +230,9 @@ class _Guard:
                 opened_ns = string["opened_ns"]
                 if opened_ns is not None and opened_ns != self.opened_ns.get(number):
                     self.opened_ns[number] = opened_ns
-                    self.writer.append_events([self._event(number, string)], self.name)
+                    event = self._event(number, string)
+                    self.note(event)
+                    self.writer.append_events([event], self.name)
 
     def _event(self, number: int, string: dict[str, Any]) -> dict[str, object]:
         opened_ns, current, why = string["opened_ns"], string["opened_A"], string["opened_why"]

@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from cellarer import __version__
@@ -16,10 +17,12 @@ from cellarer.board.snapshot import Snapshot, SnapshotReader
 from cellarer.board.tree import read_config
 from cellarer.board.view import not_protected, view
 from cellarer.config.schema import FaceFile, SiteFile
+from cellarer.history.freeze import worth
 from cellarer.history.reader import Reader
 from cellarer.model.config import Config
+from cellarer.model.values import Level
 from cellarer.runtime.process import Process
-from cellarer.runtime.recorder import Recorder, View
+from cellarer.runtime.recorder import Inputs, Recorder, View
 from cellarer.web.app import create
 from cellarer.web.asking import Asking
 from cellarer.web.serve import server
@@ -115,12 +118,21 @@ async def tell(process: Process, source: Source, face: FaceFile) -> None:
         await asyncio.sleep(AGAIN_S)
 
 
+def grave(config: Config) -> Iterator[str]:
+    """Yield the fault rows whose events deserve a freeze frame: all that warn, or do more."""
+    yield from (
+        name for name, level in zip(config.faults.name, config.faults.level, strict=True) if level >= Level.WARN
+    )
+
+
 def main(process: Process, _name: str) -> int:
     """Run until told to stop."""
     config = read_config(process.folder.config, process.run.config_sha256)
     assert isinstance(config, Config)
     source = Source(process, config)
-    recorder = Recorder(process.folder, Path(process.run.state_dir), process.clock, config.layout, source.newest)
+    run, folder = process.run, process.folder
+    inputs = Inputs(folder, run, worth(frozenset(grave(config))))
+    recorder = Recorder(folder, Path(run.state_dir), process.clock, config.layout, source.newest, inputs)
     recorder.start()
     try:
         asyncio.run(serve(process, recorder, source, config))

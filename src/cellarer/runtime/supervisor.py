@@ -6,7 +6,6 @@ down: then nothing can close until a person starts the site again. A process tha
 
 import fcntl
 import http.client
-import os
 import signal
 import socket
 import sys
@@ -20,15 +19,17 @@ import numpy as np
 from cellarer import config as configs
 from cellarer.board import tree
 from cellarer.board.files import Folder, write_whole
+from cellarer.board.inputs import create_inputs
 from cellarer.board.messages import all_kept, create_messages
 from cellarer.board.orders import OrdersReader, create_orders
-from cellarer.board.ring import create_ring
+from cellarer.board.ring import BoardError, create_ring
 from cellarer.board.samples import create_samples
 from cellarer.board.snapshot import Snapshot, create_snapshot
 from cellarer.config.load import Site
 from cellarer.config.schema import DeviceFile
 from cellarer.core import slow
 from cellarer.core.cycle import start
+from cellarer.history.inputs import LogError
 from cellarer.model.config import Config
 from cellarer.runtime.children import Child, Family
 from cellarer.runtime.clock import start_clock
@@ -36,7 +37,8 @@ from cellarer.runtime.faces import on_bus
 from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
 from cellarer.runtime.notify import Notifier
 from cellarer.runtime.pace import drop_ns, paced
-from cellarer.runtime.process import Run
+from cellarer.runtime.process import Run, state_home
+from cellarer.runtime.recorder import Inputs
 
 HOST = "127.0.0.1"
 LOOK_S = 0.02
@@ -45,11 +47,6 @@ READY_S = 30.0  # the page answers by then, or we say that it does not
 GATE_S = 0.8  # the guard's last will takes at most this long
 FASTEST = 20.0
 EXIT_OK, EXIT_BUSY = 0, 3
-
-
-def state_home() -> Path:
-    """Return where sites keep their state unless told otherwise."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "cellarer"
 
 
 def run(
@@ -113,6 +110,7 @@ class Supervisor:
     ) -> None:
         self.site, self.folder = site, folder
         self.config = paced(site.config, speed)
+        salvage(folder)
         self.address = f"http://{HOST}:{listener.getsockname()[1]}"
         self.state_dir = state_dir
         clock = start_clock(speed)
@@ -207,6 +205,16 @@ class Supervisor:
         return orders is not None and bool(orders.closed.any())
 
 
+def salvage(folder: Folder) -> None:
+    """Save what an earlier run left in memory of its inputs when all of it was killed at once."""
+    try:
+        Inputs(folder, msgspec.json.decode(folder.site.read_bytes(), type=Run)).close()
+    except FileNotFoundError:
+        return  # a clean stop leaves nothing
+    except (BoardError, LogError, msgspec.DecodeError, OSError) as error:
+        print(f"cellarer: the last seconds of inputs of the run before cannot be saved: {error}", file=sys.stderr)
+
+
 def create_board(folder: Folder, site: Site, config: Config) -> None:
     """Make all files of the board, empty; only events of an earlier run stay."""
     size = config.layout.size
@@ -221,6 +229,7 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     create_ring(folder.durable, 2 * len(tree.encode(slow.durable(config, first))) + 65536, 4)
     create_ring(folder.durable_kept, 8, 4)
     create_ring(folder.inject, 240, 64)
+    create_inputs(folder, len(links_of(site)), config.cycle_ns, first)
 
 
 def links_of(site: Site) -> dict[str, list[DeviceFile]]:
