@@ -232,7 +232,7 @@ class Balancing:
     chosen: Bools  # (cell,) who bleeds in this turn
     planned: Bools  # (string,) by a plan, else by voltage
     begin_ns: Ints  # (string,) of this turn
-    turn: Ints  # (string,) number of this turn: where odd and even cells must not bleed together, it says whose turn it is
+    turn: Ints  # (string,) number of this turn: where odd and even cells take turns, it says whose turn it is
     dirty_ns: Ints  # (cell,) when its reading was disturbed last
     moved_Ah: Floats  # (cell,) put in by converters less bled, since the start
     counted_Ah: Floats  # (cell,) of that what the estimators know
