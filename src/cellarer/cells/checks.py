@@ -5,7 +5,7 @@ the limits, the limits inside the data-sheet cap, and both inside what the OCV t
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from cellarer.cells.schema import CellFile
 
@@ -50,6 +50,24 @@ def shapes(cell: CellFile) -> Iterator[Finding]:
         yield "thermal.entropy_mV_per_K", cell.thermal.entropy_mV_per_K, "as many values as entropy_soc_pct"
     if not rising(cell.thermal.entropy_soc_pct):
         yield "thermal.entropy_soc_pct", cell.thermal.entropy_soc_pct, "rising values"
+
+
+def ageing(cell: CellFile) -> Iterator[Finding]:
+    """Tables of the ageing law have the sizes that their axes say, and axes rise."""
+    law = cell.ageing
+    if law is None:
+        return
+    axes = ("temperature_degC", "calendar_soc_pct", "depth_pct", "rate_per_h")
+    for axis in (*axes, "measured_degC"):
+        if not rising(getattr(law, axis)):
+            yield f"ageing.{axis}", getattr(law, axis), "rising values"
+    for curve, axis in (("temperature_factor", axes[0]), ("depth_factor", axes[2]), ("rate_factor", axes[3])):
+        count = len(getattr(law, axis))
+        if len(getattr(law, curve)) != count:
+            yield f"ageing.{curve}", getattr(law, curve), f"{count} values, as many as {axis}"
+    rows, columns = len(law.temperature_degC), len(law.calendar_soc_pct)
+    if [len(row) for row in law.calendar_pct_per_year] != [columns] * rows:
+        yield "ageing.calendar_pct_per_year", law.calendar_pct_per_year, f"{rows} rows of {columns} values"
 
 
 def curves(cell: CellFile) -> Iterator[Finding]:
@@ -144,7 +162,7 @@ def charge_against_limits(cell: CellFile) -> Iterator[Finding]:
 def findings(cell: CellFile) -> Iterator[Finding]:
     """Yield what contradicts itself, shapes first, because the other checks rely on them."""
     found = False
-    for finding in shapes(cell):
+    for finding in chain(shapes(cell), ageing(cell)):
         found = True
         yield finding
     if found:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from cellarer.cells.ageing import AgeingLaw, compile_ageing
 from cellarer.cells.checks import findings
 from cellarer.cells.error import CellError
 from cellarer.cells.schema import CellFile
@@ -34,6 +35,7 @@ class Cell:
     estimated: tuple[str, ...]
     form: str
     notes: tuple[str, ...]
+    ageing: AgeingLaw | None  # None = the file has no law
 
 
 def names() -> tuple[str, ...]:
@@ -89,10 +91,13 @@ def _allowed(kind: str, message: str) -> str:
 def compile_cell(cell: CellFile) -> Cell:
     """Turn a checked file into even tables."""
     sections = {name: getattr(cell, name) for name in ("capacity", "ocv", "resistance", "thermal", "limits", "charge")}
+    sections |= {"ageing": cell.ageing} if cell.ageing else {}
     sources = {name: section.source for name, section in sections.items()}
     sources |= {f"{name}.{key}": text for name, section in sections.items() for key, text in section.sources.items()}
     estimated = tuple(cell.estimated)
-    return Cell(_model(cell), _limits(cell), sources, estimated, cell.form, tuple(cell.notes))
+    return Cell(
+        _model(cell), _limits(cell), sources, estimated, cell.form, tuple(cell.notes), compile_ageing(cell.ageing)
+    )
 
 
 def _even(soc_pct: list[float], table: list[list[float]], scale: float) -> Floats:

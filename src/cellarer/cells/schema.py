@@ -19,6 +19,8 @@ Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Temperatures = Annotated[list[Temperature], Field(min_length=1, max_length=40)]
 Percents = Annotated[list[Percent], Field(min_length=2, max_length=1001)]
 Text = Annotated[str, Field(min_length=3)]
+Factor = Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+Exponent = Annotated[float, Field(ge=0.2, le=2.0, allow_inf_nan=False)]
 
 CHEMISTRIES = ("NMC", "NCA", "LMO", "LFP", "LTO", "Na-ion")
 
@@ -107,6 +109,30 @@ class Charge(Section):
     floor_soc_pct: Percent
 
 
+class Ageing(Section):
+    """Loss of capacity: after a year of rest at a temperature and SOC, and after 1000 equivalent full cycles.
+
+    calendar: rows are temperatures, columns SOC. Cycles: at 25 degC, full depth and 1C, times the three factors.
+    Exponents are those of time and of cycles: 0.5 = square root. rise_per_loss: of resistance, per capacity lost.
+    """
+
+    measured_degC: Annotated[list[Temperature], Field(min_length=2, max_length=2)]
+    measured_rate_per_h: Annotated[list[Factor], Field(min_length=2, max_length=2)]
+    measured_depth_pct: Annotated[list[Percent], Field(min_length=2, max_length=2)]
+    temperature_degC: Temperatures
+    calendar_soc_pct: Percents
+    calendar_pct_per_year: list[list[Percent]]
+    calendar_exponent: Exponent
+    cycle_pct_per_1000: Percent
+    cycle_exponent: Exponent
+    temperature_factor: list[Factor]
+    depth_pct: Percents
+    depth_factor: list[Factor]
+    rate_per_h: Annotated[list[Factor], Field(min_length=1, max_length=40)]
+    rate_factor: list[Factor]
+    rise_per_loss: Factor
+
+
 class CellFile(BaseModel):
     """A whole cell file."""
 
@@ -124,3 +150,4 @@ class CellFile(BaseModel):
     thermal: Thermal
     limits: Limits
     charge: Charge
+    ageing: Ageing | None = None

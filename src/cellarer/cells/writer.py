@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from io import StringIO
 
-SECTIONS = ("capacity", "ocv", "resistance", "thermal", "limits", "charge")
+SECTIONS = ("capacity", "ocv", "resistance", "thermal", "limits", "charge", "ageing")
 
 
 def _number(value: float) -> str:
@@ -45,10 +45,15 @@ def dump(table: Mapping[str, object]) -> str:
         if key not in SECTIONS and value is not None:
             out.write(f"{_key(key)} = {_value(value)}\n")
     for name in SECTIONS:
-        section = table[name]
+        section = table.get(name)
+        if name == "ageing" and section is None:
+            continue
         assert isinstance(section, Mapping)
-        out.write(f"\n[{name}]\n")
-        for key, value in section.items():
-            if value is not None and value != {}:
-                out.write(f"{_key(key)} = {_value(value)}\n")
+        out.write(f"\n[{name}]\n{lines(section)}")
     return out.getvalue()
+
+
+def lines(section: Mapping[str, object]) -> str:
+    """Write the keys of a section, one per line; keys whose value is None are left out."""
+    given = {key: value for key, value in section.items() if value is not None and value != {}}
+    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in given.items())

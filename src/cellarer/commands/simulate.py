@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cellarer.commands import console
+from cellarer.commands import console, simulate_years
 from cellarer.commands.console import FILE, Mistake
 
 MOST_DAYS = 36_525.0
@@ -14,19 +14,26 @@ MOST_DAYS = 36_525.0
 @click.argument("site")
 @click.option("--hours", type=float, metavar="N", help="Virtual time to run.")
 @click.option("--days", type=float, metavar="N", help="Virtual time to run; without any: one day.")
-@click.option("--years", type=float, metavar="N", help="Virtual time to run.")
+@click.option("--years", type=float, metavar="N", help="Whole years: representative days, cells that age.")
+@click.option("--policies", is_flag=True, help="With --years: compare ways to charge the same pack.")
 @click.option("--seed", type=int, help="Seed of the simulated world; without it the site file's.")
 @click.option("--out", type=FILE, metavar="OUT", help="Table to write, .parquet or .csv.")
 @click.option("--report", type=FILE, metavar="OUT.html", help="Report to write, one HTML file with plots.")
 @console.json_option
 def command(
-    site: str, seed: int | None, out: Path | None, report: Path | None, as_json: bool, **times: float | None
-) -> None:
+    site: str, seed: int | None, out: Path | None, report: Path | None, as_json: bool, policies: bool,
+    **times: float | None,
+) -> None:  # fmt: skip
     """Run SITE (a shipped name or a path) in virtual time, in one process, much faster than real time.
 
     Same site, same seed: same bytes. The hash is printed.
     """
-    seconds = _seconds(times)
+    seconds, years = _seconds(times), times["years"] or 0.0
+    if policies and years < 1.0:
+        raise Mistake("--policies: give --years N too, N at least 1; policies are compared over a life")
+    if years >= 1.0:
+        simulate_years.run(site, years, seed, out, report, as_json, policies)
+        return
     console.can_write_table(out, report)
     from cellarer import config
     from cellarer.runtime import report as reports

@@ -163,8 +163,22 @@ class LoadFile(Strict):
     solar_kWp: Annotated[float, Field(ge=0)] = 0.0
     demand_kWh_per_day: Annotated[float, Field(ge=0)] = 0.0
     current_A: Finite = 0.0
+    trips_per_day: Annotated[float, Field(gt=0, le=6)] | None = None  # None = one after the other
     obeys_limits: bool = True
     delay_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+
+
+class YearFile(Strict):
+    """How a year differs from the one day that the rest of [simulation] describes; used by runs over years.
+
+    Both swings are half of the whole way. Sun: the yield falls with the square of the length of the day.
+    """
+
+    swing_K: Annotated[float, Field(ge=0, le=40)] = 0.0
+    daily_K: Annotated[float, Field(ge=0, le=20)] = 0.0
+    daylight_swing_h: Annotated[float, Field(ge=0, le=11)] = 0.0
+    coldest_day: Annotated[int, Field(ge=1, le=366)] = 20
+    trips_per_day: Annotated[float, Field(gt=0, le=6)] | None = None
 
 
 class SimulationFile(Strict):
@@ -176,6 +190,7 @@ class SimulationFile(Strict):
     ambient_degC: Finite = 22.0
     start_hour: Annotated[float, Field(ge=0, lt=24)] = 10.0
     load: LoadFile = LoadFile()
+    year: YearFile = YearFile()
 
 
 class GuardFile(Strict):

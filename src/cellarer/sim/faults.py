@@ -100,7 +100,7 @@ class Injections:
         self.all.clear()
         self.shares = []
         self.plant.knobs.reset()
-        self._hand_on()
+        self.hand_on()
 
     def asked(self, name: str, string: int = 0) -> float:
         """Return the size of a fault that wires or computer have to carry out, 0 = not now."""
@@ -130,9 +130,9 @@ class Injections:
             if injection.fault.act and share > 0.0 and not injection.acted:
                 ACTS[injection.fault.act](self.plant, injection)
                 injection.acted = True
-        self._hand_on()
+        self.hand_on()
 
-    def _hand_on(self) -> None:
+    def hand_on(self) -> None:
         """Give the cells their parameters as the knobs now stand."""
         plant, knobs, fixed = self.plant, self.plant.knobs, self.plant.fixed
         spread = plant.groups.spread

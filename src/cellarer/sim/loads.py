@@ -59,6 +59,7 @@ class Load:
     coming: tuple[Floats, Floats]
     told: deque[tuple[float, Floats]] = field(default_factory=deque)
     day: profiles.Day | None = None
+    daylight_h: Floats = field(default_factory=lambda: np.array([profiles.DAYLIGHT_H]))  # (bus,) or one for all
 
     def current(self, time_s: float, h: float, bus: Bus, disobey_charge: Bools, disobey_discharge: Bools) -> Floats:
         """Return the current put into the link for the next h seconds, + charges, (bus,); see `settle`."""
@@ -113,7 +114,9 @@ class Load:
         seconds = self.start_hour * 3600.0 + time_s
         number = int(seconds // 86400.0)
         if self.day is None or self.day.number != number:
-            self.day = profiles.day(self.keys, number, self.file.demand_kWh_per_day, self.file.solar_kWp)
+            self.day = profiles.day(
+                self.keys, number, self.file.demand_kWh_per_day, self.file.solar_kWp, self.daylight_h
+            )
         minute = int(seconds % 86400.0 // 60.0)
         return np.asarray(self.day.solar_W[:, minute] - self.day.demand_W[:, minute] - INVERTER_LOSS_W)
 
@@ -139,7 +142,8 @@ def load(file: LoadFile, start_hour: float, seed: int, numbers: Ints, rated_A: F
     rating = np.full_like(rated_A, file.inverter_A) if file.inverter_A else rated_A
     return Load(
         file=file, start_hour=start_hour, rated_A=rating, energy_Wh=energy_Wh,
-        keys=noise.mix(seed, numbers, 41), round=ROUNDS[file.kind](seed, numbers) if file.kind in ROUNDS else None,
+        keys=noise.mix(seed, numbers, 41),
+        round=ROUNDS[file.kind](seed, numbers, file.trips_per_day) if file.kind in ROUNDS else None,
         now_A=np.zeros_like(rating), up_s=np.zeros_like(rating),
         coming=(np.zeros_like(rating), np.zeros_like(rating)),
     )  # fmt: skip

@@ -15,7 +15,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MINUTES = 1440
-SUNRISE_H, SUNSET_H = 6.0, 20.0
+NOON_H, DAYLIGHT_H = 13.0, 14.0  # of the day that the peak power belongs to
+DAYLIGHT_MEAN_H = 12.2  # over a year, anywhere
 CLEAR_YIELD = 0.82  # of the peak power at noon under a clear sky
 BASE_W, FRIDGE_W, FRIDGE_MIN = 160.0, 90.0, 45.0
 DAY, DEMAND, SKY, RUN, START = 21, 22, 23, 24, 25  # purposes of random numbers
@@ -43,9 +44,9 @@ class Day:
     solar_W: Floats  # (bus, minute)
 
 
-def day(keys: NDArray[np.uint64], number: int, demand_kWh: float, solar_kWp: float) -> Day:
-    """Make the day `number` of every bus. keys (bus,)."""
-    return Day(number, _demand(keys, number, demand_kWh), _solar(keys, number, solar_kWp))
+def day(keys: NDArray[np.uint64], number: int, demand_kWh: float, solar_kWp: float, daylight_h: Floats) -> Day:
+    """Make the day `number` of every bus. keys, daylight_h (bus,)."""
+    return Day(number, _demand(keys, number, demand_kWh), _solar(keys, number, solar_kWp, daylight_h))
 
 
 def _demand(keys: NDArray[np.uint64], number: int, kWh: float) -> Floats:
@@ -62,13 +63,15 @@ def _demand(keys: NDArray[np.uint64], number: int, kWh: float) -> Floats:
     return watts * (kWh * 1000.0 / 24.0 / MEAN_W)
 
 
-def _solar(keys: NDArray[np.uint64], number: int, kWp: float) -> Floats:
+def _solar(keys: NDArray[np.uint64], number: int, kWp: float, daylight_h: Floats) -> Floats:
+    """Short days are also low ones: the peak falls with the length of the day (half of it: a quarter of the yield)."""
     minute = np.arange(MINUTES)
-    height = np.sin(np.pi * np.clip((minute / 60.0 - SUNRISE_H) / (SUNSET_H - SUNRISE_H), 0.0, 1.0))
+    length = daylight_h[:, None]
+    height = np.sin(np.pi * np.clip((minute / 60.0 - (NOON_H - 0.5 * length)) / length, 0.0, 1.0))
     row = keys[:, None]
     cover = noise.uniform(keys, DAY, number)[:, None]  # 0 clear day … 1 overcast
     cloud = 0.6 * noise.smooth(minute / 37.0, row, SKY, number, 0) + 0.4 * noise.smooth(
         minute / 6.0, row, SKY, number, 1
     )
     clear = np.clip(1.0 - 0.85 * np.clip((cloud - 1.0 + cover) * 3.0, 0.0, 1.0), 0.0, 1.0)
-    return kWp * 1000.0 * CLEAR_YIELD * height**1.2 * clear
+    return kWp * 1000.0 * CLEAR_YIELD * (length / DAYLIGHT_H) * height**1.2 * clear

@@ -26,27 +26,28 @@ MASS_KG, ROLLING, DRAG_M2, EFFICIENCY, RECOVERED = 1700.0, 0.010, 0.62, 0.88, 0.
 GRAVITY, AIR, AUXILIARY_W, VEHICLE_WH, POWER_W = 9.81, 1.2, 600.0, 40000.0, 90000.0
 # Road kind: share of micro-trips, cruise speed m/s (mean, deviation), cruise s, stand s, acceleration m/s².
 ROADS = ((0.55, 11.0, 3.0, 25.0, 12.0, 1.2), (0.30, 20.0, 3.0, 60.0, 6.0, 1.0), (0.15, 31.0, 3.0, 240.0, 2.0, 0.9))
+DAY_S = 86400.0
 DRIVE_S, PARK_S, CHARGE_S = 4500, 600, 7200
 RIDE_WH, RIDE_S, REST_S, FILL_S = 500.0, 3600, 300, 7200
 LAPTOP_WH, WORK_S, PLUGGED_S = 55.0, 5400, 7200
 
 
-def drive(seed: int, numbers: NDArray[np.int64]) -> Round:
+def drive(seed: int, numbers: NDArray[np.int64], per_day: float | None = None) -> Round:
     """Return a round of driving, parking and charging for every bus. numbers (bus,)."""
     rows = [_vehicle_W(np.random.default_rng([seed, int(n), 31])) / VEHICLE_WH for n in numbers]
-    return _round(np.stack(rows), PARK_S, CHARGE_S)
+    return _round(np.stack(rows), PARK_S, CHARGE_S, per_day)
 
 
-def ride(seed: int, numbers: NDArray[np.int64]) -> Round:
+def ride(seed: int, numbers: NDArray[np.int64], per_day: float | None = None) -> Round:
     """Return a round of riding an electric bicycle: assist follows hills and stops."""
     rows = [_ride_W(np.random.default_rng([seed, int(n), 32])) / RIDE_WH for n in numbers]
-    return _round(np.stack(rows), REST_S, FILL_S)
+    return _round(np.stack(rows), REST_S, FILL_S, per_day)
 
 
-def laptop(seed: int, numbers: NDArray[np.int64]) -> Round:
+def laptop(seed: int, numbers: NDArray[np.int64], per_day: float | None = None) -> Round:
     """Return a round of working on battery and then plugged in."""
     rows = [_laptop_W(np.random.default_rng([seed, int(n), 33])) / LAPTOP_WH for n in numbers]
-    return _round(np.stack(rows), 0, PLUGGED_S)
+    return _round(np.stack(rows), 0, PLUGGED_S, per_day)
 
 
 def mean_power(round_: Round, start_s: float, h: float) -> Floats:
@@ -69,8 +70,11 @@ def phase(round_: Round, at_s: float) -> tuple[bool, bool]:
     return bool(round_.plugged[second]), bool(round_.asks[second])
 
 
-def _round(use: Floats, idle_s: int, charge_s: int) -> Round:
+def _round(use: Floats, idle_s: int, charge_s: int, per_day: float | None) -> Round:
+    """Put use, idle time and time on the plug together; per_day rounds fill a day, None = one follows the other."""
     n = use.shape[1]
+    if per_day is not None:
+        charge_s = max(round(DAY_S / per_day) - n - idle_s, 1)
     power = np.concatenate([use, np.zeros((use.shape[0], idle_s + charge_s))], axis=1)
     energy = np.concatenate([np.zeros((use.shape[0], 1)), np.cumsum(power, axis=1)], axis=1)
     second = np.arange(n + idle_s + charge_s)

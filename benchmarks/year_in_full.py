@@ -1,0 +1,68 @@
+"""One year simulated day by day against the same year from representative days: how much the short way costs.
+
+    python benchmarks/year_in_full.py [SITE] [--days N] [--seed S] [--json]
+
+Both run the whole cycle on the same world. The full way is one pack that lives 365 days one after the other, its law
+applied each night; the short way 12 days of the year side by side, stretched. Takes about half an hour for `home` on
+one free core; --days N stops earlier and compares the stress per day instead of a year's end.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+
+from cellarer import config
+from cellarer.runtime import years
+from cellarer.runtime.years import YEAR_D, Lives
+
+COMPARED = (
+    "calendar_loss_pct", "cycle_loss_pct", "capacity_pct", "resistance_pct", "cycles", "charged_kWh", "discharged_kWh",
+    "lost_kWh", "balancing_h", "soc_mean_pct", "temp_mean_degC", "temp_high_degC",
+)  # fmt: skip
+
+
+def said(result: Lives) -> dict[str, float]:
+    """Return what a run says at the end of its first row."""
+    return {name: float(result.lives[0].series[name][0]) for name in COMPARED}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("site", nargs="?", default="home")
+    parser.add_argument("--days", type=int, default=round(YEAR_D))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    site, cost = config.load(given.site), {}
+    begin = time.process_time()
+    short = said(years.live(site, 1, given.seed))
+    cost["short_cpu_s"] = time.process_time() - begin
+    told = [0.0]
+
+    def progress(fraction: float) -> None:
+        if fraction - told[0] >= 0.05:
+            told[0] = fraction
+            sys.stderr.write(f"{fraction:.0%} of {given.days} days, {time.process_time() - begin:.0f} s of one core\n")
+
+    begin = time.process_time()
+    full = said(years.live_in_full(site, given.seed, given.days, progress))
+    cost["full_cpu_s"] = time.process_time() - begin
+    if given.json:
+        sys.stdout.write(
+            json.dumps({"site": given.site, "days": given.days, "short": short, "full": full} | cost) + "\n"
+        )
+        return 0
+    sys.stdout.write(f"{given.site}, {given.days} days in full against 12 days of a year\n")
+    for name in COMPARED:
+        a, b = short[name], full[name]
+        apart = (a / b - 1.0) * 100.0 if np.isfinite(b) and b else float("nan")
+        sys.stdout.write(f"{name:20s} short {a:10.3f}   full {b:10.3f}   {a - b:+9.3f}  {apart:+7.2f} %\n")
+    sys.stdout.write(f"one core: short {cost['short_cpu_s']:.0f} s, full {cost['full_cpu_s']:.0f} s\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

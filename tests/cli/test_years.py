@@ -1,0 +1,102 @@
+"""`cellarer simulate --years`: representative days, ageing between them, policies side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cellarer import config
+from cellarer.cli import cellarer
+from cellarer.commands.console import Mistake
+from cellarer.config import ConfigError
+from cellarer.config.load import build
+from cellarer.runtime import policies, tables, years, years_report
+
+HOME = config.load("home")
+
+
+@pytest.fixture(autouse=True)
+def short_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of 90 s: what is tested here does not depend on its length."""
+    monkeypatch.setattr(years, "DAY_S", 90.0)
+
+
+@pytest.fixture(scope="module")
+def lives() -> years.Lives:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(years, "DAY_S", 90.0)
+        return years.live(HOME, 3, 5, policies.fitting(HOME.file.simulation)[:3], days=2)  # type: ignore[arg-type]
+
+
+def test_capacity_falls_from_year_to_year(lives: years.Lives) -> None:
+    s = lives.lives[0].series
+    left = np.concatenate([[100.0], s["capacity_pct"]])
+    assert (np.diff(left) < 0.0).all() and (np.diff(s["resistance_pct"]) > 0.0).all()
+    assert s["capacity_pct"] == pytest.approx(100.0 - s["calendar_loss_pct"] - s["cycle_loss_pct"], abs=1e-9)
+    assert (s["weakest_pct"] < s["capacity_pct"]).all()
+
+
+def test_policies_share_pack_and_weather(lives: years.Lives) -> None:
+    alone = years.live(HOME, 3, 5, days=2)
+    for name in ("calendar_loss_pct", "discharged_kWh", "cycles"):
+        assert lives.lives[0].series[name] == pytest.approx(alone.lives[0].series[name], rel=0.02), name
+
+
+def test_same_seed_same_life(lives: years.Lives) -> None:
+    chosen = [life.policy for life in lives.lives]
+    assert years.live(HOME, 3, 5, chosen, days=2).hash == lives.hash
+    assert years.live(HOME, 3, 6, chosen, days=2).hash != lives.hash
+
+
+def test_seasons_bring_warmth_and_long_days() -> None:
+    made = years.world(HOME, 1, (policies.AS_IS,), years.representative(4))
+    degC = made.ambient()
+    assert degC.argmin() in (0, 3) and np.ptp(degC) > 5.0
+    assert made.plant.load.daylight_h.argmax() in (1, 2)
+
+
+def test_a_target_is_asked_for_and_narrow_limits_hold() -> None:
+    chosen = [p for p in policies.POLICIES if p.name in ("full", "to 80 %", "gentle")]
+    made = years.world(HOME, 1, chosen, years.representative(2))
+    made.live(60.0, lambda: None)
+    assert made.state.wishes.target_soc == pytest.approx([np.nan, np.nan, 0.8, 0.8, np.nan, np.nan], nan_ok=True)
+    assert made.config.limits.rated_charge_A[-1] == pytest.approx(140.0 / 3.0)
+
+
+def test_a_cell_without_a_law_is_named() -> None:
+    table = HOME.file.model_dump(mode="json", exclude_unset=True)
+    table["pack"][0] |= {"cell": "naion_hakadi_18650", "limits": {}}
+    with pytest.raises(ConfigError, match=r"naion_hakadi_18650.*\[ageing\]"):
+        years.world(build(table, "x.toml"), 1, (policies.AS_IS,), years.representative(1))
+
+
+def test_command_prints_json_table_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(years, "DAYS", 2)
+    out, report = tmp_path / "life.csv", tmp_path / "life.html"
+    args = ["simulate", "home", "--years", "1", "--policies", "--json", "--out", str(out), "--report", str(report)]
+    done = CliRunner().invoke(cellarer, args)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["policies"][0]["policy"] == "full" and len(found["policies"]) > 3
+    assert found["policies"][0]["years_to_80_pct"] is None
+    assert len(out.read_text().splitlines()) == 1 + len(found["policies"])
+    assert "to 80 %" in report.read_text() and "<svg" in report.read_text()
+
+
+@pytest.mark.parametrize("args", (["--years", "1.5"], ["--years", "101"], ["--policies"]))
+def test_wrong_years_are_refused(args: list[str]) -> None:
+    done = CliRunner().invoke(cellarer, ["simulate", "home", *args])
+    assert isinstance(done.exception, Mistake) and "years" in str(done.exception)
+
+
+def test_columns_and_end_of_life(lives: years.Lives, tmp_path: Path) -> None:
+    columns = years_report.columns(lives)
+    assert {len(v) for v in columns.values()} == {9}
+    tables.write(tmp_path / "x.csv", columns)
+    assert np.isnan(years_report.years_to_end(lives.lives[0]))
+    lives.lives[0].series["capacity_pct"][:] = (90.0, 81.0, 79.0)
+    assert years_report.years_to_end(lives.lives[0]) == pytest.approx(2.5)
