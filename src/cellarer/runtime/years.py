@@ -21,7 +21,7 @@ from cellarer.core import slow
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, NEVER, Plan, Requests, State
+from cellarer.model.values import FOREVER, Requests, State, no_plan
 from cellarer.runtime.campaign_world import repeated
 from cellarer.runtime.policies import AS_IS, Policy
 from cellarer.runtime.simulate import CALM_S, GROWTH, LONGEST_S, RESTING
@@ -92,7 +92,7 @@ class World:
     def live(self, seconds: float, progress: Callable[[], None]) -> None:
         """Let time pass; stress and sums are gathered."""
         end_s, dt_s = self.plant.time_s + seconds, self.config.cycle_ns * 1e-9
-        plan = Plan(NEVER, np.zeros(self.config.layout.size["cell"]), np.full(self.day_of_year.size, np.nan))
+        plan = no_plan(self.config.layout.size["cell"], self.day_of_year.size)
         while self.plant.time_s < end_s - 1e-6:
             dt_s = min(dt_s, end_s - self.plant.time_s)
             self.plant.fixed.ambient_degC = self.ambient()
