@@ -12,7 +12,7 @@ from tests.processes.logged import MS, Run, header
 
 from cellarer.board.ring import create_ring
 from cellarer.history import freeze
-from cellarer.history.freeze import InputLog, freeze_of, runs, segments, worth
+from cellarer.history.freeze import Freezes, InputLog, runs, segments, worth
 from cellarer.history.inputs import FRAME, Log, LogError, frames, pack, unpack
 from cellarer.history.recording import lines
 from cellarer.runtime.recording import read as read_recording
@@ -25,7 +25,15 @@ def logged(run: Run, state_dir: Path) -> Log:
 
 
 def event(run: Run, name: str = "cell_over_voltage_maximum") -> dict[str, object]:
-    return {"time_ns": run.now_ns, "unix_s": 1e9 + run.now_ns * 1e-9, "kind": "fault", "name": name, "text": name}
+    return {
+        "time_ns": run.now_ns,
+        "unix_s": 1e9 + run.now_ns * 1e-9,
+        "kind": "fault",
+        "name": name,
+        "text": name,
+        "pack": 1,
+        "string": 1,
+    }
 
 
 def test_every_cycle_gets_what_control_had_seen(tmp_path: Path) -> None:
@@ -190,8 +198,8 @@ def test_a_freeze_frame_holds_what_was_before_and_after(tmp_path: Path, monkeypa
     assert happened[0]["time_ns"] - 3e9 <= times[0] <= happened[0]["time_ns"] - 1e9
     assert happened[0]["time_ns"] + 0.48e9 <= times[-1] <= happened[0]["time_ns"] + 1.1e9
     assert np.diff(times).max() == 20 * MS, "at full rate"
-    assert [freeze_of(tmp_path / "freezes", e) for e in happened] == [path, path]
-    assert freeze_of(tmp_path / "freezes", happened[0] | {"name": "never"}) is None
+    assert [Freezes(tmp_path / "freezes").of(e) for e in happened] == [path, path]
+    assert Freezes(tmp_path / "freezes").of(happened[0] | {"name": "never"}) is None
     assert not (tmp_path / "freezes" / "pending.json").exists()
 
 
@@ -219,7 +227,7 @@ def test_only_the_newest_freeze_frames_stay(tmp_path: Path, monkeypatch: pytest.
         log.finish()
     kept = sorted((tmp_path / "freezes").glob("*.freeze"))
     assert len(kept) == 2
-    assert freeze_of(tmp_path / "freezes", event(run) | {"time_ns": run.now_ns}) in kept
+    assert Freezes(tmp_path / "freezes").of(event(run) | {"time_ns": run.now_ns}) in kept
 
 
 def test_which_events_deserve_one() -> None:

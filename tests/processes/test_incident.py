@@ -128,6 +128,8 @@ def test_the_command_line_finds_an_event_and_answers_what_if(state: tuple[Run, P
         "time_ns": fault.time_ns,
         "kind": "fault",
         "name": fault.name,
+        "pack": 1,
+        "string": 1,
     }
     with Database(path / "history.db", Retention()) as database:
         database.write_events([prepare(row | {"text": "a fault"}, "control")])

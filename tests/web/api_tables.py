@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 FORMS = (
     models.Now, models.View, models.Pack, models.String, models.Cells, models.StringLimits, models.Fault,
     models.History,
-    models.Event, models.Ask, models.Answer,
+    models.Event, models.Freeze, models.Ask, models.Answer,
 )  # fmt: skip
 PLAIN = {float: "number", int: "integer", bool: "true or false", str: "text", type(None): "null"}
 

@@ -206,6 +206,7 @@ def test_what_is_no_request_is_refused(house: House, body: object) -> None:
 def test_the_document_describes_every_route(house: House) -> None:
     document = house.client.get("/openapi.json").json()
     routes = {"state", "stream", "history", "history/channels", "events", "requests", "site"}
+    routes |= {f"events/{{seq}}/{name}" for name in ("freeze", "freeze.csv", "freeze.file")}
     assert {f"/api/v1/{name}" for name in routes} | {"/metrics", "/healthz"} == set(document["paths"])
     assert {"View", "String", "Fault", "Event", "Ask"} <= set(document["components"]["schemas"])
 

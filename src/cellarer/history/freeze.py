@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 from cellarer.board.files import write_whole
 from cellarer.board.inputs import InputReader, Piece
@@ -181,16 +182,30 @@ def runs(folder: Path) -> list[list[Path]]:
     return found
 
 
-def freeze_of(freezes: Path, event: Event) -> Path | None:
-    """Return the freeze frame that holds an event of the history; None = there is none (any more)."""
-    same = ("time_ns", "kind", "name")
-    for path in sorted(freezes.glob("*.freeze"), key=_unix_s, reverse=True):
-        if _unix_s(path) > float(str(event["unix_s"])) + 1.0:
-            continue
-        for one in Log([path]).header["events"]:  # type: ignore[attr-defined]
-            if all(one[name] == event[name] for name in same):
-                return path
-    return None
+class Freezes:
+    """The freeze frames of a site: which events have one. Headers are read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, frozenset[tuple[object, ...]]] = {}
+
+    def of(self, event: Event) -> Path | None:
+        """Return the freeze frame that holds an event of the history; None = there is none, not yet, or no more."""
+        self._look()
+        key = _key(event)
+        return next((path for path, held in self._known.items() if key in held), None)
+
+    def _look(self) -> None:
+        there = set(self._folder.glob("*.freeze"))
+        for path in self._known.keys() - there:
+            del self._known[path]
+        for path in there - self._known.keys():
+            events = cast(list[Event], Log([path]).header["events"])
+            self._known[path] = frozenset(_key(event) for event in events)
+
+
+def _key(event: Event) -> tuple[object, ...]:
+    return tuple(event[name] for name in ("time_ns", "kind", "name", "pack", "string"))
 
 
 def worth(grave: frozenset[str]) -> Callable[[Event], bool]:

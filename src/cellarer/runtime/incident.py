@@ -19,7 +19,7 @@ from cellarer.board import tree
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, step
 from cellarer.core.decide.protect import start as no_faults
-from cellarer.history.freeze import freeze_of, runs
+from cellarer.history.freeze import Freezes, runs
 from cellarer.history.inputs import Log, LogError, Moment
 from cellarer.history.reader import Reader
 from cellarer.model.config import Config
@@ -194,7 +194,7 @@ def find(what: str, state_dir: Path) -> Log:
     events = Reader(state_dir / "history.db").events(1, before=int(what) + 1)
     if not events or events[0]["seq"] != int(what):
         raise LogError(f"--incident = {what}: {state_dir} has no such event; --state names another folder")
-    frozen = freeze_of(state_dir / "freezes", events[0])
+    frozen = Freezes(state_dir / "freezes").of(events[0])
     if frozen is None:
         raise LogError(
             f"event {what} ({events[0]['text']}) has no freeze frame: only faults and trips of the guard have"

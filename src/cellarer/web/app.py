@@ -26,6 +26,7 @@ from cellarer import __version__
 from cellarer.board.messages import WHAT
 from cellarer.history.reader import POINTS, Reader, Table
 from cellarer.web import models
+from cellarer.web.freeze import Frozen, add_freezes
 from cellarer.web.metrics import metrics
 from cellarer.web.security import Gate, Token
 from cellarer.web.stream import EventStream, Feed
@@ -189,6 +190,9 @@ def _add_state(app: FastAPI, site: _Site) -> None:
 
 
 def _add_history(app: FastAPI, site: _Site) -> None:
+    frozen = Frozen(site.history)
+    add_freezes(app, frozen)
+
     @app.get("/api/v1/history", response_model=None, responses={200: {"model": models.History}})
     def history(
         channel: Annotated[list[str], Query(min_length=1, max_length=CHANNELS)],
@@ -224,7 +228,8 @@ def _add_history(app: FastAPI, site: _Site) -> None:
         reader = _reader(site)
         found = reader.events(limit, before=before, after=after, kinds=kind or ())
         seq, chain = reader.head()
-        return JSONResponse({"events": found, "head_seq": seq, "head_hash": chain})
+        freezes = frozen.among(found)
+        return JSONResponse({"events": found, "head_seq": seq, "head_hash": chain, "freezes": freezes})
 
     @app.exception_handler(sqlite3.Error)
     def unreadable(request: Request, error: sqlite3.Error) -> JSONResponse:

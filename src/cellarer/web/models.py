@@ -203,6 +203,19 @@ class Events(Form):
     events: list[Event]
     head_seq: int
     head_hash: str
+    freezes: list[int] = Field(description="numbers of those that have a freeze frame")
+
+
+class Freeze(Form):
+    """What is kept of the inputs around an event; events close together share it."""
+
+    file: str
+    size_bytes: int
+    begin_unix_s: float
+    end_unix_s: float
+    program: str
+    config_sha256: str
+    events: list[str] = Field(description="in plain words")
 
 
 class Ask(BaseModel):

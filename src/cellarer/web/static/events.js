@@ -13,6 +13,15 @@ export function eventsCard(packs) {
   const list = get("event-list");
   const older = get("events-older");
   const seen = new Set();
+  const frozen = new Set();
+
+  function freeze(event) {
+    const url = `/api/v1/events/${event.seq}/freeze`;
+    return [" ",
+      h("a", { href: `${url}.csv`, class: "freeze", title: "a minute before and half a minute after, at full rate" },
+        "recording"), " ",
+      h("a", { href: `${url}.file`, class: "freeze", title: "for cellarer replay --incident" }, "freeze frame")];
+  }
 
   function item(event) {
     const [sign, word] = KINDS[event.kind] ?? ["·", event.kind];
@@ -23,7 +32,7 @@ export function eventsCard(packs) {
       "li",
       { class: "event", "data-kind": event.kind, "data-seq": event.seq },
       h("i", { title: word, "aria-label": word, role: "img" }, sign),
-      h("span", {}, place + (event.text || event.name)),
+      h("span", {}, place + (event.text || event.name), ...(frozen.has(event.seq) ? freeze(event) : [])),
       h("time", { datetime: new Date(event.unix_s * 1000).toISOString(), title: fullTime(event.unix_s) },
         (today ? "" : `${dayOf(event.unix_s)} `) + timeOf(event.unix_s)),
     );
@@ -31,7 +40,10 @@ export function eventsCard(packs) {
 
   async function ask(query) {
     const answer = await fetch(`/api/v1/events?limit=${PAGE}${query}`);
-    return answer.ok ? (await answer.json()).events : [];
+    if (!answer.ok) return [];
+    const found = await answer.json();
+    found.freezes.forEach((seq) => frozen.add(seq));
+    return found.events;
   }
 
   async function load() {
