@@ -16,6 +16,8 @@ from cellarer.lab.sort import Ends, Sorted
 Floats = NDArray[np.float64]
 
 GRID = np.linspace(0.0, 1.0, 201)
+WIDER = 2.0  # half gaps up to so many times the usual one are believed
+LEAST_GAP_V = 0.004
 AGREE = 0.03  # of capacity: legs that differ more are not averaged
 MOST_HYSTERESIS = {"LFP": 0.040, "Na-ion": 0.040, "NMC": 0.020, "NCA": 0.015, "LMO": 0.012, "LTO": 0.010}
 USUAL_HYSTERESIS = {"LFP": 0.012, "Na-ion": 0.012, "NMC": 0.005, "NCA": 0.004, "LMO": 0.004, "LTO": 0.004}
@@ -100,8 +102,11 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
         half = 0.5 * (upper - lower)
         inside = (GRID > 0.12) & (GRID < 0.92)
         if abs(spans[0] - spans[1]) < AGREE and float(np.quantile(half[inside], 0.95)) < 0.08:
-            gap = np.clip(half, 0.0, None)
-            return Curve(np.maximum.accumulate(0.5 * (lower + upper)), gap, temp, "both slow legs", True)
+            # at the ends a leg runs away from the other by polarisation: what has rested lies near the other one
+            most = WIDER * float(np.median(half[inside]))
+            gap = np.clip(half, 0.0, max(most, LEAST_GAP_V))
+            ocv = np.where(GRID > 0.5, lower + gap, upper - gap)
+            return Curve(np.maximum.accumulate(ocv), gap, temp, "both slow legs", True)
         warnings.append(
             f"slow legs disagree (discharge {spans[0]:.3f}, charge {spans[1]:.3f} of capacity): discharge counts"
         )

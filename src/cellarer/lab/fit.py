@@ -256,6 +256,7 @@ class Problem:
             tell({up: 1.0, down: -1.0}, 0.0, self.priors.correction * np.sqrt(k / 3.0))
             tell({up: 1.0, down: 1.0}, 0.0, 1e3 * self.priors.correction)
             if j:
-                tell({up: 1.0, down: -1.0, up - 1: -1.0, down - 1: 1.0}, 0.0, self.priors.correction_step)
+                ends = LOOSE if min(KNOTS[j], 1.0 - KNOTS[j - 1]) < 0.07 else 1.0  # the curve is steep there
+                tell({up: 1.0, down: -1.0, up - 1: -1.0, down - 1: 1.0}, 0.0, ends * self.priors.correction_step)
         matrix = np.array(rows)
         return np.asarray(matrix.T @ matrix), np.asarray(matrix.T @ np.array(wanted))

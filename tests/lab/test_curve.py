@@ -1,0 +1,39 @@
+"""The open-circuit curve from slow legs: ends where polarisation runs away do not bend what has rested."""
+
+import numpy as np
+
+from cellarer.lab.curve import GRID, from_slow_legs
+from cellarer.lab.readers import Run
+from cellarer.lab.sort import Ends, Sorted
+
+ENDS = Ends(3.6, 2.0, 2.0)
+OCV = 3.3 + 0.1 * (GRID - 0.5) - 0.7 * np.exp(-GRID / 0.015)
+GAP = 0.012
+
+
+def leg(sign: float) -> Sorted:
+    """A slow leg of a 2 Ah cell between the ends: the branch, and the overshoot of its own end."""
+    soc = np.linspace(1.0, 0.0, 1500) if sign < 0.0 else np.linspace(0.0, 1.0, 1500)
+    volts = np.interp(soc, GRID, OCV) + sign * GAP
+    end = np.exp(-(soc if sign < 0.0 else 1.0 - soc) / 0.006)
+    volts += sign * (0.5 if sign < 0.0 else 0.15) * end
+    n = soc.size
+    run = Run("made", "made#1", 60.0 * np.arange(n), np.full(n, sign * 0.08), volts, np.full(n, 25.0),
+              2.0 * (soc - soc[0]), False)  # fmt: skip
+    return Sorted(run, "slow discharge" if sign < 0.0 else "slow charge", soc, "full", 25.0)
+
+
+def test_mean_of_both_legs_is_the_curve_and_their_gap_the_hysteresis() -> None:
+    curve = from_slow_legs([leg(-1.0), leg(1.0)], ENDS, [])
+    assert curve is not None and curve.measured_gap
+    middle = (GRID > 0.05) & (GRID < 0.95)
+    assert np.abs(curve.ocv - OCV)[middle].max() < 0.001
+    assert np.abs(curve.half_gap - GAP)[middle].max() < 0.001
+
+
+def test_the_overshoot_of_a_charge_does_not_lift_the_rested_full_cell() -> None:
+    """At 3.6 V a charge ends 0.16 V above the rested cell: half of it in the curve bends a flat one for all SOC."""
+    curve = from_slow_legs([leg(-1.0), leg(1.0)], ENDS, [])
+    assert curve is not None
+    assert abs(curve.ocv[-1] - OCV[-1]) < 0.02
+    assert curve.half_gap.max() <= 2.001 * GAP
