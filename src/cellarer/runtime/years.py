@@ -254,11 +254,17 @@ class Book:
     def __init__(self, made: World) -> None:
         self.made, self.rows = made, list[Floats]()
         made.sums.clear()
-        self.through_Wh, self.stored_Wh = made.plant.through_Wh.copy(), self._stored()
+        self._begin()
+
+    def _begin(self) -> None:
+        plant = self.made.plant
+        self.through_Wh, self.capacity = plant.through_Wh.copy(), plant.cells.capacity
+        self.stored_Wh = self._stored()
 
     def _stored(self) -> Floats:
+        """Return what the strings hold, (string,) Wh, at the capacity of the begin: capacity lost is no energy lost."""
         cells, layout = self.made.plant.cells, self.made.config.layout
-        return layout.total(self.made.plant.groups.fold(cells.soc * cells.capacity * cells.looked.ocv)) / 3600.0
+        return layout.total(self.made.plant.groups.fold(cells.soc * self.capacity * cells.looked.ocv)) / 3600.0
 
     def _mean(self, packs: Floats) -> Floats:
         """Return the mean over the days of each life, (life,)."""
@@ -282,7 +288,7 @@ class Book:
             sums["high_degC"].reshape(len(made.policies), -1).max(axis=1),
         )))  # fmt: skip
         made.sums.clear()
-        self.through_Wh, self.stored_Wh = made.plant.through_Wh.copy(), self._stored()
+        self._begin()
 
     def close(self, site: Site, seed: int, years: float, days: int) -> Lives:
         """Return everything."""
