@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cellarer import __version__
 from cellarer.cells import Cell
+from cellarer.config.climate import climate
 from cellarer.config.error import ConfigError
 from cellarer.config.rows import compile_rows, read_rows
 from cellarer.config.schema import PackFile, SiteFile
@@ -80,6 +81,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         needs_confirmation=any(p.switchgear.kind != "none" for p in site.pack),
         heater=np.array([p.heater for p in site.pack]),
         cooler=np.array([p.cooler for p in site.pack]),
+        climate=climate(site, cells),
     )
     return replace(config, hash=fingerprint(config))
 

@@ -90,6 +90,22 @@ class NarrowFile(Strict):
         return ends
 
 
+class ThermalFile(Strict):
+    """What heats and cools a pack (`heater`, `cooler`). Watts at full order; absent = typical of its size.
+
+    `chiller_W`: heat taken from the coolant in the upper half of the order to cool; the lower half is flow alone.
+    `coolest_degC`: of the coolant by the chiller; keep it above the dew point of the place. `rest_s`: the shortest time
+    on and off. `supply`: where the heater hangs: pack = behind the main contacts, which cut it when they open.
+    """
+
+    heater_W: Positive | None = None
+    flow_W: Positive | None = None
+    chiller_W: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    coolest_degC: Annotated[float, Field(ge=0, le=40)] = 18.0
+    rest_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    supply: Literal["mains", "pack"] = "mains"
+
+
 class PackFile(Strict):
     name: Name
     cell: str
@@ -103,6 +119,7 @@ class PackFile(Strict):
     limits: NarrowFile = NarrowFile()
     heater: bool = False
     cooler: bool = False
+    thermal: ThermalFile = ThermalFile()
 
 
 class LinkFile(Strict):

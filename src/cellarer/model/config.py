@@ -162,6 +162,18 @@ class BalanceTable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClimateTable:
+    """What heats and cools each pack; (pack,)."""
+
+    heater_W: Floats  # at full order; 0 = no heater
+    flow_W: Floats  # pump or fan at full flow; 0 = none
+    chiller_W: Floats  # heat it takes from the coolant at full order; 0 = none
+    coolest_degC: Floats  # coolant is not chilled below
+    rest_ns: Ints  # heater and flow stay on, and off, at least this long
+    behind: Bools  # the heater hangs behind the main contacts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Config:
     """One site. `hash` identifies the compiled file; events and snapshots carry it."""
 
@@ -189,3 +201,4 @@ class Config:
     needs_confirmation: bool  # closing needs durable state or a person's word
     heater: Bools  # (pack,)
     cooler: Bools  # (pack,)
+    climate: ClimateTable

@@ -215,5 +215,6 @@ def _heat(config: Config, simulation: SimulationFile, group: groups.Groups) -> h
         outer_W_per_K=outer, next_W_per_K=along, pack_of_member=pack, node_degC=ambient,
         node_J_per_K=heat.NODE_SHARE * whole, case_W_per_K=case,
         ambient_degC=ambient, cooled=np.asarray(config.cooler, dtype=bool),
-        heater_W=np.where(config.heater, heat.HEATER_K_PER_S * whole, 0.0),
+        heater_W=config.climate.heater_W, flow_W=config.climate.flow_W, chiller_W=config.climate.chiller_W,
+        used_J=np.zeros((len(heat.USERS), n)),
     )  # fmt: skip

@@ -22,7 +22,9 @@ SLOWEST_S = 4 * LONGEST_S  # a neighbour never drains a core faster than this
 PUMPED = 8.0  # moving coolant or air takes up to this much more heat than still air, on top of it
 NODE_SHARE = 0.3  # heat capacity of housing, air and coolant against that of the cells
 CASE_SHARE = 0.5  # conductance housing → surroundings against cells → housing in still air
-HEATER_K_PER_S = 15.0 / 3600.0  # heater sized to warm the cells by 15 K in an hour
+USERS = ("heater", "flow", "chiller")
+KELVIN = 273.15
+COP_SHARE, APPROACH_K, COP_SPAN = 0.35, 8.0, (1.2, 5.0)  # own estimate; facts give 2 to 4 for vehicles
 
 
 @dataclass(slots=True)
@@ -43,6 +45,9 @@ class Heat:
     ambient_degC: Floats  # (pack,)
     cooled: Bools  # (pack,) has a pump or fan
     heater_W: Floats  # (pack,) at full order; 0 = none
+    flow_W: Floats  # (pack,) pump or fan at full flow
+    chiller_W: Floats  # (pack,) heat that it takes from the coolant at full order; 0 = none
+    used_J: Floats  # (user, pack) electrical, since the begin; USERS
 
     def step(self, h: float, heat_W: Floats, pump: Floats, heater: Floats) -> None:
         """Move all temperatures by h seconds. heat_W (member,) into the core; pump, heater (pack,) 0…1 as they act."""
@@ -50,7 +55,8 @@ class Heat:
         for _ in range(n):
             self._step(h / n, heat_W, np.where(self.cooled, pump, 0.0), self.heater_W * heater)
 
-    def _step(self, h: float, heat_W: Floats, flow: Floats, heater_W: Floats) -> None:
+    def _step(self, h: float, heat_W: Floats, pump: Floats, heater_W: Floats) -> None:
+        flow, _ = self.stages(pump)
         outer = self.outer_W_per_K * (1.0 + PUMPED * flow[self.pack_of_member])
         node = self.node_degC[self.pack_of_member]
         heat = heat_W + self.from_neighbours()
@@ -58,18 +64,32 @@ class Heat:
             self.core_degC, self.surface_degC, heat, node, h,
             self.core_J_per_K, self.surface_J_per_K, self.inner_W_per_K, outer,
         )  # fmt: skip
-        self._move_node(h, given_J, flow, heater_W)
+        self._move_node(h, given_J, pump, heater_W)
         self.core_degC, self.surface_degC = core, surface
 
     def move_node(self, h: float, given_J: Floats, pump: Floats, heater: Floats) -> None:
         """Move the housings by h seconds in which the cells gave them given_J (member,). pump, heater as in `step`."""
         self._move_node(h, given_J, np.where(self.cooled, pump, 0.0), self.heater_W * heater)
 
-    def _move_node(self, h: float, given_J: Floats, flow: Floats, heater_W: Floats) -> None:
-        into = np.bincount(self.pack_of_member, given_J, self.node_degC.size) / h + heater_W
-        out = self.case_W_per_K * (1.0 + PUMPED * flow)
+    def stages(self, pump: Floats) -> tuple[Floats, Floats]:
+        """Return flow and chiller, (pack,) 0…1: with a chiller the lower half of the order is flow alone."""
+        has = self.chiller_W > 0.0
+        return np.where(has, np.minimum(2.0 * pump, 1.0), pump), np.where(has, np.maximum(2.0 * pump - 1.0, 0.0), 0.0)
+
+    def _move_node(self, h: float, given_J: Floats, pump: Floats, heater_W: Floats) -> None:
+        flow, chill = self.stages(pump)
+        taken_W = chill * self.chiller_W
+        into = np.bincount(self.pack_of_member, given_J, self.node_degC.size) / h + heater_W - taken_W
+        bypass = (self.chiller_W > 0.0) & (self.ambient_degC >= self.node_degC)  # coolant goes around a hot radiator
+        out = self.case_W_per_K * (1.0 + np.where(bypass, 0.0, PUMPED * flow))
+        self.used_J = self.used_J + h * np.stack((heater_W, self.flow_W * flow**3, taken_W / self.chiller_cop()))
         rest = self.ambient_degC + into / out
         self.node_degC = self.node_degC + (self.node_degC - rest) * np.expm1(-h * out / self.node_J_per_K)
+
+    def chiller_cop(self) -> Floats:
+        """Return heat taken per electrical energy, (pack,): COP_SHARE of Carnot's between both sides, bounded."""
+        cold_K, lift_K = self.node_degC - APPROACH_K + KELVIN, self.ambient_degC - self.node_degC + 2.0 * APPROACH_K
+        return np.asarray(np.clip(COP_SHARE * cold_K / np.maximum(lift_K, 1.0), *COP_SPAN))
 
     def from_neighbours(self) -> Floats:
         over = self.next_W_per_K[:-1] * (self.core_degC[1:] - self.core_degC[:-1])

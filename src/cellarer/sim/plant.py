@@ -162,10 +162,15 @@ class Plant:
         self.gear.order(wanted, charge, discharge, coil[self.layout.pack_of_string], knobs)
         stuck = knobs["bleed_stuck"]
         self.bleeding = (orders.bleed | (stuck > 0.5)) & (stuck > -0.5)
-        heater = np.maximum(orders.heater, knobs["heater_stuck"]) * knobs["heater"]
+        heater = np.maximum(orders.heater, knobs["heater_stuck"]) * knobs["heater"] * self._heater_fed()
         pump = np.maximum(orders.pump, knobs["pump_stuck"]) * knobs["pump"]
         self.air = np.clip(np.stack([heater, pump]), 0.0, 1.0)
         self.heat.ambient_degC = self.fixed.ambient_degC + knobs["ambient_add"]
+
+    def _heater_fed(self) -> Floats:
+        """Return 1 where the heater has its supply, (pack,): behind the main contacts only while some are closed."""
+        closed = self.layout.pack_any(self.gear.main & ~self.fuse.blown)
+        return np.asarray(np.where(self.config.climate.behind, closed, 1.0))
 
     def _step(self, h_ns: int, orders: Orders) -> int:
         """Move the world without a switching event inside, by h_ns or until a fuse melts; return how far."""

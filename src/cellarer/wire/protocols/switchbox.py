@@ -55,11 +55,16 @@ PROTOCOL = Protocol(
         Message(
             "inputs",
             0x0CB04101,
-            (*_wired(INPUTS, 0), Field("reserved2", 2, 32, role=Role.CONSTANT, value=0), *_TAIL),
+            (
+                *_wired(INPUTS, 0),
+                Field("coolant_degC", 2, 16, scale=0.01, offset=-100, unit="degC", unknown=0xFFFF, high=25000),
+                Field("ambient_degC", 4, 16, scale=0.01, offset=-100, unit="degC", unknown=0xFFFF, high=25000),
+                *_TAIL,
+            ),
             period_ms=20,
             id_step=1,
             extended=True,
-            means="digital inputs of the pack",
+            means="inputs of the pack; temperatures of coolant or air at the inlet, and around the pack",
         ),
         Message(
             "order",
