@@ -175,6 +175,6 @@ def test_unknown_soc_gives_an_expired_plan_and_known_soc_a_valid_one() -> None:
     assert 5 < plan.expires_ns <= 5 + balance.SLOT_S * 1e9
     assert plan.bleed_Ah[0] == 0.0
     np.testing.assert_allclose(report["usable_before_Ah"], 95.0)
-    np.testing.assert_allclose(report["usable_after_Ah"], 100.0)
-    np.testing.assert_allclose(report["finish_s"], 50.0 * 3600.0 / hardware.share[0])
+    np.testing.assert_allclose(report["usable_after_Ah"], 100.0 * (1.0 - balance.LEAVE))
+    np.testing.assert_allclose(report["finish_s"], (5.0 - 100.0 * balance.LEAVE) / 0.1 * 3600.0 / hardware.share[0])
     np.testing.assert_allclose(report["lost_Wh"], 3.3 * report["dose_Ah"].sum())

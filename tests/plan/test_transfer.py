@@ -50,10 +50,10 @@ def test_programme_conserves_charge_and_keeps_the_hardware(seed: int, topology: 
 def test_bus_evens_modules_by_hand() -> None:
     """Two modules of two 100 Ah cells, 4 % apart, 1 A, lossless: 1.5 % each way down to 1 % = 1.5 h."""
     capacity = np.full(4, 100.0)
-    best = transfer.least_time(transfer.bus(2, 2, 1.0, 1.0), np.array([0.54, 0.54, 0.5, 0.5]), capacity, WINDOW)
+    best = transfer.least_time(transfer.bus(4, 2, 1.0, 1.0), np.array([0.54, 0.54, 0.5, 0.5]), capacity, WINDOW)
     assert best is not None
     np.testing.assert_allclose(best.seconds, 1.5 * 3600.0, rtol=1e-6)
-    inside = transfer.least_time(transfer.bus(2, 2, 1.0, 1.0), np.array([0.54, 0.5, 0.52, 0.52]), capacity, WINDOW)
+    inside = transfer.least_time(transfer.bus(4, 2, 1.0, 1.0), np.array([0.54, 0.5, 0.52, 0.52]), capacity, WINDOW)
     assert inside is None, "it cannot even out cells inside a module"
 
 

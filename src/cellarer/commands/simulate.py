@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cellarer.commands import balance as balances
 from cellarer.commands import console, simulate_years
 from cellarer.commands.console import FILE, Mistake
 
@@ -19,10 +20,16 @@ MOST_DAYS = 36_525.0
 @click.option("--seed", type=int, help="Seed of the simulated world; without it the site file's.")
 @click.option("--out", type=FILE, metavar="OUT", help="Table to write, .parquet or .csv.")
 @click.option("--report", type=FILE, metavar="OUT.html", help="Report to write, one HTML file with plots.")
+@click.option(
+    "--balance",
+    metavar="LIST",
+    help="Compare balancing strategies on the same pack: none, voltage, dose, active or kinds of converters.",
+)
+@click.option("--soc-spread-pct", type=click.FloatRange(0.1, 50.0), help="With --balance: spread of SOC at the start.")
 @console.json_option
 def command(
     site: str, seed: int | None, out: Path | None, report: Path | None, as_json: bool, policies: bool,
-    **times: float | None,
+    balance: str | None, soc_spread_pct: float | None, **times: float | None,
 ) -> None:  # fmt: skip
     """Run SITE (a shipped name or a path) in virtual time, in one process, much faster than real time.
 
@@ -42,8 +49,14 @@ def command(
     loaded = config.load(site)
     if loaded.file.simulation is None:
         raise Mistake(f"{site}: simulation is missing: a site is simulated as its section [simulation] says")
+    seed = loaded.file.simulation.seed if seed is None else seed
+    if balance is not None:
+        if out is not None:
+            raise Mistake(f"--out = {out}: a comparison of strategies has no table; use --json or --report")
+        balances.run(loaded, balance, seconds, seed, soc_spread_pct, report, as_json)
+        return
     with console.progress(f"simulating {loaded.file.name}") as progress:
-        result = simulate.simulate(loaded, seconds, loaded.file.simulation.seed if seed is None else seed, progress)
+        result = simulate.simulate(loaded, seconds, seed, progress)
     if out is not None:
         tables.write(out, simulate.table(result))
     if report is not None:

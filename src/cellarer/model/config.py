@@ -29,6 +29,9 @@ class Switchgear(IntEnum):
     SEPARATE = 3  # separate charge and discharge ports with a contactor each
 
 
+CAPACITOR_V = 0.1  # V between neighbours at which a switched capacitor passes its full current
+
+
 class Topology(IntEnum):
     """Between what the converters of a string move charge; each cell has the converter of its own number."""
 

@@ -3,7 +3,8 @@
 Of a string with r = z Q left and h = (1 − z) Q of room, min r + min h is usable and min Q is the most that bleeding can
 reach. The least dose that reaches it is x = max(0, (r − min r) − (Q − min Q)): what a cell holds above the lowest one,
 less what it can hold above the smallest one. It needs no voltage, so it works at any SOC. What is not certain is not
-bled: sigma makes r smaller and the lowest r larger. An error in Q − min Q costs energy, never capacity: as estimated.
+bled: sigma makes r smaller and the lowest r larger. A larger cell may keep more only where it is certainly larger: to
+bleed too much for that costs energy, never capacity.
 The planner is asked again when its plan expires; the rules of the loop may always bleed less, and stop when in doubt.
 """
 
@@ -21,7 +22,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Report = dict[str, Floats]
 
-CERTAINTY = 2.0**0.5  # of each sigma; for two equal cells the sum is two sigmas of their difference
+CERTAINTY = 0.5**0.5  # of each sigma; for two equal cells the sum is one sigma of their difference
+LEAVE = 0.0025  # 1: of capacity that a programme leaves above the lowest cell: the middle of what counts as balanced
 SLOT_S = 900.0  # a plan lives no longer: after that the estimate knows better
 SHORTEST_S = 60.0  # bleeding for less is not worth a plan
 
@@ -58,19 +60,28 @@ def usable_Ah(layout: Layout, soc: Floats, capacity_Ah: Floats) -> Floats:
     return layout.lowest(soc * capacity_Ah) + layout.lowest((1.0 - soc) * capacity_Ah)
 
 
-def dose_Ah(layout: Layout, estimate: Estimate, minimum_soc: Floats, certainty: float = CERTAINTY) -> Floats:
+def doubt(estimate: Estimate) -> Floats:
+    """Return the sigma with which the SOC of a cell is known against its neighbours, (cell,)."""
+    return estimate.soc_sigma
+
+
+def dose_Ah(
+    layout: Layout, estimate: Estimate, minimum_soc: Floats, certainty: float = CERTAINTY, leave: float = 0.0
+) -> Floats:
     """Return the charge to bleed out of each cell, (cell,) Ah; 0 in strings with an unknown cell.
 
     minimum_soc  (string,) no cell is bled below it
     certainty    how many sigma of each cell count against bleeding
+    leave        share of capacity that may stay above the lowest cell
     """
     owner, soc, capacity = layout.string_of_cell, estimate.soc, estimate.capacity_Ah
     left = soc * capacity
-    doubt = certainty * np.hypot(capacity * estimate.soc_sigma, soc * estimate.capacity_sigma_Ah)
-    above = left - doubt - layout.lowest(left + doubt)[owner]
-    larger = capacity - layout.lowest(capacity)[owner]
-    spare = left - doubt - minimum_soc[owner] * capacity
-    dose = np.minimum(above - larger, spare)
+    unsure = certainty * capacity * doubt(estimate)
+    above = left - unsure - layout.lowest(left + unsure)[owner]
+    spare_Ah = 2.0 * estimate.capacity_sigma_Ah
+    larger = np.maximum(capacity - spare_Ah - layout.lowest(capacity + spare_Ah)[owner], 0.0)
+    spare = left - unsure - minimum_soc[owner] * capacity
+    dose = np.minimum(above - larger - leave * capacity, spare)
     return np.where(dose > 0.0, dose, 0.0)  # NaN compares false: no dose
 
 
@@ -128,7 +139,7 @@ def plan(
     Without a certain dose the plan is expired from the start: then the rules go by voltage.
     """
     layout = config.layout
-    dose = dose_Ah(layout, estimate, hardware.minimum_soc)
+    dose = dose_Ah(layout, estimate, hardware.minimum_soc, leave=LEAVE)
     most = at_once(layout, hardware, estimate.voltage_model, board_degC)
     return schedule(layout, hardware, dose, most, now_ns), report(layout, hardware, estimate, dose, most)
 

@@ -11,11 +11,41 @@ not add up.
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.model.config import Topology
+
 Floats = NDArray[np.float64]
 
 HALVINGS = 30
 LEVELS = 33  # levels of the window that are tried at once
 ZOOMS = 3  # each makes the grid of levels 16 times finer
+
+
+def drive(
+    kind: Topology, cells: tuple[Floats, Floats, Floats], window: float, efficiency: float, slot_Ah: float
+) -> Floats:
+    """Return (2, cell) what converters do in the next slot by rules alone.
+
+    cells    (SOC, capacity Ah, voltage V), (cell,) each; modules for a module bus
+    slot_Ah  what one converter takes out of a cell in a slot at full drive
+    """
+    soc, capacity_Ah, voltage = cells
+    result = np.zeros((2, soc.size))
+    if kind == Topology.CAPACITOR:
+        result[0, :-1] = drive_capacitor(soc, voltage, window)
+    elif kind == Topology.SHUTTLE:
+        result[:, :-1] = drive_shuttle(soc, capacity_Ah, window, efficiency, slot_Ah)
+    elif kind != Topology.NONE:
+        result[:] = drive_flyback(soc, capacity_Ah, window, slot_Ah, 3600.0)
+    return result
+
+
+def drive_capacitor(soc: Floats, voltage: Floats, window: float) -> Floats:
+    """Return drive 0 or 1 of each switched capacitor, (cell − 1,): on where it flows from more charge to less.
+
+    It flows by voltage; under load, and on a flat curve, that may be the wrong way.
+    """
+    right = np.diff(soc) * np.diff(voltage) > 0.0
+    return np.where(right & (np.abs(np.diff(soc)) > 0.5 * window), 1.0, 0.0)
 
 
 def drive_flyback(

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.model.config import Config
+from cellarer.model.config import Topology as Kind
+
 Floats = NDArray[np.float64]
 
 
@@ -40,6 +43,40 @@ class Programme:
     moved_Ah: float  # taken out of cells
 
 
+def hardware(config: Config, string: int, cells: int) -> Topology:
+    """Return the converters of a string as the site file says; for a module bus, cells are modules."""
+    table = config.balance
+    current, share = float(table.move_A[string]), float(table.efficiency[string])
+    match config.balance.topology[string]:
+        case Kind.SHUTTLE:
+            return shuttle(cells, current, share)
+        case Kind.FLYBACK:
+            return flyback(cells, current, share)
+        case Kind.BUS:
+            return bus(cells, 1, current, share)
+        case Kind.MATRIX:
+            return matrix(cells, current, share, int(table.converters[string]))
+    raise ValueError(f"string {string + 1}: no programme for the converters of its balancing.topology")
+
+
+def by_cell(config: Config, string: int, share: Floats) -> Floats:
+    """Return (2, cell of the string) how long each cell's converter gives and takes, from shares of the moves."""
+    table, cells = config.balance, int(config.series[string])
+    result = np.zeros((2, cells))
+    match config.balance.topology[string]:
+        case Kind.SHUTTLE:
+            result[:, :-1] = share.reshape(2, -1)
+        case Kind.BUS:
+            result[:, :: int(table.module[string])] = share.reshape(2, -1)
+        case Kind.MATRIX:
+            source, sink = pairs(cells)
+            np.add.at(result[0], source, share)
+            np.add.at(result[1], sink, share * float(table.efficiency[string]))
+        case _:
+            result[:] = share.reshape(2, -1)
+    return result
+
+
 def bleed(cells: int, current_A: float) -> Topology:
     """Return resistors: each cell to heat."""
     return Topology("bleed", -current_A * np.eye(cells), np.zeros((0, cells)), np.eye(cells), np.ones(cells))
@@ -60,26 +97,34 @@ def flyback(cells: int, current_A: float, efficiency: float) -> Topology:
     return Topology("flyback", effect, np.zeros((0, 2 * cells)), np.hstack([own, own]), np.ones(cells))
 
 
-def bus(modules: int, cells_per_module: int, current_A: float, efficiency: float) -> Topology:
+def bus(cells: int, cells_per_module: int, current_A: float, efficiency: float) -> Topology:
     """Return one converter between each module (all its cells at once) and a common bus: out first, then in.
 
     It evens modules out, not the cells inside them. efficiency: of each of the two conversions.
     """
-    member = np.repeat(np.eye(modules), cells_per_module, axis=0)
+    modules = -(-cells // cells_per_module)
+    member = np.repeat(np.eye(modules), cells_per_module, axis=0)[:cells]
+    size = member.sum(axis=0)
     effect = np.hstack([-member, member]) * current_A
     on_bus = np.hstack([np.full(modules, efficiency), np.full(modules, -1.0 / efficiency)])
     own = np.eye(modules)
-    total = current_A * cells_per_module
-    return Topology("bus", effect, on_bus[None, :] * total, np.hstack([own, own]), np.ones(modules))
+    total = current_A * np.tile(size, 2)
+    return Topology("bus", effect, (on_bus * total)[None, :], np.hstack([own, own]), np.ones(modules))
 
 
 def matrix(cells: int, current_A: float, efficiency: float, converters: int) -> Topology:
     """Return a switch matrix: any cell to any other, through so many converters; a cell is in one move at a time."""
-    source, sink = np.nonzero(~np.eye(cells, dtype=bool))
+    source, sink = pairs(cells)
     own = np.eye(cells)
     effect = (efficiency * own[:, sink] - own[:, source]) * current_A
     group = np.vstack([own[:, sink] + own[:, source], np.ones((1, source.size))])
     return Topology("matrix", effect, np.zeros((0, source.size)), group, np.append(np.ones(cells), converters))
+
+
+def pairs(cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (source, sink) of the moves of a matrix, (move,) each."""
+    source, sink = np.nonzero(~np.eye(cells, dtype=bool))
+    return source, sink
 
 
 def least_time(topology: Topology, soc: Floats, capacity_Ah: Floats, window: float) -> Programme | None:

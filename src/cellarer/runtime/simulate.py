@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from cellarer.config import Site
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.decide import balance
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, Event, Phase, Requests, State, no_plan
+from cellarer.model.values import FOREVER, Event, Phase, Requests, State
+from cellarer.runtime.planner import Planner
 from cellarer.sim.plant import Plant, no_orders, orders_of
 
 Floats = NDArray[np.float64]
@@ -56,15 +58,15 @@ def simulate(
     """Run a site for so many virtual seconds. In the first cycle a person asks to close and confirms an unknown SOC."""
     config = site.config
     plant, state = Plant(config, site.file.simulation, seed), start(config, 0)
-    plan = no_plan(config.layout.size["cell"], config.layout.size["pack"])
-    quiet, close = no_requests(config), _close(config)
+    planner = Planner(config)
+    quiet, close = no_requests(config), close_all(config)
     cycle_s, every_s = config.cycle_ns * 1e-9, max(seconds / ROWS_MOST, config.cycle_ns * 1e-9)
     longest_s = LOAD_LONGEST_S.get(site.file.simulation.load.kind if site.file.simulation else "", LONGEST_S)
     book, orders, dt_s, steps, due_s = _Book(config), no_orders(config), cycle_s, 0, 0.0
     while plant.time_s < seconds:
         plant.advance(min(dt_s, seconds - plant.time_s), orders)
         asked = close if steps == 0 else quiet
-        state, command, events = step(config, state, Inputs(plant.sample(), asked, plan), plant.time_ns)
+        state, command, events = step(config, state, Inputs(plant.sample(), asked, planner(state)), plant.time_ns)
         orders = orders_of(command)
         steps += 1
         book.events += events
@@ -72,13 +74,15 @@ def simulate(
             book.note(plant, state)
             due_s = plant.time_s + every_s
         dt_s = min(next_step(config, state, bool(events), dt_s), longest_s)
+        dt_s = min(dt_s, max(balance.steady_s(config, state.balancing, state.time_ns), cycle_s))
         if steps % 500 == 0:
             progress(plant.time_s / seconds)
     progress(1.0)
     return book.close(site, seed, steps, plant, state)
 
 
-def _close(config: Config) -> Requests:
+def close_all(config: Config) -> Requests:
+    """Return what a person asks for in the first cycle."""
     yes = np.ones(config.layout.size["pack"], bool)
     return replace(no_requests(config), close=yes, confirm_unknown_soc=yes)
 

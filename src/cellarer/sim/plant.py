@@ -18,6 +18,7 @@ from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, Sample
 from cellarer.sim import build, circuit, faults, groups, truth
 from cellarer.sim.cells import CURVE_TRIES, Step
+from cellarer.sim.converters import Converters
 from cellarer.sim.loads import Bus
 from cellarer.sim.orders import Orders, no_orders, orders_of
 
@@ -66,13 +67,15 @@ class Plant:
         self.link, self.load, self.knobs, self.sensors = parts.link, parts.load, parts.knobs, parts.sensors
         self.foreign, self.fixed, self.fuse = parts.foreign, parts.fixed, parts.fuse
         self.runaway = parts.runaway
+        self.converters = Converters(config)
         self.emf_faults = np.zeros_like(parts.cells.soc)  # V, what faults add to each member
         self.faults = faults.Injections(self)
         n_string, n_cell = config.layout.size["string"], config.layout.size["cell"]
         self.current = np.zeros(n_string)  # A at the end of the last step
         self.through_Wh = np.zeros((2, n_string))  # charged, discharged at the string's terminals
         self.voltage = np.zeros(n_cell)  # V of each group at the end of the last step
-        self.bleeding = np.zeros(n_cell, bool)
+        self.bleeding, self.move = np.zeros(n_cell, bool), np.zeros((2, n_cell))
+        self.balanced_Wh = np.zeros((2, n_string))  # lost in bleed resistors, in converters between cells
         self.air = np.zeros((2, config.layout.size["pack"]))  # heater and pump as they act
         self.probe_degC = self.heat.surface_degC[self.fixed.probe]
         self.cells.refresh(self.heat.core_degC)
@@ -134,6 +137,14 @@ class Plant:
         """Return the size of a fault that wires or computer have to carry out now, 0 = none; see also `wires.py`."""
         return self.faults.asked(fault_name, string)
 
+    def set_soc(self, soc: Floats) -> None:
+        """Put this charge into all members of each group, at rest. soc (cell,) fraction."""
+        self.cells.soc = self.groups.spread(np.asarray(soc, dtype=np.float64)).copy()
+        self.cells.refresh(self.heat.core_degC)
+        self.last = self.cells.begin(FAST_S, self.heat.core_degC)
+        self._settle()
+        self.sensors.read(truth.signals(self), self.time_s, self.knobs)
+
     @property
     def truth(self) -> truth.Truth:
         """What really is, for judging only."""
@@ -162,6 +173,7 @@ class Plant:
         self.gear.order(wanted, charge, discharge, coil[self.layout.pack_of_string], knobs)
         stuck = knobs["bleed_stuck"]
         self.bleeding = (orders.bleed | (stuck > 0.5)) & (stuck > -0.5)
+        self.move = orders.move
         heater = np.maximum(orders.heater, knobs["heater_stuck"]) * knobs["heater"] * self._heater_fed()
         pump = np.maximum(orders.pump, knobs["pump_stuck"]) * knobs["pump"]
         self.air = np.clip(np.stack([heater, pump]), 0.0, 1.0)
@@ -189,6 +201,7 @@ class Plant:
         self._warm(heat_W + self._burn(h), h)
         cells.refresh(self.heat.core_degC)
         self.last = solved.step
+        self._count_balancing(solved.volts, h / 3600.0)
         energy = self.layout.total(solved.volts) * flow.mean_A * (h / 3600.0)
         self.through_Wh += np.stack([np.maximum(energy, 0.0), np.maximum(-energy, 0.0)])
         self.current, self.link.volts = flow.end_A, flow.volts
@@ -206,6 +219,8 @@ class Plant:
         step = self.cells.begin(h, self.heat.core_degC)
         g = self.alive / step.ohm
         emf, ohm = groups.gather(self.groups, step.emf, g, self.shunt_S)
+        moved_A = self.converters.into_cells(self.move, self.voltage)
+        emf = emf + ohm * moved_A
         string_emf = self.layout.total(emf)
         string_ohm = self.layout.total(ohm + self.fixed.joint_ohm + self.knobs["joint_ohm"])
         flow = self._flow(h, orders, string_emf, string_ohm)
@@ -239,6 +254,14 @@ class Plant:
         shunt = knobs["link_short_S"] + np.where(fed, 0.0, self.fixed.discharge_S * knobs["link_discharge"])
         link.farad = self.fixed.farad * knobs["link_capacity"]
         return circuit.solve(link, emf, path + through, charge, discharge, source, shunt, h)
+
+    def _count_balancing(self, volts: Floats, hours: float) -> None:
+        """Add up what bleeders and converters turn into heat."""
+        if self.bleeding.any():
+            self.balanced_Wh[0] += self.layout.total(volts * volts * self.fixed.bleed_S * self.bleeding) * hours
+        if self.move.any():
+            moved_A = self.converters.into_cells(self.move, volts)
+            self.balanced_Wh[1] -= self.layout.total(volts * moved_A) * hours
 
     def _group_heat(self, volts: Floats, string_A: Floats) -> Floats:
         """Return heat that is not the members' own, (cell,) W: joints, shorts, injected, half of the bleed resistor."""

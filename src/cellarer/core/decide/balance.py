@@ -17,7 +17,7 @@ from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Balancing, Bools, Command, Floats, Ints, Plan
 
-TURN_NS = 60_000_000_000  # of which `share` is bleeding; polarisation by a bleed current is below a microvolt
+TURN_NS = 120_000_000_000  # of which `share` is bleeding; polarisation by a bleed current is below a microvolt
 SETTLE_NS = 500_000_000  # until filters of a measuring chip have settled after a bleeder went off
 
 
@@ -53,6 +53,16 @@ def disturbed(look: Look) -> Bools | None:
     beside = np.concatenate(([False], (on & has_next(config))[:-1])) | (np.append(on[1:], False) & has_next(config))
     own = config.balance.share[config.layout.string_of_cell] == 1.0  # the device sees to it
     return (on | beside | (look.now_ns - before.dirty_ns < SETTLE_NS)) & ~own
+
+
+def steady_s(config: Config, memory: Balancing, now_ns: int) -> float:
+    """Return for how long who bleeds stays as it is, s; inf where nobody does."""
+    if not np.count_nonzero(memory.chosen):
+        return float("inf")
+    since_ns = now_ns - memory.begin_ns
+    on_ns = config.balance.share * TURN_NS
+    left_ns = np.where(since_ns < on_ns, on_ns, TURN_NS) - since_ns
+    return max(float(left_ns.min()), 0.0) * 1e-9
 
 
 def balance(

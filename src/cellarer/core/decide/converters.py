@@ -10,10 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.model.config import Config, Topology
+from cellarer.model.config import CAPACITOR_V, Config, Topology
 from cellarer.model.values import Bools, Floats, Ints
-
-AT_V = 0.1  # V between neighbours at which a switched capacitor passes its full current
 
 
 @lru_cache(maxsize=16)
@@ -71,7 +69,7 @@ def _shuttle(config: Config, drive: Floats) -> Floats:
 
 def _capacitor(config: Config, drive: Floats, voltage: Floats) -> Floats:
     falls = np.append(voltage[:-1] - voltage[1:], 0.0)
-    flow = np.where(has_next(config) & ~np.isnan(falls), drive.max(axis=0) * falls / AT_V, 0.0)
+    flow = np.where(has_next(config) & ~np.isnan(falls), drive.max(axis=0) * falls / CAPACITOR_V, 0.0)
     return _onwards(flow) - flow
 
 

@@ -1,0 +1,55 @@
+"""The planners of a site, asked when their plan has expired; the same for live services and for simulations.
+
+It sees what a snapshot shows, nothing else, and hands out Plans that expire. Without it the rules go on by themselves.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cellarer.model.config import Config, Topology
+from cellarer.model.values import NEVER, Plan, State, no_plan
+from cellarer.plan import programme
+from cellarer.plan.balance import Report
+
+AGAIN_NS = 60_000_000_000  # nothing to plan: look again after this
+
+
+class Planner:
+    """Keeps the ledger of the balancing programme, and its last figures."""
+
+    def __init__(self, config: Config, *, moves: bool = True, between: float = float("nan")) -> None:
+        """moves: plan converters too, where the site has them. between: sigma of SOC differences, if known better."""
+        self.between = between
+        self.config = config if moves else without_converters(config)
+        self.has_hardware = bool(
+            self.config.balance.bleed_A.any() or (self.config.balance.topology != Topology.NONE).any()
+        )
+        self.ledger: programme.Ledger | None = None
+        self.report: Report = {}
+        self.plan = no_plan(config.layout.size["cell"], config.layout.size["pack"])
+        self.asked_ns = NEVER
+
+    def __call__(self, state: State) -> Plan:
+        """Return the plan in force after this state; a new one when the last has expired."""
+        now_ns = state.time_ns
+        if not self.has_hardware or now_ns == NEVER or now_ns < self.plan.expires_ns:
+            return self.plan
+        if self.plan.expires_ns == NEVER and self.asked_ns != NEVER and now_ns - self.asked_ns < AGAIN_NS:
+            return self.plan
+        self.asked_ns = now_ns
+        layout = self.config.layout
+        temps = state.seen.value[layout.where["temp_degC"]]
+        hot = layout.over_temps(np.maximum, temps, np.nan)
+        if self.ledger is None and self.between >= 0.0:
+            self.ledger = programme.begin(self.config, state.estimate, state.balancing.moved_Ah, self.between)
+        self.ledger, self.plan, self.report = programme.replan(
+            self.config, self.ledger, state.estimate, state.balancing.moved_Ah, hot, now_ns
+        )
+        return self.plan
+
+
+def without_converters(config: Config) -> Config:
+    """Return a site whose cells are only bled."""
+    table = config.balance
+    return replace(config, balance=replace(table, topology=np.zeros_like(table.topology)))
