@@ -19,7 +19,6 @@ from cellarer.core import estimate as estimators
 from cellarer.core import slow
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
-from cellarer.core.estimate.state import copied, get, put
 from cellarer.core.slow import compiled, durable
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Event, Sample, State, no_plan
@@ -31,7 +30,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CYCLE_MAX_S = 59.0  # core integrates up to 60 s; a longer step that is no gap is crossed in equal parts
-CAPACITY_SIGMA = 0.05  # 1: how well a cell of unknown age keeps the capacity of its file
+CAPACITY_SIGMA = 0.02  # 1: how well the capacity is known that the user or the cell file gives …
+AGED_SIGMA = 0.05  # 1: … and where it is to be learnt, of a cell of unknown age
 BLOCK_ROWS = 4096  # rows of one call of the kernel
 REPORT_EVERY = 2000  # rows between two reports of progress
 
@@ -186,13 +186,13 @@ def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:
         np.ones(site.layout.size["cell"]),
         durable(site, before if before is not None and known else start(site, 0)),
     )
-    told = settings.initial_soc is not None
+    told, sigma = settings.initial_soc is not None, AGED_SIGMA if settings.learn_capacity else CAPACITY_SIGMA
     return replace(
         kept,
         soc=one * (settings.initial_soc if settings.initial_soc is not None else np.nan),
         soc_sigma=one * (settings.initial_sigma if told else np.nan),
         capacity_Ah=kept.capacity_Ah if known else site.capacity_Ah,
-        capacity_sigma_Ah=kept.capacity_sigma_Ah if known else CAPACITY_SIGMA * site.capacity_Ah,
+        capacity_sigma_Ah=kept.capacity_sigma_Ah if known else sigma * site.capacity_Ah,
         resistance_scale=kept.resistance_scale if known else one,
         latched=(),
         off_s=0.0,
@@ -200,15 +200,9 @@ def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:
 
 
 def _learn(site: Config, state: State) -> State:
-    """Let the filter count with the capacity that trusted points have shown; SOC itself stays where it is."""
-    estimator, tables = state.estimator, compiled(site)
-    assert isinstance(estimator, estimators.EstimateState)
-    learnt = estimators.capacity_Ah(tables, estimator) / tables.parallel
-    if np.array_equal(learnt, get(tables, estimator, "capacity")):
-        return state
-    buffer = copied(estimator.buffer)
-    put(buffer, "capacity", learnt)
-    return replace(state, estimator=replace(estimator, buffer=buffer))
+    """Let the filter count with the capacity that trusted points have shown."""
+    assert isinstance(state.estimator, estimators.EstimateState)
+    return replace(state, estimator=estimators.adopt_capacity(compiled(site), state.estimator))
 
 
 class _Feed:

@@ -8,7 +8,7 @@ from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
 from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
 from cellarer.core.estimate.energy import Energy, energy
-from cellarer.core.estimate.filter import HAS_KERNEL, init, run_block, set_soc, step
+from cellarer.core.estimate.filter import HAS_KERNEL, adopt_capacity, init, run_block, set_soc, step
 from cellarer.core.estimate.imbalance import Imbalance, imbalance
 from cellarer.core.estimate.power import HORIZONS_S, REASONS, Power, power
 from cellarer.core.estimate.readout import (
@@ -45,6 +45,7 @@ __all__ = [
     "EstimatorConfig",
     "Imbalance",
     "Power",
+    "adopt_capacity",
     "capacity_Ah",
     "capacity_sigma_Ah",
     "compile_cells",

@@ -27,9 +27,16 @@ NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
 CORRELATION_S = 60.0
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
-FLOOR_Z = 4e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
+FLOOR_Z = 6e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
 SENSOR = 4e-3  # V: offset of a cell voltage that no filter can see
 SHARE = 0.10
+NEAR_EMPTY = 1.0  # a table of resistance is wrong by more where it rises steeply: SHARE grows so many times …
+EMPTY = 0.15  # … from this SOC down to nothing
+FRESH = 0.1  # of r0: current that has just changed is seen late or early against the voltage
+PINNED = 0.0  # of the polarisation: this part of its error stays as long as the current does
+RESTLESS_RISE, RESTLESS_FALL = 0.3, 0.03  # per row
+LEAK_SPREAD = 0.01 / 30.0 / 86400.0  # 1/s: self-discharge of one cell beyond its neighbours', 1 % a month
+GAIN = 0.003  # relative: gain of the current sensor
 K_LOW, K_HIGH = 0.5, 2.5
 B_MOST = 0.05  # C
 Z_LOW, Z_HIGH = -0.03, 1.03
@@ -41,7 +48,8 @@ HOLD_S = 1.0  # s: up to here the previous current holds between two samples, ab
 GAP_S = 61.0  # s: longer than a minute (and its clock's jitter) is a gap: nothing is integrated
 GAP_C = 0.1  # C: the current that may have flowed unseen
 GAP_MOST = 0.3  # of SOC: more doubt than this is no knowledge at all
-LOST_C = 0.5  # C: doubt of a current that is not known
+LOST_C = 0.5  # C: doubt of a current that is not known …
+FADE_S = 60.0  # s: … while it counts as the last one known, falling to nothing
 STRAIN_S = 120.0
 BELIEVE = 2.0
 STRAIN_OK = 6.0
@@ -72,7 +80,7 @@ def advance(
     z: Any, s1: Any, s2: Any, h: Any, k: Any, b: Any,
     p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
     p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
-    q: Any, strain: Any, quiet_s: Any, quiet_i: Any,
+    q: Any, strain: Any, quiet_s: Any, quiet_i: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
     v: Any, i: Any, c: Any, known: Any, zero: Any, noise: Any,
     at_z: Any, ocv: Any, m: Any, r0: Any, r1: Any, r2: Any, near: Any, far: Any, sigma: Any, local: Any,
     per_tau1: Any, per_tau2: Any, per_exchange: Any, gamma: Any,
@@ -85,8 +93,9 @@ def advance(
     at_z … gamma  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
     local  the slope of the table there
     trust  max(1, CORRELATION_S/dt), gap  variance that SOC gains because time is missing
+    react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
     learn  1: a current that is small and steady for QUIET_S counts as zero (recordings without switchgear)
-    Returns state, covariance, strain, quiet seconds, quiet current and the model's voltage before correction.
+    Returns state, covariance and what fields.MEMORY names.
     """
     # sign() instead of comparisons: NumPy and the compiler both turn it into lanes
     small = np.maximum(np.sign(QUIET_C * q - np.abs(i)), 0.0) * np.maximum(1.0 - noise, 0.0)
@@ -116,7 +125,9 @@ def advance(
     t15 = a1 * p15 - b1 * p55
     t25 = a2 * p25 - b2 * p55
     # Between rows far apart the current did what nobody saw: its mean is as doubtful as its change.
-    rough = 2.0 * np.maximum(np.sign(dt - HOLD_S), 0.0) * np.maximum(1.0 - 1e12 * gap, 0.0) * (i - c) * (i - c)
+    stray = np.maximum(np.sign(dt - HOLD_S), 0.0) * np.maximum(1.0 - 1e12 * gap, 0.0) * (i - c) * (i - c)
+    restless = np.maximum(stray * RESTLESS_RISE + restless * (1.0 - RESTLESS_RISE), restless * (1.0 - RESTLESS_FALL))
+    rough = 2.0 * np.maximum(stray, restless) * np.maximum(np.sign(dt - HOLD_S), 0.0)
     wild = NOISE_I * q * q + noise * trust + rough  # what is not known stays unknown for about a minute
     n00 = p00 - kappa * (p05 + t05) + kappa * kappa * wild + DRIFT_Z * dt + SCALE_Z * kappa * np.abs(cb) + gap
     n01 = a1 * (p01 - kappa * p15) - b1 * t05
@@ -151,15 +162,22 @@ def advance(
     w4 = slope * n04 + g1 * n14 + g2 * n24 + m * n34 + pol * n44 + g5 * p45
     w5 = slope * t05 + g1 * t15 + g2 * t25 + m * n35 + pol * p45 + g5 * n55
     hph = slope * w0 + g1 * w1 + g2 * w2 + m * w3 + pol * w4 + g5 * w5
-    error = sigma * sigma + SHARE * SHARE * pol * pol + k * k * r0 * r0 * noise
+    share = SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - z / EMPTY, 0.0))
+    fresh = FRESH * k * r0 * (ib - s1)
+    error = sigma * sigma + share * share * pol * pol + fresh * fresh + k * k * r0 * r0 * noise
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
-    least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
+    least = FLOOR * FLOOR * found + PINNED * PINNED * pol * pol + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
     gate = np.maximum(1.0 - least / (slope * slope * n00 + 0.02 * least + 1e-12), 0.0)
     si = known / (hph + found * trust)
     ke = si * e
     fade = gate * (2.0 - gate) * si
-    z = z + gate * w0 * ke
+    heard = gate * w0 * si  # of a volt
+    stays = 1.0 - np.minimum(heard * slope, 1.0)
+    react_v = stays * react_v + heard
+    react_q = np.minimum(np.maximum(stays * (react_q - kappa * cb), -1.0), 1.0)
+    start_z = np.minimum(stays * (start_z + LEAK_SPREAD * dt), 1.0)
+    z = z + heard * e
     s1 = s1 + w1 * ke
     s2 = s2 + w2 * ke
     h = h + w3 * ke
@@ -226,5 +244,5 @@ def advance(
     b = np.minimum(np.maximum(b, -most), most)
     return (
         z, s1, s2, h, k, b, n00, n01, n02, n03, n04, t05, n11, n12, n13, n14, t15, n22, n23, n24, t25,
-        n33, n34, n35, n44, p45, n55, strain, quiet_s, quiet_i, model,
+        n33, n34, n35, n44, p45, n55, strain, quiet_s, quiet_i, restless, react_v, react_q, start_z, model,
     )  # fmt: skip

@@ -21,6 +21,10 @@ NAMES = (
     "quiet_s",  # s: how long the current has been small and steady
     "quiet_i",  # A: its mean over that time
     "model_v",  # V: what the model said before the voltage spoke
+    "restless",  # A²: how far current strays from its mean between rows more than HOLD_S apart
+    # what a constant error does to SOC by now: of a volt, of capacity (relative), of the first SOC (times its sigma)
+    "react_v", "react_q", "start_z",
+    "doubt_q",  # relative sigma of the capacity that the filter uses, and of the gain of the current sensor
     # inputs of one step
     "in_v", "in_i", "in_c", "in_degC", "in_known", "in_zero", "in_noise",
     # tables of the cell as looked up at x_z, x_degC: kept until SOC or temperature has moved on
@@ -33,7 +37,8 @@ WIDTH = FIELDS * LANES  # numbers per block
 INDEX = {name: index for index, name in enumerate(NAMES)}
 
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
-MEMORY = ("strain", "quiet_s", "quiet_i", "model_v")  # what advance returns behind them
+# what advance takes behind them, and returns with the model's voltage between
+MEMORY = ("strain", "quiet_s", "quiet_i", "restless", "react_v", "react_q", "start_z", "model_v")
 INPUT = INDEX["in_v"]
 LOOKED_UP = INDEX["x_z"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.core.estimate import numpy_form
-from cellarer.core.estimate.capacity import begin_pairs, follow_pairs
+from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import GAP_S, HOLD_S, LOST_C, gap_variance
+from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, gap_variance
 from cellarer.core.estimate.fields import INDEX, INPUT, LANES, WIDTH
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
@@ -78,7 +78,10 @@ def init(
         ("p55", START_OFFSET * q * q),
     ):  # fmt: skip
         put(buffer, name, variance)
-    return EstimateState(buffer, unknown, begin_pairs(cfg, q, capacity_sigma_Ah))
+    pairs = begin_pairs(cfg, q, capacity_sigma_Ah)
+    put(buffer, "doubt_q", np.hypot(Pairs(*pairs).relative, GAIN))
+    put(buffer, "start_z", sigma0)
+    return EstimateState(buffer, unknown, pairs)
 
 
 def step(
@@ -123,19 +126,18 @@ def _write_inputs(
     n = cfg.cells
     known = np.isfinite(voltage)
     present = np.isfinite(current)
-    i = np.where(present, current, 0.0) / cfg.parallel
-
     field = fields_of(buffer)
     at = INDEX
     before = field[:, [5, at["last_i"], at["capacity"], at["in_degC"]], :].transpose(1, 0, 2).reshape(4, -1)
     offset, last, q, temp_before = before[:, :n]
+    i = np.where(present, np.where(present, current, 0.0) / cfg.parallel, last * max(1.0 - dt_s / FADE_S, 0.0))
     if dt_s > GAP_S:
         c = offset
     elif current_mean is not None:
         present = present & np.isfinite(current_mean)
-        c = np.where(present, current_mean, 0.0) / cfg.parallel
+        c = np.where(present, np.where(present, current_mean, 0.0) / cfg.parallel, last)
     else:
-        c = np.where(present, last if dt_s <= HOLD_S else 0.5 * (last + i), 0.0)
+        c = last if dt_s <= HOLD_S else 0.5 * (last + i)
     inputs = np.zeros((7, cfg.lanes))
     inputs[3] = 25.0
     inputs[0, :n] = np.where(known, voltage, 0.0)
@@ -192,9 +194,19 @@ def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> B
     column[now], variance[now] = (1.0 - 0.5 * share) * z + 0.5 * share * 0.5, sigma**2
     put(buffer, "z", column)
     put(buffer, "p00", variance)
+    start, react = x[at["start_z"]].copy(), x[at["react_v"]].copy()
+    start[now], react[now] = sigma * share, (1.0 - share) / np.maximum(node[6], 1e-3)  # the rest is the sensor's
+    put(buffer, "start_z", start)
+    put(buffer, "react_v", react)
     left = unknown.copy()
     left[now] = False
     return left
+
+
+def soc_deviation(cfg: EstimatorConfig, state: EstimateState) -> Floats:
+    """One sigma of SOC, (cell,): what the filter promises, and what a wrong capacity has done that it cannot see."""
+    unseen = get(cfg, state, "react_q") * get(cfg, state, "doubt_q")
+    return np.asarray(np.sqrt(np.minimum(np.maximum(get(cfg, state, "p00"), 0.0) + unseen * unseen, 1.0)))
 
 
 def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: Floats | float = 0.02) -> EstimateState:
@@ -203,9 +215,21 @@ def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: 
     asked = np.isfinite(soc)
     for name, value in (("z", np.clip(soc, 0.0, 1.0)), ("p00", np.asarray(soc_sigma) ** 2)):
         put(buffer, name, np.where(asked, value, get(cfg, state, name)))
-    for name in ("p01", "p02", "p03", "p04", "p05"):
+    put(buffer, "start_z", np.where(asked, soc_sigma, get(cfg, state, "start_z")))
+    for name in ("p01", "p02", "p03", "p04", "p05", "react_v", "react_q"):
         put(buffer, name, np.where(asked, 0.0, get(cfg, state, name)))
     return replace(state, buffer=buffer, unknown=state.unknown & ~asked)
+
+
+def adopt_capacity(cfg: EstimatorConfig, state: EstimateState) -> EstimateState:
+    """Let the filter count with the capacity that trusted points have shown; SOC itself stays where it is."""
+    p = Pairs(*state.pairs)
+    if np.array_equal(p.capacity, get(cfg, state, "capacity")):
+        return state
+    buffer = copied(state.buffer)
+    put(buffer, "capacity", p.capacity)
+    put(buffer, "doubt_q", np.hypot(p.relative, GAIN))
+    return replace(state, buffer=buffer)
 
 
 def run_block(
@@ -256,5 +280,5 @@ def _run_rows(
         state = step(cfg, state, volts[row], amperes[row], temp[row], float(dt))
         if row % every == 0:
             soc.append(get(cfg, state, "z"))
-            sigma.append(np.sqrt(np.maximum(get(cfg, state, "p00"), 0.0)))
+            sigma.append(soc_deviation(cfg, state))
     return state, np.array(soc), np.array(sigma)

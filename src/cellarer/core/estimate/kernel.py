@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from cellarer.core.estimate import equations
-from cellarer.core.estimate.equations import CORRELATION_S, HOLD_S, LOST_C
+from cellarer.core.estimate.equations import CORRELATION_S, FADE_S, HOLD_S, LOST_C
 from cellarer.core.estimate.fields import (
     HOLD_K,
     HOLD_SOC,
@@ -22,6 +22,7 @@ from cellarer.core.estimate.fields import (
     INPUT,
     LANES,
     LOOKED_UP,
+    MEMORY,
     NODE_WIDTH,
     ROW_WIDTH,
     WIDTH,
@@ -30,7 +31,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "a070d21f1909"
+STAMP = "2be47add890f"
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True}
 INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline": True}
@@ -43,9 +44,8 @@ COMPILED = {**vars(equations), "decay": decay, "falling": falling}
 advance = njit(**INLINE)(FunctionType(equations.advance.__code__, COMPILED))
 
 L = LANES
-CAPACITY, LAST_I, STRAIN, QUIET_SECONDS, QUIET_I, MODEL_V = (
-    INDEX[name] * L for name in ("capacity", "last_i", "strain", "quiet_s", "quiet_i", "model_v")
-)
+CAPACITY, LAST_I, DOUBT_Q = (INDEX[name] * L for name in ("capacity", "last_i", "doubt_q"))
+STRAIN, QUIET_SECONDS, QUIET_I, RESTLESS, REACT_V, REACT_Q, START_Z, MODEL_V = (INDEX[name] * L for name in MEMORY)
 IN_V, IN_I, IN_C, IN_DEGC, IN_KNOWN, IN_ZERO, IN_NOISE = (INPUT * L + n * L for n in range(7))
 X_Z, X_DEGC, X_OCV, X_M, X_R0, X_R1, X_R2, X_NEAR, X_FAR, X_SIGMA, X_LOCAL = (LOOKED_UP * L + n * L for n in range(11))
 X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA = (LOOKED_UP * L + n * L for n in range(11, 15))
@@ -107,7 +107,8 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
             d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
             d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(STRAIN)],
-            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(MODEL_V)],
+            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(RESTLESS)],
+            d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)], d[l + np.uint64(MODEL_V)],
         ) = advance(
             d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)], d[l + np.uint64(4 * L)],
             d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)], d[l + np.uint64(8 * L)],
@@ -116,7 +117,8 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
             d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
             d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(CAPACITY)], d[l + np.uint64(STRAIN)],
-            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(IN_V)],
+            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(RESTLESS)],
+            d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)], d[l + np.uint64(IN_V)],
             d[l + np.uint64(IN_I)], d[l + np.uint64(IN_C)], d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_ZERO)],
             d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)], d[l + np.uint64(X_M)],
             d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)], d[l + np.uint64(X_NEAR)],
@@ -152,6 +154,7 @@ def run_tile(
         span = dt[row]
         gap = gap_variance(span)
         half = 0.5 if span > HOLD_S else 0.0
+        held = max(1.0 - span / FADE_S, 0.0)
         for lane in range(here):
             l = o + np.uint64(lane)
             n = b * L + lane
@@ -164,10 +167,10 @@ def run_tile(
             if not known:
                 v = 0.0
             if not present:
-                i = 0.0
+                i = last * held
             if np.isfinite(warm):
                 d[l + np.uint64(IN_DEGC)] = warm
-            mean = last + half * (i - last) if present else 0.0
+            mean = last + half * (i - last)
             d[l + np.uint64(IN_V)] = v
             d[l + np.uint64(IN_KNOWN)] = 1.0 if known else 0.0
             d[l + np.uint64(IN_I)] = i
@@ -178,7 +181,10 @@ def run_tile(
         if row % every == 0:
             for lane in range(here):
                 soc[row // every, b * L + lane] = d[o + np.uint64(lane)]
-                soc_sigma[row // every, b * L + lane] = np.sqrt(max(d[o + np.uint64(6 * L + lane)], 0.0))
+                scale = d[o + np.uint64(REACT_Q + lane)] * d[o + np.uint64(DOUBT_Q + lane)]
+                soc_sigma[row // every, b * L + lane] = np.sqrt(
+                    max(d[o + np.uint64(6 * L + lane)], 0.0) + scale * scale
+                )
 
 
 @njit(error_model="numpy", nogil=True, cache=True)

@@ -71,7 +71,7 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     v, i, c, _, known, zero, noise = (x[at["in_v"] + n] for n in range(7))
     arithmetic: Callable[..., tuple[Floats, ...]] = advance
     out = arithmetic(
-        *x[:STATE_WIDTH], x[at["capacity"]], *(x[at[name]] for name in MEMORY[:3]), v, i, c, known, zero, noise,
+        *x[:STATE_WIDTH], x[at["capacity"]], *(x[at[name]] for name in MEMORY[:-1]), v, i, c, known, zero, noise,
         x[at["x_z"]], *x[at["x_ocv"] :], dt, max(1.0, CORRELATION_S / max(dt, 0.01)), gap, learn,
     )  # fmt: skip
     for n in range(STATE_WIDTH):

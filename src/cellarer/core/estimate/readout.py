@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.core.estimate.config import EstimatorConfig
+from cellarer.core.estimate.filter import soc_deviation
 from cellarer.core.estimate.state import EstimateState, get
 
 Floats = NDArray[np.float64]
@@ -16,7 +17,7 @@ def soc(cfg: EstimatorConfig, state: EstimateState) -> Floats:
 
 def soc_sigma(cfg: EstimatorConfig, state: EstimateState) -> Floats:
     """One sigma of SOC, fraction; NaN where SOC has never been known."""
-    return np.where(state.unknown, np.nan, np.sqrt(np.maximum(get(cfg, state, "p00"), 0.0)))
+    return np.where(state.unknown, np.nan, soc_deviation(cfg, state))
 
 
 def resistance_scale(cfg: EstimatorConfig, state: EstimateState) -> Floats:
