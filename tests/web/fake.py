@@ -116,6 +116,10 @@ class Site:
                 "bleeding": [v > high - 0.002 and current > 5 for v in volts],
                 "capacity_Ah": [round(278 + 100 * d, 2) for d in spread], "resistance_pct": [104.0] * self.cells,
             },
+            "balancing": {
+                "source": "plan", "moved_Ah": [-0.1 * (i % 3) for i in range(self.cells)], "finish_s": 93600.0,
+                "lost_Wh": 41.2, "usable_before_Ah": 271.4, "usable_after_Ah": 276.9,
+            },
             "lowest_cell": volts.index(low) + 1, "highest_cell": volts.index(high) + 1,
             "lowest_V": low, "highest_V": high,
             "temps_degC": [round(21.5 + 2.2 * math.sin(i * 1.7) + abs(current) / 40, 1) for i in range(self.temps)],

@@ -48,6 +48,7 @@ class Folder:
         self.requests = path / "requests"
         self.answers = path / "answers"
         self.durable = path / "durable"  # control → services
+        self.plans = path / "plans"  # services → control
         self.durable_kept = path / "durable.kept"
         self.cycles = path / "cycles"  # control → services: board/inputs.py
         self.changes = path / "changes"

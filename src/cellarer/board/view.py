@@ -3,6 +3,7 @@
 One conversion for the page, the API, MQTT, history and the faces. Called in services from a snapshot, never in control.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cellarer.model.reasons import REASONS
 from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, State
 
 View = dict[str, Any]
+PROGRAMME = ("finish_s", "lost_Wh", "usable_before_Ah", "usable_after_Ah")
 PACK_FACTS = tuple(q.name for q in SIGNALS if q.axis == "pack" and not q.unit)
 FEEDBACK = ("minus", "precharge", "plus", "charge", "discharge")
 COILS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
@@ -37,8 +39,13 @@ def fact(x: float) -> bool | None:
     return None if np.isnan(x) else bool(x > 0.5)
 
 
-def view(config: Config, state: State, *, unix_s: float, overruns: int = 0) -> View:
-    """Return the whole site. Shapes and names: the snapshot view of docs/api.md."""
+def view(
+    config: Config, state: State, *, unix_s: float, overruns: int = 0, report: Mapping[str, np.ndarray] | None = None
+) -> View:
+    """Return the whole site. Shapes and names: the snapshot view of docs/api.md.
+
+    report   figures of the balancing programme, (string,) each, where a planner is there
+    """
     return {
         "time_ns": state.time_ns,
         "unix_s": round(unix_s, 3),
@@ -50,7 +57,7 @@ def view(config: Config, state: State, *, unix_s: float, overruns: int = 0) -> V
             "charge_A": number(state.command.bank_charge_A[0], 3),
             "discharge_A": number(state.command.bank_discharge_A[0], 3),
         },
-        "packs": [_pack(config, state, pack) for pack in range(config.layout.size["pack"])],
+        "packs": [_pack(config, state, pack, report or {}) for pack in range(config.layout.size["pack"])],
         "not_protected": not_protected(config),
     }
 
@@ -66,10 +73,10 @@ def not_protected(config: Config) -> list[str]:
     return [name.replace("_", " ") for name in bases]
 
 
-def _pack(config: Config, state: State, pack: int) -> View:
+def _pack(config: Config, state: State, pack: int, report: Mapping[str, np.ndarray]) -> View:
     layout, seen, command = config.layout, state.seen.value, state.command
     mine = np.flatnonzero(layout.pack_of_string == pack)
-    strings = [_string(config, state, int(s)) for s in mine]
+    strings = [_string(config, state, int(s)) | {"balancing": _balancing(config, state, int(s), report)} for s in mine]
     present = config.sensing.present
     inputs = {name: fact(seen[layout.where[name]][pack]) for name in PACK_FACTS if present[layout.where[name]][pack]}
     flags = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer")
@@ -157,6 +164,19 @@ def _string(config: Config, state: State, string: int) -> View:
         "power_discharge_10s_W": number(estimate.discharge_10s_W[string], 1),
         "faults": _faults(config, state, string),
         "missing": missing(config, state, string),
+    }
+
+
+def _balancing(config: Config, state: State, string: int, report: Mapping[str, np.ndarray]) -> View:
+    """Return what balances this string, what it has moved since the start, and what the programme expects."""
+    cells = np.flatnonzero(config.layout.string_of_cell == string)
+    memory = state.balancing
+    works = bool(state.command.bleed[cells].any() or state.command.move[:, cells].any() or memory.chosen[cells].any())
+    source = "none" if not works else "plan" if memory.planned[string] else "voltage"
+    return {
+        "source": source,
+        "moved_Ah": numbers(memory.moved_Ah[cells], 3),
+        **{key: number(report[key][string], 1) if key in report else None for key in PROGRAMME},
     }
 
 

@@ -19,6 +19,7 @@ from cellarer.board.durable import read_durable
 from cellarer.board.inputs import KEYFRAME_NS, InputWriter
 from cellarer.board.messages import EventRecord, EventWriter, RequestReader
 from cellarer.board.orders import Orders, OrdersReader, WishWriter
+from cellarer.board.plans import PlanReader
 from cellarer.board.ring import BoardError, RingReader, RingWriter
 from cellarer.board.samples import SampleReader
 from cellarer.board.snapshot import Snapshot, SnapshotWriter
@@ -26,7 +27,7 @@ from cellarer.core import slow
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
 from cellarer.model.events import cell_number, text
-from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State, no_plan
+from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State
 from cellarer.runtime.clock import WHOLE_NS, wall_clock_is_trusted
 from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.notify import Notifier
@@ -63,7 +64,8 @@ class Control:
         self.inputs = InputWriter(folder, len(self.rings))
         self.keyframe_ns = NEVER
         self.notifier = Notifier()
-        self.plan = self.noted_plan = no_plan(size["cell"], size["pack"])
+        self.plans = PlanReader(folder.plans, size["cell"], size["pack"])
+        self.plan = self.noted_plan = self.plans.plan
         now_ns = self.clock.now_ns()
         self.state: State = start(config, now_ns, self._restore())
         self.orders: Orders | None = None
@@ -119,6 +121,7 @@ class Control:
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
         ready = not vetoed.any()  # closing before the guard has seen good data would only be vetoed
         requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, guard_ready=ready)
+        self._take_plan(now_ns)
         self._log(requests, now_ns)
         sample = Sample(self.value.copy(), self.time_ns.copy())
         self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
@@ -131,6 +134,13 @@ class Control:
             self._publish_events(events, now_ns)
             self.intake.answer(events)
         self._keep(bool(events))
+
+    def _take_plan(self, now_ns: int) -> None:
+        """Follow the newest plan; one that is none is told once and not followed."""
+        said = self.plans.refused
+        self.plan = self.plans.newest(now_ns)
+        if self.plans.refused and self.plans.refused != said:
+            self._system("plan refused", self.plans.refused)
 
     def _log(self, requests: Requests, now_ns: int) -> None:
         """Note what this cycle is given; the whole State now and then, and before the first cycle."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from cellarer import __version__
 from cellarer.board.files import write_whole
 from cellarer.board.messages import Asker
+from cellarer.board.plans import PlanWriter
+from cellarer.board.ring import BoardError
 from cellarer.board.snapshot import Snapshot, SnapshotReader
 from cellarer.board.tree import read_config
 from cellarer.board.view import not_protected, view
@@ -20,7 +22,9 @@ from cellarer.config.schema import FaceFile, SiteFile
 from cellarer.history.freeze import worth
 from cellarer.history.reader import Reader
 from cellarer.model.config import Config
-from cellarer.model.values import Level
+from cellarer.model.values import Level, State
+from cellarer.plan.balance import Report
+from cellarer.runtime.planner import Planner
 from cellarer.runtime.process import Process
 from cellarer.runtime.recorder import Inputs, Recorder, View
 from cellarer.web.app import create
@@ -30,6 +34,7 @@ from cellarer.wire.faces.face import Asked
 
 LOOK_S = 0.1
 AGAIN_S = 10.0
+PLAN_S = 1.0  # real time between two looks at the plan
 
 
 class Source:
@@ -40,6 +45,13 @@ class Source:
         self._guard = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._view: View | None = None
+        self.report: Report = {}  # of the planners
+
+    def state(self) -> State | None:
+        """Return the newest state that control published."""
+        with self._guard:
+            snapshot = self._reader.newest()
+            return None if snapshot is None else snapshot.state
 
     def newest(self) -> View | None:
         """Return the newest view."""
@@ -53,7 +65,8 @@ class Source:
                 return None, float("inf")
             if self._snapshot is None or snapshot.state.cycle != self._snapshot.state.cycle:
                 self._snapshot = snapshot
-                self._view = view(self._config, snapshot.state, unix_s=snapshot.unix_s, overruns=snapshot.overruns)
+                unix_s, overruns = snapshot.unix_s, snapshot.overruns
+                self._view = view(self._config, snapshot.state, unix_s=unix_s, overruns=overruns, report=self.report)
             age_ns = self._clock.now_ns() - snapshot.state.time_ns
             return self._view, age_ns * 1e-9 / self._clock.speed
 
@@ -90,13 +103,29 @@ async def serve(process: Process, recorder: Recorder, source: Source, config: Co
     )
     web = server(app)
     brokers = [asyncio.create_task(tell(process, source, face)) for face in run.site.face if face.protocol == "mqtt"]
+    planning = asyncio.create_task(plan(process, source, config))
     serving = asyncio.create_task(web.serve(sockets=[socket.socket(fileno=run.socket_fd)]))
     while process.alive() and not serving.done():
         await asyncio.sleep(LOOK_S)
-    for task in brokers:
+    for task in (planning, *brokers):
         task.cancel()
     web.should_exit = True
-    await asyncio.gather(serving, *brokers, return_exceptions=True)
+    await asyncio.gather(serving, planning, *brokers, return_exceptions=True)
+
+
+async def plan(process: Process, source: Source, config: Config) -> None:
+    """Plan ahead whenever a plan has expired. An error is said and tried again; the rules go on without a plan."""
+    planner, writer = Planner(config), PlanWriter(process.folder.plans)
+    while True:
+        try:
+            state = source.state()
+            if state is not None:
+                writer.write(await asyncio.to_thread(planner, state))
+                source.report = planner.report
+        except (BoardError, ValueError, RuntimeError) as error:
+            process.say(f"planner: {error}; trying again in {AGAIN_S:g} s")
+            await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(PLAN_S)
 
 
 async def tell(process: Process, source: Source, face: FaceFile) -> None:

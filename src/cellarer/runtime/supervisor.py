@@ -22,6 +22,7 @@ from cellarer.board.files import Folder, write_whole
 from cellarer.board.inputs import create_inputs
 from cellarer.board.messages import all_kept, create_messages
 from cellarer.board.orders import OrdersReader, create_orders
+from cellarer.board.plans import create_plans
 from cellarer.board.ring import BoardError, create_ring
 from cellarer.board.samples import create_samples
 from cellarer.board.snapshot import Snapshot, create_snapshot
@@ -228,6 +229,7 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     create_messages(folder)
     create_ring(folder.durable, 2 * len(tree.encode(slow.durable(config, first))) + 65536, 4)
     create_ring(folder.durable_kept, 8, 4)
+    create_plans(folder.plans, size["cell"], size["pack"])
     create_ring(folder.inject, 240, 64)
     create_inputs(folder, len(links_of(site)), config.cycle_ns, first)
 

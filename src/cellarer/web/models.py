@@ -63,6 +63,17 @@ class Cells(Form):
     resistance_pct: Numbers = Field(description="100 = as the cell file says")
 
 
+class Balancing(Form):
+    """What evens the cells of a string out, and what the programme expects; null without a planner."""
+
+    source: str = Field(description="plan, voltage or none")
+    moved_Ah: Numbers = Field(description="into each cell by bleeders and converters since the start")
+    finish_s: Number = Field(description="until it is done")
+    lost_Wh: Number = Field(description="what that will turn into heat")
+    usable_before_Ah: Number
+    usable_after_Ah: Number
+
+
 class String(Form):
     """Series cells with one current and one switchgear."""
 
@@ -87,6 +98,7 @@ class String(Form):
     charged_Ah: Number
     discharged_Ah: Number
     cells: Cells
+    balancing: Balancing
     lowest_cell: int | None
     highest_cell: int | None
     lowest_V: Number
