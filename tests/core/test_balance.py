@@ -14,7 +14,7 @@ FOREVER_NS = 10**15
 
 
 def planned(bench: Bench, dose: list[float], expires_ns: int = FOREVER_NS) -> None:
-    bench.plan = Plan(expires_ns, np.array(dose), np.full(1, np.nan), np.zeros((2, len(dose))))
+    bench.plan = Plan(expires_ns, np.array(dose), np.full(1, np.nan), np.zeros((2, len(dose))), np.full(1, np.nan))
 
 
 def known(**balancing: object) -> Bench:

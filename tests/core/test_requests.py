@@ -177,7 +177,7 @@ def test_a_plan_ends_when_it_expires_and_never_heats_a_warm_string() -> None:
         (bench.now_ns + 10**12, 30.0, 20.0, True), (NEVER, 30.0, 20.0, False), (bench.now_ns - 1, 30.0, 20.0, False),
         (bench.now_ns + 10**12, 90.0, 60.0, False), (bench.now_ns + 10**12, np.nan, 20.0, False),
     ):  # fmt: skip
-        bench.plan = Plan(expires_ns, dose, np.full(3, preheat), np.zeros((2, dose.size)))
+        bench.plan = Plan(expires_ns, dose, np.full(3, preheat), np.zeros((2, dose.size)), np.full(3, np.nan))
         bench.put("temp_degC", degC)
         bench.step()
         assert bool(bench.command.heater[0]) == heats, (expires_ns, preheat, degC)

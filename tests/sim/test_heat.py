@@ -16,7 +16,8 @@ def pack(n: int = 4, ambient: float = 20.0, next_: float = 0.0) -> Heat:
         core_degC=one * ambient, surface_degC=one * ambient, core_J_per_K=one * 60.0, surface_J_per_K=one * 5.0,
         inner_W_per_K=one * 0.5, outer_W_per_K=one / 3.0, next_W_per_K=along, pack_of_member=np.zeros(n, np.int64),
         node_degC=np.array([ambient]), node_J_per_K=np.array([80.0]), case_W_per_K=np.array([0.6]),
-        ambient_degC=np.array([ambient]), cooled=np.array([True]), heater_W=np.array([10.0]), flow_W=np.array([1.0]), chiller_W=np.array([0.0]), used_J=np.zeros((3, 1)),
+        ambient_degC=np.array([ambient]), cooled=np.array([True]), heater_W=np.array([10.0]),
+        flow_W=np.array([1.0]), chiller_W=np.array([0.0]), used_J=np.zeros((3, 1)),
     )  # fmt: skip
 
 

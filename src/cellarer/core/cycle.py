@@ -10,9 +10,8 @@ import numpy as np
 
 from cellarer.core import forecast, slow
 from cellarer.core.asked import answer, held_soc, start_wishes, zeroed
-from cellarer.core.decide import balance, charge, protect, sequence
+from cellarer.core.decide import balance, charge, cool, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
-from cellarer.core.decide.cool import cool
 from cellarer.core.decide.limit import limit, rated_window
 from cellarer.core.decide.signals import Look
 from cellarer.core.measure import measure
@@ -50,7 +49,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     window = limit(look, demand, switches, known.estimate, end_V, charge_A, dt_s)
     estimated = known.estimated_ns == now_ns
     balancing, bleed, move = balance.balance(look, demand, inputs.plan, dirty, estimated, dt_s)
-    heater, pump = cool(look, inputs.plan)
+    climate, heater, pump = cool.cool(look, inputs.plan)
     command = clamp(look, faults, switches, window, known.estimate, bleed, move, heater, pump)
     new = State(
         time_ns=now_ns,
@@ -65,6 +64,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         switches=switches,
         charging=charging,
         balancing=balancing,
+        climate=climate,
         wishes=wishes,
         counters=known.counters,
         current_zero=zeroed(look, inputs.requests),
@@ -96,6 +96,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         switches=known.switches,
         charging=charge.start(config, now_ns),
         balancing=balance.start(config),
+        climate=cool.start(config),
         wishes=start_wishes(config, slow.fits(config, durable)),
         counters=known.counters,
         current_zero=known.current_zero,

@@ -216,13 +216,15 @@ class Plan:
 
     expires_ns: int  # NEVER = no plan
     bleed_Ah: Floats  # (cell,) dose still to take out of each cell
-    preheat_degC: Floats  # (pack,) NaN = none
+    preheat_degC: Floats  # (pack,) keep cells this warm, instead of what the rules keep; NaN = as the rules say
     move: Floats  # (2, cell) 0…1 what converters do, as in Command
+    precool_degC: Floats  # (pack,) let flow cool cells from here on; NaN = as the rules say
 
 
 def no_plan(cells: int, packs: int) -> Plan:
     """Return a plan that was never valid."""
-    return Plan(NEVER, np.zeros(cells), np.full(packs, np.nan), np.zeros((2, cells)))
+    unknown = np.full(packs, np.nan)
+    return Plan(NEVER, np.zeros(cells), unknown, np.zeros((2, cells)), unknown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,6 +238,16 @@ class Balancing:
     dirty_ns: Ints  # (cell,) when its reading was disturbed last
     moved_Ah: Floats  # (cell,) put in by converters less bled, since the start
     counted_Ah: Floats  # (cell,) of that what the estimators know
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Climate:
+    """Memory of heating and cooling; every array is (pack,)."""
+
+    heating: Bools
+    heating_ns: Ints  # since when it is on, or off
+    cooling: Bools
+    cooling_ns: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -315,6 +327,7 @@ class State:
     switches: Switches
     charging: Charging
     balancing: Balancing
+    climate: Climate
     wishes: Wishes
     counters: Counters
     current_zero: Floats  # (string,) A that the current sensor shows at rest; subtracted

@@ -1,27 +1,92 @@
-"""Pump, fan and heater by rules that are safe by themselves: cool from the warm limit on, heat only what is too cold.
+"""Heater, flow and chiller by rules that are safe by themselves; a plan may move their set points within bounds.
 
-Unknown temperature: cooling on, heating off. A plan may ask for more heat while it is valid, never on a warm string.
+Unknown temperature: flow on, heater off. Hysteresis in temperature, and shortest times in the safe direction only: off
+is at once for the heater, on is at once for the flow. The estimated core may ask for more cooling, never for less. A
+plan says how warm cells are kept, or from where on flow runs; when it expires the rules' own set points are back in
+the same cycle. With a chiller the lower half of the order is flow alone; the upper half waits for coolant that is
+known to be warmer than `coolest_degC`, so that nothing in the pack falls below the dew point.
 """
 
 import numpy as np
 
 from cellarer.core.decide.limit import fade
 from cellarer.core.decide.signals import Look
-from cellarer.model.values import Floats, Plan
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan
 
-HEAT_BAND_K = 5.0  # K above the cold limit where heating ends
+BAND_K = 5.0  # K: cells are heated to this far above their cold limit, and cooled from this far below their warm limit
+HYSTERESIS_K = 2.0  # heating ends, and cooling ends, this far beyond where it began
+LEAST_FLOW = 0.2  # 1: a fan below does not turn
+FLOW_ALONE = 0.5  # 1: of the order, where there is a chiller
 
 
-def cool(look: Look, plan: Plan) -> tuple[Floats, Floats]:
-    """Return (heater, pump), (pack,) fractions 0…1."""
-    config, layout, table = look.config, look.config.layout, look.config.limits
-    none = np.zeros(layout.size["pack"])
+def start(config: Config) -> Climate:
+    """Return heating and cooling that are off and free to begin."""
+    n = config.layout.size["pack"]
+    return Climate(np.zeros(n, bool), np.full(n, NEVER), np.zeros(n, bool), np.full(n, NEVER))
+
+
+def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
+    """Return the memory, heater and pump; (pack,), orders 0…1."""
+    config, before = look.config, look.state.climate
     if not (np.count_nonzero(config.heater) or np.count_nonzero(config.cooler)):
-        return none, none
+        none = np.zeros(config.layout.size["pack"])
+        return before, none, none
+    cooling, flow = _cooling(look, plan)
+    heating = config.heater & _heating(look, plan) & ~cooling
+    now_ns = look.now_ns
+    climate = Climate(
+        heating,
+        np.where(heating == before.heating, before.heating_ns, now_ns),
+        cooling,
+        np.where(cooling == before.cooling, before.cooling_ns, now_ns),
+    )
+    return climate, heating.astype(np.float64), np.where(config.cooler, _above_dew(look, flow), 0.0)
+
+
+def _planned(look: Look, plan: Plan, degC: Floats) -> Floats:
+    """Return a set point of the plan, (string,); NaN where it says nothing or is no longer valid."""
+    if plan.expires_ns <= look.now_ns:
+        return np.full(look.config.layout.yes.size, np.nan)
+    return degC[look.config.layout.pack_of_string]
+
+
+def _heating(look: Look, plan: Plan) -> Bools:
+    """Return which packs are to be heated: some string is too cold, every sensor is known, none is warm."""
+    config, layout, table, before = look.config, look.config.layout, look.config.limits, look.state.climate
     hot, cold = look.extremes[2:]
-    warm = 1.0 - fade(hot, table.charge_warm_degC - HEAT_BAND_K, table.charge_hot_degC)
-    needed = cold < table.charge_cold_degC + HEAT_BAND_K
-    pump = np.maximum.reduceat(warm, layout.first_string)
-    planned = (plan.expires_ns > look.now_ns) & (cold < plan.preheat_degC[layout.pack_of_string])
-    heater = layout.pack_any(needed | planned) & layout.pack_all(hot < table.charge_warm_degC)
-    return np.where(config.heater, heater, 0.0).astype(np.float64), np.where(config.cooler, pump, 0.0)
+    planned = _planned(look, plan, plan.preheat_degC)
+    planned = np.clip(planned, table.discharge_cold_degC + BAND_K, table.charge_warm_degC - BAND_K)
+    wanted_degC = np.where(np.isnan(planned), table.charge_cold_degC + BAND_K, planned)
+    on = layout.pack_any(cold < wanted_degC)
+    stays = layout.pack_any(cold < wanted_degC + HYSTERESIS_K)
+    rested = look.now_ns - before.heating_ns >= config.climate.rest_ns
+    may = layout.pack_all((hot < table.charge_warm_degC) & (cold <= hot))  # unknown is neither
+    return may & np.where(before.heating, stays, on & rested)
+
+
+def _cooling(look: Look, plan: Plan) -> tuple[Bools, Floats]:
+    """Return which packs are cooled, and the flow wanted, (pack,) 0…1."""
+    config, layout, table, before = look.config, look.config.layout, look.config.limits, look.state.climate
+    hot = look.extremes[2]
+    core = layout.highest(look.state.estimate.core_degC)
+    hot = np.where(core > hot, core, hot)  # an unknown sensor stays unknown
+    from_degC = table.charge_warm_degC - BAND_K
+    wanted = 1.0 - fade(hot, from_degC, table.charge_hot_degC)
+    planned = _planned(look, plan, plan.precool_degC)
+    planned = np.clip(planned, table.charge_cool_degC + 2.0 * BAND_K, from_degC)
+    wanted = np.where(hot > planned, np.maximum(wanted, FLOW_ALONE), wanted)
+    begins_degC = np.where(np.isnan(planned), from_degC, planned)
+    on = layout.pack_any(~(hot <= begins_degC))
+    stays = layout.pack_any(~(hot <= begins_degC - HYSTERESIS_K))
+    held = look.now_ns - before.cooling_ns < config.climate.rest_ns
+    cooling = config.cooler & np.where(before.cooling, stays | held, on)
+    flow = np.maximum.reduceat(wanted, layout.first_string)
+    return cooling, np.where(cooling, np.maximum(flow, LEAST_FLOW), 0.0)
+
+
+def _above_dew(look: Look, flow: Floats) -> Floats:
+    """Return the order with the chiller only where the coolant is known to be warm enough, (pack,)."""
+    climate = look.config.climate
+    dry = look.of("coolant_degC") > climate.coolest_degC  # unknown and absent are not
+    return np.where((climate.chiller_W > 0.0) & ~dry, np.minimum(flow, FLOW_ALONE), flow)
