@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellarer.runtime import tables
+from cellarer.lab import tables
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "data" / "examples" / "panasonic_us06.csv"
 

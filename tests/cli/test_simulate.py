@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from cellarer import config
 from cellarer.cli import cellarer
+from cellarer.lab import tables
 from cellarer.model.values import Phase
-from cellarer.runtime import recording, simulate, tables
+from cellarer.runtime import recording, simulate
 from cellarer.runtime.simulate_report import figures
 
 

@@ -14,7 +14,8 @@ from cellarer.cli import cellarer
 from cellarer.commands.console import Mistake
 from cellarer.config import ConfigError
 from cellarer.config.load import build
-from cellarer.runtime import policies, tables, years, years_report
+from cellarer.lab import tables
+from cellarer.runtime import policies, years, years_report
 
 HOME = config.load("home")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cellarer.lab.error import LabError
-from cellarer.lab.readers import read
+from cellarer.lab.readers import read, read_noting
+from cellarer.lab.tables import TableError
 
 HERE = Path(__file__).resolve().parents[2] / "data"
 
@@ -57,7 +58,7 @@ def test_truncated_parquet_is_named(tmp_path: Path) -> None:
     source = (HERE / "lg_18650hg2" / "25degC_Cap_1C_551.parquet").read_bytes()
     path = tmp_path / "cut.parquet"
     path.write_bytes(source[: len(source) // 2])
-    with pytest.raises(LabError, match="whole Parquet"):
+    with pytest.raises(TableError, match="whole Parquet"):
         read(path)
 
 
@@ -66,6 +67,78 @@ def test_time_that_goes_back_is_named(tmp_path: Path) -> None:
     columns["time_s"] = columns["time_s"][::-1].copy()
     with pytest.raises(LabError, match="go back"):
         read(written(tmp_path, columns))
+
+
+def noted(path: Path, what: str) -> bool:
+    """Whether reading notes this, with the name of the file."""
+    return any(what in note and path.name in note for note in read_noting(path).notes)
+
+
+def test_single_rows_out_of_order_cost_no_run(tmp_path: Path) -> None:
+    """A clock that is set back by a second is no new run: its state of charge would be lost."""
+    columns = pulses()
+    columns["time_s"][200:] -= 5.0
+    path = written(tmp_path, columns)
+    assert len(read(path)) == 1
+    assert noted(path, "time goes back in 5 rows, first row 201")
+
+
+def test_repeated_rows_are_counted(tmp_path: Path) -> None:
+    columns = {name: np.repeat(values, 2) for name, values in pulses().items()}
+    path = written(tmp_path, columns)
+    assert len(read(path)[0].time_s) == 400
+    assert noted(path, "time repeats in 400 rows, first row 2")
+
+
+def test_blocks_without_numbers_are_placed(tmp_path: Path) -> None:
+    columns = pulses()
+    columns["voltage_V"][100:150] = np.nan
+    columns["current_A"][7] = np.nan
+    path = written(tmp_path, columns)
+    assert len(read(path)[0].time_s) == 349
+    assert noted(path, "51 rows without a number")
+    assert noted(path, "rows 101 to 150")
+
+
+def test_cut_csv_is_noted(tmp_path: Path) -> None:
+    path = written(tmp_path, pulses())
+    text = path.read_text()
+    path.write_text(text[: text.rindex(",")])
+    assert noted(path, "is the file whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "says"),
+    [
+        (lambda t: t * 0.0 + 298.0, "temperature_degC", "kelvin"),
+        (lambda t: t * np.nan, "current_A", "no number"),
+        (lambda t: t * 0.0 + 48.0, "voltage_V", "of one cell"),
+        (lambda t: t * 0.0 + 9000.0, "current_A", "milliamperes"),
+    ],
+)
+def test_what_no_cell_can_be_is_refused(tmp_path: Path, change, name: str, says: str) -> None:
+    columns = pulses() | {"temperature_degC": np.full(400, 25.0)}
+    columns[name] = change(columns[name])
+    with pytest.raises(LabError, match=says):
+        read(written(tmp_path, columns))
+
+
+def test_fahrenheit_is_suspected_and_converted_where_named(tmp_path: Path) -> None:
+    warm = pulses() | {"temperature_degC": np.full(400, 77.0)}
+    assert noted(written(tmp_path, warm), "Fahrenheit")
+    named = pulses() | {"temperature [F]": np.full(400, 77.0)}
+    assert read(written(tmp_path, named))[0].temp_degC[0] == pytest.approx(25.0)
+
+
+def test_swapped_sign_shows_without_steps_too(tmp_path: Path) -> None:
+    t = np.arange(400.0)
+    columns = {"time_s": t, "current_A": np.full(400, 2.0), "voltage_V": 4.2 - t / 400.0}
+    with pytest.raises(LabError, match="sign is swapped"):
+        read(written(tmp_path, columns))
+
+
+def test_assumed_temperature_is_said(tmp_path: Path) -> None:
+    assert noted(written(tmp_path, pulses()), "25 degC is assumed")
 
 
 def test_restarting_time_cuts_runs() -> None:

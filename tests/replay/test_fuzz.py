@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellarer.lab.tables import TableError
 from cellarer.runtime import recording
-from cellarer.runtime.tables import TableError
 
 NAMES = [
     "time_s", "time_ms", "current_A", "current_mA", "voltage_V", "pack_voltage_V", "cell_01_V", "cell_1_mV",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cellarer import cells
-from cellarer.runtime import recording, tables
+from cellarer.lab import tables
+from cellarer.runtime import recording
 from cellarer.runtime.units import check_units
 
 GOOD = {

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from cellarer.cli import cellarer
-from cellarer.runtime import recording, replay, replay_report, tables
+from cellarer.lab import tables
+from cellarer.runtime import recording, replay, replay_report
 from cellarer.runtime.replay import Settings
 
 DATA = Path(__file__).resolve().parents[2] / "data"

@@ -68,8 +68,9 @@ def command(
     if estimate_only and said["learn_capacity"]:
         raise Mistake("--learn-capacity needs the whole cycle: leave out --estimate-only")
     console.can_write_table(out, report)
+    from cellarer.lab import tables
     from cellarer.runtime import recording as recordings
-    from cellarer.runtime import replay, replay_report, tables
+    from cellarer.runtime import replay, replay_report
     from cellarer.runtime import report as reports
 
     read = recordings.read(recording)

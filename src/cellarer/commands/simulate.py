@@ -43,8 +43,9 @@ def command(
         return
     console.can_write_table(out, report)
     from cellarer import config
+    from cellarer.lab import tables
     from cellarer.runtime import report as reports
-    from cellarer.runtime import simulate, simulate_report, tables
+    from cellarer.runtime import simulate, simulate_report
 
     loaded = config.load(site)
     if loaded.file.simulation is None:

@@ -21,10 +21,11 @@ def run(
     """Run SITE over years and show what became of it."""
     console.can_write_table(out, report)
     from cellarer import config
+    from cellarer.lab import tables
     from cellarer.runtime import policies as charging
     from cellarer.runtime import report as reports
-    from cellarer.runtime import tables, years_report
     from cellarer.runtime import years as lives
+    from cellarer.runtime import years_report
 
     count, loaded = whole_years(years), config.load(site)
     simulation = loaded.file.simulation

@@ -8,3 +8,7 @@ class LabError(ValueError):
         """Keep the parts and compose the message."""
         self.file, self.where, self.found, self.wanted = file, where, found, wanted
         super().__init__(f"{file}: {where}: found {found}; wanted {wanted}")
+
+    def __reduce__(self) -> tuple[type["LabError"], tuple[object, ...]]:
+        """Travel between processes with all parts."""
+        return type(self), (self.file, self.where, self.found, self.wanted)

@@ -30,7 +30,7 @@ from cellarer.lab.curve import (
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted, Priors, Problem
 from cellarer.lab.given import given_curve
-from cellarer.lab.readers import Run, read
+from cellarer.lab.readers import Run, read_all
 from cellarer.lab.search import fit_class
 from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs
 
@@ -75,9 +75,9 @@ def identify(
         raise LabError("identify", "files", "none", "at least one recording")
     warnings: list[str] = []
     runs: list[Run] = []
-    for n, file in enumerate(files):
-        progress(f"reading {n + 1}/{len(files)}: {Path(file).name}")
-        runs += read(file, temperature_degC)
+    for reading in read_all([Path(file) for file in files], temperature_degC, progress):
+        runs += reading.runs
+        warnings += reading.notes
     ends = ends_of(runs, capacity_Ah)
     given = given_curve(ocv_table) if ocv_table is not None else None
     source = "given on the command line"

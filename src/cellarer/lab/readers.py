@@ -1,36 +1,35 @@
-"""Laboratory recordings → runs of one cell. CSV or Parquet in the recording form; every run has time rising from 0.
+"""Laboratory recordings → runs of one cell: time rising from 0, + current charges, charge counted.
 
-Reads what others wrote and doubts it: sign of the current (a charging step must raise the voltage), units (a cell has
-0.5 … 5.5 V), order of time, truncation. `ah_reference`, the tester's counter, is welcome here: it is laboratory truth.
+Which columns a file has: exports.py. Here what they hold is doubted (doubts.py), rows that cannot be used are left out
+and counted, and runs are cut where time begins anew. `ah_reference`, the tester's counter, is laboratory truth.
 """
 
-import csv
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.lab import doubts, tables
 from cellarer.lab.error import LabError
+from cellarer.lab.exports import Sheet, open_sheet
+from cellarer.lab.thin import kept_rows
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
-# Names under which cyclers and converters export the same columns
-ALIASES = {
-    "time_s": ("time_s", "Time [s]", "Test Time / s", "test_time_second", "Test_Time(s)", "time", "Time"),
-    "current_A": ("current_A", "Current [A]", "Current / A", "current_ampere", "Current(A)", "current", "Current", "I"),
-    "voltage_V": ("voltage_V", "Voltage [V]", "Voltage / V", "voltage_volt", "Voltage(V)", "voltage", "Voltage", "U"),
-    "temperature_degC": (
-        "temperature_degC", "temp_01_degC", "temp_1_degC", "Temperature [degC]", "Surface Temperature / degC",
-        "Temperature (C)_1", "temperature", "Temperature", "Battery_Temp_degC",
-    ),
-    "ah_reference": ("ah_reference", "Capacity [Ah]", "Net Capacity / Ah", "net_capacity_ah", "Ah"),
-}  # fmt: skip
 RUN_COLUMNS = ("test_id", "cycle", "trip", "run", "cell_no", "pulse_no", "soc_percent")
 GAP_S = 60.0
 FEW = 12  # rows: less is no run
+BEGIN = 0.01  # of the time reached: going back to less begins a run, going back to more is disorder
+MOST_ROWS = 150_000  # of a run that are kept: beyond, rows in which little happens are left out
+ROOM_DEGC = 25.0
+PARALLEL_BYTES = 40_000_000  # files of less together are read sooner than processes start
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,135 +51,126 @@ class Run:
         return np.diff(self.time_s, prepend=self.time_s[0])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """The runs of a file and what has to be said about it."""
+
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+
+
+def read_all(files: Sequence[Path], temperature_degC: float | None, progress: Callable[[str], None]) -> list[Reading]:
+    """Read many files, large ones side by side in processes of their own; in the order given."""
+    total = sum(file.stat().st_size for file in files if file.is_file())
+    workers = min(len(files), os.cpu_count() or 1) if total > PARALLEL_BYTES else 1
+    said = [f"reading {n + 1}/{len(files)}: {file.name}" for n, file in enumerate(files)]
+    if workers < 2:
+        readings = []
+        for file, text in zip(files, said, strict=True):
+            progress(text)
+            readings.append(read_noting(file, temperature_degC))
+        return readings
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(read_noting, file, temperature_degC) for file in files]
+        readings = []
+        try:
+            for future, text in zip(waiting, said, strict=True):
+                readings.append(future.result())
+                progress(text)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)  # the first mistake is told at once
+            raise
+    return readings
+
+
 def read(path: Path | str, temperature_degC: float | None = None) -> list[Run]:
     """Read one file; several runs where a run column changes or time restarts."""
+    return list(read_noting(path, temperature_degC).runs)
+
+
+def read_noting(path: Path | str, temperature_degC: float | None = None) -> Reading:
+    """Read one file and say what is doubtful in it. Raises LabError or TableError where it cannot be used."""
     file = Path(path)
-    table = columns_of(file)
-    picked = {key: _pick(table, names) for key, names in ALIASES.items()}
-    for key in ("time_s", "current_A", "voltage_V"):
-        if picked[key] is None:
-            raise LabError(
-                str(file), "columns", ", ".join(table), f"a column {key} (or {', '.join(ALIASES[key][1:4])})"
-            )
-    time, current, voltage = (np.asarray(picked[key], dtype=np.float64) for key in ("time_s", "current_A", "voltage_V"))
-    temp = _temperature(table, picked["temperature_degC"], len(time), temperature_degC)
-    _check_units(str(file), time, voltage)
-    counter = picked["ah_reference"]
-    runs = []
-    for n, (begin, end) in enumerate(_spans(table, time)):
-        ok = np.isfinite(time[begin:end]) & np.isfinite(current[begin:end]) & np.isfinite(voltage[begin:end])
-        ok &= np.r_[True, np.diff(time[begin:end]) > 0.0]
-        rows = np.flatnonzero(ok) + begin
-        if len(rows) < FEW:
-            continue
-        charge = _charge(time[rows], current[rows])
-        counted = counter is not None and bool(np.isfinite(counter[rows]).all())
-        if counted and counter is not None:
-            charge = _agreeing(np.asarray(counter[rows], dtype=np.float64), charge)
-        begin_s = time[rows[0]]
-        runs.append(
-            Run(
-                str(file),
-                f"{file.stem}#{n + 1}",
-                time[rows] - begin_s,
-                current[rows],
-                voltage[rows],
-                temp[rows],
-                charge - charge[0],
-                counted,
-            )
-        )
+    sheet = open_sheet(file)
+    notes = list(sheet.notes)
+    time, current, voltage = (sheet.columns[key] for key in ("time_s", "current_A", "voltage_V"))
+    temp = _temperature(sheet, temperature_degC, notes)
+    doubts.check_units(str(file), time, current, voltage, temp, notes)
+    known = np.isfinite(time) & np.isfinite(current) & np.isfinite(voltage)
+    notes += doubts.unknown_rows(known)
+    runs, back, repeated = [], np.zeros(len(time), np.bool_), np.zeros(len(time), np.bool_)
+    for n, (begin, end) in enumerate(pairwise(_edges(sheet, time))):
+        rows = np.flatnonzero(known[begin:end]) + begin
+        rises, same = doubts.rising(time[rows])
+        back[rows[~rises & ~same]], repeated[rows[same]] = True, True
+        rows = rows[rises]
+        if len(rows) >= FEW:
+            runs.append(_run(file, n + 1, sheet, rows, temp))
+    notes += doubts.disorder(str(file), back, repeated)
     if not runs:
         raise LabError(str(file), "rows", len(time), f"at least {FEW} rows with time, current and voltage, time rising")
     for run in runs:
-        check_sign(run)
-    return runs
+        doubts.check_sign(run.file, run.time_s, run.current, run.voltage, run.charge_Ah)
+    return Reading(tuple(runs), tuple(f"{file.name}: {note}" for note in notes))
+
+
+def _run(file: Path, number: int, sheet: Sheet, rows: NDArray[np.int64], temp: Floats) -> Run:
+    """One run from these rows; charge is counted before long runs are thinned."""
+    time, current, voltage = (sheet.columns[key][rows] for key in ("time_s", "current_A", "voltage_V"))
+    charge, counted = _counted(_counters(sheet), rows, time, current)
+    at = kept_rows(time, current, voltage, MOST_ROWS)
+    columns = (time[at] - time[0], current[at], voltage[at], temp[rows][at], charge[at])
+    return Run(str(file), f"{file.stem}#{number}", *columns, counted)
 
 
 def columns_of(file: Path) -> dict[str, NDArray[np.generic]]:
-    """All columns of a CSV or Parquet file."""
-    if not file.is_file():
-        raise LabError(str(file), "file", "nothing", "a CSV or Parquet file")
-    if file.suffix.lower() in (".parquet", ".pq"):
-        try:
-            from pyarrow import parquet
-        except ImportError:
-            raise LabError(
-                str(file), "file", "Parquet", "the extra `parquet` (pip install cellarer[parquet])"
-            ) from None
-        try:
-            table = parquet.read_table(file)
-        except (OSError, ValueError) as error:
-            raise LabError(str(file), "file", str(error).split("\n")[0], "a whole Parquet file") from None
-        return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
-    return _csv(file)
+    """All columns of a CSV or Parquet file under their own names."""
+    return dict(tables.read(file).columns)
 
 
-def _csv(file: Path) -> dict[str, NDArray[np.generic]]:
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        sample = stream.read(4096)
-        stream.seek(0)
-        separator = max(",;\t", key=sample.count)
-        rows = csv.reader(stream, delimiter=separator)
-        header = next(rows, None)
-        if not header or len(header) < 3:
-            raise LabError(str(file), "first line", header, "names of at least three columns")
-        body = [row for row in rows if len(row) == len(header)]
-    if not body:
-        raise LabError(str(file), "rows", 0, "rows of numbers below the names")
-    return {name.strip(): _numbers([row[n] for row in body]) for n, name in enumerate(header)}
-
-
-def _numbers(texts: list[str]) -> NDArray[np.generic]:
-    out = np.full(len(texts), np.nan)
-    for n, text in enumerate(texts):
-        try:
-            out[n] = float(text)
-        except ValueError:
-            if text.strip() and n < 50 and not text.strip().lower().startswith("nan"):
-                return np.array(texts)
-    return out
-
-
-def _pick(table: dict[str, NDArray[np.generic]], names: tuple[str, ...]) -> Floats | None:
-    for name in names:
-        if name in table and np.issubdtype(table[name].dtype, np.number):
-            return np.asarray(table[name], dtype=np.float64)
-    return None
-
-
-def _temperature(table: dict[str, NDArray[np.generic]], column: Floats | None, n: int, given: float | None) -> Floats:
+def _temperature(sheet: Sheet, given: float | None, notes: list[str]) -> Floats:
     """Measured temperature; where there is none: what the caller says, the set point, 25 degC."""
-    setpoint = _pick(table, ("temperature_setpoint_degC",))
-    fallback = np.full(n, 25.0 if given is None else given)
-    if setpoint is not None and given is None:
-        fallback = np.where(np.isfinite(setpoint), setpoint, fallback)
-    return fallback if column is None else np.where(np.isfinite(column), column, fallback)
+    n = len(sheet.columns["time_s"])
+    column, setpoint = sheet.columns.get("temperature_degC"), sheet.columns.get("setpoint_degC")
+    fallback, said = np.full(n, ROOM_DEGC if given is None else given), f"{ROOM_DEGC:.0f} degC is assumed"
+    if given is not None:
+        said = f"{given:g} degC is taken from the command line"
+    elif setpoint is not None and np.isfinite(setpoint).any():
+        fallback, said = np.where(np.isfinite(setpoint), setpoint, fallback), "the set point is taken"
+    if column is None or not np.isfinite(column).any():
+        notes.append(f"no temperature measured: {said}")
+        return fallback
+    return np.where(np.isfinite(column), column, fallback)
 
 
-def _check_units(file: str, time: Floats, voltage: Floats) -> None:
-    middle = float(np.nanmedian(voltage))
-    if middle > 500.0:
-        raise LabError(file, "voltage_V", f"median {middle:.0f}", "volts; these look like millivolts")
-    if not 0.3 <= middle <= 5.5:
-        raise LabError(file, "voltage_V", f"median {middle:.3g}", "0.5 to 5.5 V of one cell")
-    steps = np.diff(time[np.isfinite(time)])
-    if len(steps) and float(np.mean(steps < 0.0)) > 0.05:
-        raise LabError(
-            file, "time_s", f"{100 * np.mean(steps < 0):.0f} % of steps go back", "time that rises within a run"
-        )
-
-
-def _spans(table: dict[str, NDArray[np.generic]], time: Floats) -> Iterator[tuple[int, int]]:
-    """Runs: a run column changes and time restarts, or time alone goes back."""
+def _edges(sheet: Sheet, time: Floats) -> list[int]:
+    """Rows at which runs begin, and the end: a run column changes and time restarts, or time goes back to its begin."""
     cut = np.zeros(len(time), dtype=bool)
-    cut[1:] |= np.diff(time) < 0.0
+    reached = np.fmax.accumulate(np.where(np.isfinite(time), time, -np.inf))
+    first = time[np.isfinite(time)][:1].sum()
+    restart = np.diff(time) < 0.0
+    cut[1:] |= restart & (reached[:-1] > first) & (time[1:] - first <= BEGIN * (reached[:-1] - first))
     for name in RUN_COLUMNS:
-        if name in table:
-            values = table[name]
+        if name in sheet.raw:
+            values = sheet.raw[name]
             cut[1:] |= (values[1:] != values[:-1]) & (np.diff(time) <= 0.0)
-    edges = [0, *np.flatnonzero(cut).tolist(), len(time)]
-    yield from pairwise(edges)
+    return [0, *np.flatnonzero(cut).tolist(), len(time)]
+
+
+def _counters(sheet: Sheet) -> list[Floats]:
+    """Counters of the tester that may hold the net charge, best first."""
+    net, up, down = (sheet.columns.get(key) for key in ("ah_reference", "charged_Ah", "discharged_Ah"))
+    pair = [up - np.abs(down)] if up is not None and down is not None else []
+    return ([net] if net is not None else []) + pair
+
+
+def _counted(counters: Sequence[Floats], rows: NDArray[np.int64], time: Floats, current: Floats) -> tuple[Floats, bool]:
+    """Charge from the first counter that agrees with the current, else from the current of these rows."""
+    own = _charge(time, current)
+    for counter in counters:
+        if np.isfinite(counter[rows]).all() and _agrees(counter[rows], own):
+            return np.asarray(counter[rows] - counter[rows[0]]), True
+    return own, False
 
 
 def _charge(time: Floats, current: Floats) -> Floats:
@@ -191,8 +181,8 @@ def _charge(time: Floats, current: Floats) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.where(dt > longest, 0.0, mean * dt)) / 3600.0])
 
 
-def _agreeing(counter: Floats, own: Floats) -> Floats:
-    """The tester's counter, unless it restarts with its steps or is too coarse: then the own integral."""
+def _agrees(counter: Floats, own: Floats) -> bool:
+    """Whether a counter can be believed: not if it restarts with its steps, is too coarse or counts something else."""
     span = max(float(np.ptp(own)), 1e-6)
     steps = np.abs(np.diff(counter))
     jumps = float(steps.max()) > 0.2 * max(span, float(np.ptp(counter))) and float(steps.max()) > 5.0 * float(
@@ -200,19 +190,5 @@ def _agreeing(counter: Floats, own: Floats) -> Floats:
     )
     coarse = len(np.unique(counter)) < 0.02 * len(counter)
     unlike = float(np.ptp(counter)) < 0.7 * span
-    return own if jumps or coarse or unlike else counter
-
-
-def check_sign(run: Run) -> None:
-    """A step of current towards charging must raise the voltage; otherwise the sign is swapped."""
-    di, dv = np.diff(run.current), np.diff(run.voltage)
-    fast = (np.diff(run.time_s) <= 30.0) & (np.abs(di) > 0.2 * max(float(np.abs(run.current).max()), 1e-9))
-    if fast.sum() < 6:
-        return
-    agreeing = float(np.mean(di[fast] * dv[fast] > 0.0))
-    if agreeing < 0.2:
-        raise LabError(run.file, "current_A", f"{100 * (1 - agreeing):.0f} % of steps lower the voltage when it rises",
-                       "positive current charges; here the sign is swapped")  # fmt: skip
-    slope = float(np.median(np.abs(dv[fast] / di[fast])))
-    if slope < 2e-6:
-        raise LabError(run.file, "current_A", f"{slope:.1e} ohm", "amperes; these look like milliamperes")
+    turned = float(np.corrcoef(counter, own)[0, 1]) < 0.0 if np.ptp(counter) > 0.0 and np.ptp(own) > 0.0 else False
+    return not (jumps or coarse or unlike or turned)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.lab import tables
+from cellarer.lab.tables import Table, TableError
 from cellarer.model.quantities import BY_NAME
-from cellarer.runtime import tables
-from cellarer.runtime.tables import Table, TableError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

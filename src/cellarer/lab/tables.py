@@ -23,7 +23,12 @@ class TableError(ValueError):
     """A file of columns cannot be read or written. The text names the file, what is wrong and what to do."""
 
     def __init__(self, path: Path | str, problem: str) -> None:
+        self.path, self.problem = path, problem
         super().__init__(f"{path}: {problem}")
+
+    def __reduce__(self) -> tuple[type["TableError"], tuple[object, ...]]:
+        """Travel between processes with both parts."""
+        return type(self), (self.path, self.problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def read(path: Path) -> Table:
         raise TableError(path, "no such file" if not path.exists() else "is not a file")
     if path.stat().st_size == 0:
         raise TableError(path, "the file is empty")
-    table = _read_parquet(path) if kind == ".parquet" else _read_csv(path)
+    table = read_parquet(path) if kind == ".parquet" else _read_csv(path)
     if table.rows == 0:
         raise TableError(path, f"has columns ({', '.join(table.names)}) but no rows")
     return table
@@ -99,7 +104,8 @@ def _parquet(path: Path):  # type: ignore[no-untyped-def]
     return pyarrow.parquet
 
 
-def _read_parquet(path: Path) -> Table:
+def read_parquet(path: Path) -> Table:
+    """Read a Parquet file whatever its suffix. Raises TableError."""
     pyarrow = need_pyarrow(path)
     try:
         table = _parquet(path).read_table(path)
@@ -133,7 +139,14 @@ def _read_csv(path: Path) -> Table:
         raise TableError(path, "is not text in UTF-8") from None
     if not text:
         raise TableError(path, "the file is empty")
+    return from_lines(path, text)
+
+
+def from_lines(path: Path, text: Sequence[str]) -> Table:
+    """Return the table of these lines, the first of which names the columns."""
     separator = max(SEPARATORS, key=text[0].count)
+    if (table := _all_numbers(path, text, separator)) is not None:
+        return table
     try:
         lines = list(csv.reader(text, delimiter=separator, strict=True))
     except csv.Error as error:
@@ -149,6 +162,21 @@ def _read_csv(path: Path) -> Table:
     texts = zip(*body, strict=True) if body else ((),) * width
     comma = separator != ","
     return Table(path, names, {n: _numbers(t, comma) for n, t in zip(names, texts, strict=True)}, len(body), short)
+
+
+def _all_numbers(path: Path, text: Sequence[str], separator: str) -> Table | None:
+    """Read lines that hold nothing but numbers, ten times as fast and without a string per field; None: some do not."""
+    names = tuple(name.strip() for name in text[0].rstrip("\r\n").split(separator))
+    if len(text) < 2 or '"' in text[0]:
+        return None
+    try:
+        values = np.loadtxt(text[1:], delimiter=separator, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    if values.shape[1] != len(names):
+        return None
+    _check_header(path, names)
+    return Table(path, names, {name: values[:, n].copy() for n, name in enumerate(names)}, len(values), 0)
 
 
 def _check_header(path: Path, names: tuple[str, ...]) -> None:

@@ -1,0 +1,93 @@
+"""What may be wrong in laboratory data, and how it shows: sign, unit, order of time, rows without numbers.
+
+What cannot be used raises LabError with file, column, row, value and what to do; what can be used with care becomes a
+note. Levels hold for one cell of any size.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.lab.error import LabError
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+CELL_V = (0.3, 5.5)
+MOST_A = 5000.0  # no cell bears more: these are milliamperes
+COLDEST_DEGC, WARMEST_DEGC, KELVIN_DEGC = -60.0, 62.0, 150.0
+DISORDER = 0.05  # share of rows out of order above which a file is refused
+FAST_S = 30.0
+AGAINST = 0.2  # share of steps that raise the voltage below which the sign is turned
+
+
+def check_units(file: str, time: Floats, current: Floats, voltage: Floats, temp_degC: Floats, notes: list[str]) -> None:
+    """Refuse what no cell can be; note what a cell can hardly be."""
+    if not (np.isfinite(voltage).any() and np.isfinite(current).any() and np.isfinite(time).any()):
+        empty = [n for n, c in (("time", time), ("current", current), ("voltage", voltage)) if not np.isfinite(c).any()]
+        raise LabError(file, ", ".join(empty), "no number in any row", "numbers")
+    middle = float(np.nanmedian(voltage))
+    if middle > 500.0:
+        raise LabError(
+            file, "voltage", f"median {middle:.0f}", "volts; these look like millivolts: name the column _mV"
+        )
+    if not CELL_V[0] <= middle <= CELL_V[1]:
+        raise LabError(file, "voltage", f"median {middle:.3g}", "0.5 to 5.5 V of one cell")
+    largest = float(np.nanmax(np.abs(current)))
+    if largest > MOST_A:
+        raise LabError(file, "current", f"up to {largest:.0f}", "amperes; these look like milliamperes: name it _mA")
+    if largest == 0.0:
+        notes.append("no current flows in it")
+    warm = float(np.nanmedian(temp_degC))
+    if warm > KELVIN_DEGC:
+        raise LabError(file, "temperature", f"median {warm:.0f}", "degC; these look like kelvin: name the column _K")
+    if warm > WARMEST_DEGC or warm < COLDEST_DEGC:
+        notes.append(f"temperature of {warm:.0f} degC: is it in degrees Fahrenheit? Then name the column _degF")
+
+
+def unknown_rows(known: Bools) -> list[str]:
+    """Say how many rows hold no number and where the longest block of them is."""
+    if known.all():
+        return []
+    edges = np.flatnonzero(np.diff(np.r_[True, known, True]))
+    begins, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - begins))
+    count, first, last = int((~known).sum()), int(begins[longest]) + 1, int(ends[longest])
+    return [f"{count} rows without a number in time, current or voltage are left out, most in rows {first} to {last}"]
+
+
+def rising(time: Floats) -> tuple[Bools, Bools]:
+    """(row,) whether time is larger than ever before, and whether it repeats the row before."""
+    before = np.r_[-np.inf, np.maximum.accumulate(time)[:-1]] if len(time) else time
+    return time > before, time == np.r_[np.nan, time[:-1]] if len(time) else time > 0.0
+
+
+def disorder(file: str, back: Bools, repeated: Bools) -> list[str]:
+    """Refuse a file whose time mostly goes back; note single rows."""
+    notes = []
+    for rows, what in ((back, "time goes back"), (repeated, "time repeats")):
+        if not rows.any():
+            continue
+        count, first = int(rows.sum()), int(np.argmax(rows)) + 1
+        if rows is back and rows.mean() > DISORDER:
+            raise LabError(file, "time", f"{100 * rows.mean():.0f} % of rows go back, first row {first}",
+                           "rows in the order of time: sort the file")  # fmt: skip
+        notes.append(f"{what} in {count} rows, first row {first}: left out")
+    return notes
+
+
+def check_sign(file: str, time: Floats, current: Floats, voltage: Floats, charge_Ah: Floats) -> None:
+    """A step towards charging must raise the voltage, and so must charge itself; otherwise the sign is turned."""
+    di, dv = np.diff(current), np.diff(voltage)
+    fast = (np.diff(time) <= FAST_S) & (np.abs(di) > 0.2 * max(float(np.abs(current).max()), 1e-9))
+    steps = int(fast.sum())
+    agreeing = float(np.mean(di[fast] * dv[fast] > 0.0)) if steps else 0.5
+    trend = 0.0
+    if np.ptp(voltage) > 0.2 and np.ptp(charge_Ah) > 0.0:
+        trend = float(np.corrcoef(charge_Ah, voltage)[0, 1])
+    if (steps >= 6 and agreeing < AGAINST) or (steps < 6 and trend < -0.7 and agreeing <= 0.5):
+        found = f"{100 * (1 - agreeing):.0f} % of {steps} steps lower the voltage when it rises" if steps >= 6 else (
+            "voltage that falls while it charges")  # fmt: skip
+        raise LabError(file, "current", found, "positive current charges; here the sign is swapped: turn it")
+    slope = float(np.median(np.abs(dv[fast] / di[fast]))) if steps >= 6 else np.inf
+    if slope < 2e-6:
+        raise LabError(file, "current", f"{slope:.1e} ohm", "amperes; these look like milliamperes: name it _mA")
