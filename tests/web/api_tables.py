@@ -13,7 +13,8 @@ from cellarer.web import models
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 FORMS = (
-    models.Now, models.View, models.Pack, models.String, models.Cells, models.Balancing, models.StringLimits,
+    models.Now, models.View, models.Pack, models.String, models.Cells, models.Balancing, models.Lifetime,
+    models.StringLimits,
     models.Fault,
     models.History,
     models.Event, models.Freeze, models.Ask, models.Answer,

@@ -18,6 +18,10 @@ from cellarer.history import Reader, Writer
 from cellarer.history.channels import channels
 from cellarer.web import create, listen, server
 
+LIFETIME = {
+    "charged_kWh": 421.3, "discharged_kWh": 402.9, "hot_min": 12.0, "cold_min": 0.0, "deep_discharges": 0,
+    "overcharges": 1, "openings": 214, "openings_under_load": 2, "broken_A": 61.5,
+}  # fmt: skip
 TOKEN = "cellar-door-0123456789"
 DAY_S = 86_400
 BLOCKED = "cell over voltage maximum must clear and be reset"
@@ -109,7 +113,8 @@ class Site:
             "current_A": round(current, 3), "voltage_V": total,
             "link_voltage_V": round((total - 0.05) * closed, 3),
             "power_W": round(current * total, 1), "soc_pct": round(100 * soc, 2), "soc_sigma_pct": 1.6,
-            "usable_Ah": 271.4, "closings": 212, "wear_pct": 0.8, "charged_Ah": 8123.4, "discharged_Ah": 8020.1,
+            "usable_Ah": 271.4, "closings": 212, "wear_pct": 0.8, "lifetime": LIFETIME,
+            "charged_Ah": 8123.4, "discharged_Ah": 8020.1,
             "cells": {
                 "voltage_V": list(volts), "soc_pct": [round(100 * (soc + d), 2) for d in spread],
                 "soc_sigma_pct": [1.2 + 0.1 * (i % 4) for i in range(self.cells)],

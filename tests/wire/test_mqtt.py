@@ -33,6 +33,7 @@ UNITS = {
     "voltage": {"V", "mV"},
     "current": {"A", "mA"},
     "power": {"W", "kW"},
+    "energy": {"Wh", "kWh", "MWh"},
     "energy_storage": {"Wh", "kWh"},
     "temperature": {"°C", "°F", "K"},
     "duration": {"s", "min", "h", "d"},

@@ -26,6 +26,17 @@ _STRING: View = {
     "usable_Ah": 278.4,
     "closings": 12,
     "wear_pct": 0.1,
+    "lifetime": {
+        "charged_kWh": 51.2,
+        "discharged_kWh": 50.1,
+        "hot_min": 3.0,
+        "cold_min": 0.0,
+        "deep_discharges": 0,
+        "overcharges": 0,
+        "openings": 12,
+        "openings_under_load": 1,
+        "broken_A": 40.0,
+    },
     "charged_Ah": 1000.0,
     "discharged_Ah": 990.0,
     "cells": {

@@ -146,6 +146,7 @@ def _string(config: Config, state: State, string: int) -> View:
         "soc_pct": number(100 * estimate.string_soc[string], 2),
         "soc_sigma_pct": number(100 * estimate.string_soc_sigma[string], 2),
         "usable_Ah": number(estimate.usable_Ah[string], 2),
+        "lifetime": _lifetime(state, string),
         "charged_Ah": number(state.counters.charge_Ah[string], 3),
         "discharged_Ah": number(state.counters.discharge_Ah[string], 3),
         "cells": {
@@ -221,6 +222,20 @@ def _phase(config: Config, state: State, string: int) -> Phase:
     if charge and discharge:
         return Phase.CLOSED
     return Phase.CHARGE_ONLY if charge else Phase.DISCHARGE_ONLY if discharge else Phase.OPEN
+
+
+def _lifetime(state: State, string: int) -> View:
+    """Return what a string has been through; these numbers never go back."""
+    counters, switches = state.counters, state.switches
+    scaled = {
+        "charged_kWh": 1e-3 * counters.charge_Wh, "discharged_kWh": 1e-3 * counters.discharge_Wh,
+        "hot_min": counters.hot_s / 60.0, "cold_min": counters.cold_s / 60.0, "broken_A": counters.broken_A,
+    }  # fmt: skip
+    counted = {
+        "deep_discharges": counters.deep_discharges, "overcharges": counters.overcharges,
+        "openings": counters.openings, "openings_under_load": switches.openings_under_load,
+    }  # fmt: skip
+    return {name: number(x[string], 3) for name, x in scaled.items()} | {n: int(x[string]) for n, x in counted.items()}
 
 
 def _faults(config: Config, state: State, string: int) -> list[View]:

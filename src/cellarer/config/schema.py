@@ -234,4 +234,5 @@ class SiteFile(Strict):
     face: list[FaceFile] = []
     simulation: SimulationFile | None = None
     guard: GuardFile = GuardFile()
+    keep: list[str] = []  # folders, on another disk at best, for copies of lifetime counters and permanent faults
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8090

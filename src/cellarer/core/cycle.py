@@ -10,6 +10,7 @@ import numpy as np
 
 from cellarer.core import forecast, slow
 from cellarer.core.asked import answer, held_soc, start_wishes, zeroed
+from cellarer.core.counters import happened
 from cellarer.core.decide import balance, charge, cool, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
 from cellarer.core.decide.limit import limit, rated_window
@@ -66,7 +67,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         balancing=balancing,
         climate=climate,
         wishes=wishes,
-        counters=known.counters,
+        counters=happened(look, known.counters, faults, switches),
         current_zero=zeroed(look, inputs.requests),
         window=window,
         command=command,

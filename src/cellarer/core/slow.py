@@ -4,7 +4,7 @@ Current is integrated here every cycle, so that slow estimation loses no charge:
 holds for steps up to 1 s, above that the trapezoid (DESIGN §7). Unknown current integrates nothing and widens sigma.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from cellarer.core import estimate as estimators
 from cellarer.core import forecast
 from cellarer.core.asked import fraction
+from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
 from cellarer.core.decide.signals import Look
@@ -26,9 +27,7 @@ from cellarer.model.values import (
     Faults,
     Floats,
     Forecast,
-    Ints,
     Latch,
-    Level,
     Requests,
     Seen,
     State,
@@ -210,45 +209,8 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         estimated_ns=now_ns,
         power_ns=power_ns,
         forecast=powers,
-        counters=count(look, elapsed_s),
+        counters=flow(look, elapsed_s),
     )
-
-
-def count(look: Look, elapsed_s: float) -> Counters:
-    """Return the lifetime counters after this period; they only rise."""
-    before, config, table = look.state.counters, look.config, look.config.limits
-    moved_Ah = look.watch.charge / 3600.0
-    moved_Wh = np.where(np.isnan(look.voltage), 0.0, moved_Ah * look.voltage)
-    charge_Ah, charge_Wh, discharge_Ah, discharge_Wh = np.maximum((moved_Ah, moved_Wh, -moved_Ah, -moved_Wh), 0.0)
-    hot, cold = look.extremes[2:]
-    raised = np.count_nonzero(look.state.faults.active) > 0
-    deep, over = (_raised(look, rows) for rows in _voltage_rows(config)) if raised else (0, 0)
-    return Counters(
-        charge_Ah=before.charge_Ah + charge_Ah,
-        discharge_Ah=before.discharge_Ah + discharge_Ah,
-        charge_Wh=before.charge_Wh + charge_Wh,
-        discharge_Wh=before.discharge_Wh + discharge_Wh,
-        hot_s=before.hot_s + np.where(hot > table.discharge_warm_degC, elapsed_s, 0.0),
-        cold_s=before.cold_s + np.where(cold < table.discharge_cool_degC, elapsed_s, 0.0),
-        deep_discharges=before.deep_discharges + deep,
-        overcharges=before.overcharges + over,
-    )
-
-
-def _raised(look: Look, rows: Ints) -> Bools:
-    """Return where one of these active rows began to be bad since the last estimation, (string,)."""
-    faults, since = look.state.faults, look.state.estimated_ns
-    if not np.count_nonzero(faults.active[rows]):
-        return ~look.config.layout.yes
-    began = (faults.bad_since_ns[rows] > since) & (faults.bad_since_ns[rows] <= look.now_ns) & faults.active[rows]
-    return np.logical_or.reduce(began, axis=0)
-
-
-@lru_cache(maxsize=16)
-def _voltage_rows(config: Config) -> tuple[Ints, Ints]:
-    """Return the rows of maximum level of the lowest and of the highest cell."""
-    opens, signal = config.faults.level == Level.OPEN, np.array(config.faults.signal)
-    return np.flatnonzero(opens & (signal == "cell_low")), np.flatnonzero(opens & (signal == "cell_high"))
 
 
 def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
@@ -256,11 +218,19 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
     tables, size = compiled(config), config.layout.size
     n_cell, n_string = size["cell"], size["string"]
     unsure, zero, no = np.full(n_cell, np.nan), np.zeros(n_string), np.zeros(n_string, np.int64)
-    counters = Counters(zero, zero, zero, zero, zero, zero, no, no)
+    counters = Counters(zero, zero, zero, zero, zero, zero, no, no, no, zero)
     faults, switches, current_zero = protect.start(config), sequence.start(config, now_ns), zero
     estimator = estimators.init(tables, unsure, unsure)
     if durable is not None:
         faults = _latches(config, faults, durable)  # a latch survives whatever else of the record does not fit
+    if durable is not None and durable.wear.shape == (n_string,):  # and what was counted, though SOC is unknown
+        counters = _whole(durable.counters, n_string)
+        switches = replace(
+            switches,
+            closings=durable.closings.astype(np.int64),
+            openings_under_load=durable.openings_under_load.astype(np.int64),
+            wear=durable.wear,
+        )
     if durable is not None and fits(config, durable):
         estimator = estimators.init(
             tables,
@@ -270,15 +240,15 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
             capacity_sigma_Ah=durable.capacity_sigma_Ah,
             resistance_scale=durable.resistance_scale,
         )
-        counters, current_zero = durable.counters, durable.current_zero
-        switches = replace(
-            switches,
-            tries=durable.tries.astype(np.int64),
-            closings=durable.closings.astype(np.int64),
-            openings_under_load=durable.openings_under_load.astype(np.int64),
-            wear=durable.wear,
-        )
+        current_zero = durable.current_zero
+        switches = replace(switches, tries=durable.tries.astype(np.int64))
     return Begin(estimator, unknown(config), counters, faults, switches, current_zero)
+
+
+def _whole(counters: Counters, strings: int) -> Counters:
+    """Return counters in which what an older record does not have begins at zero."""
+    empty = {f.name: np.zeros(strings, getattr(counters, f.name).dtype) for f in fields(Counters)}
+    return Counters(**{k: x if (x := getattr(counters, k)).shape == (strings,) else zero for k, zero in empty.items()})
 
 
 def fits(config: Config, durable: object) -> bool:

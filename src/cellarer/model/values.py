@@ -4,7 +4,7 @@ All are frozen; arrays in them are never altered in place. Axis names: cell, tem
 Layout), row (of the fault table). Unknown is NaN; a time never reached is NEVER. Time is integer monotonic ns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -262,6 +262,8 @@ class Counters:
     cold_s: Floats
     deep_discharges: Ints
     overcharges: Ints
+    openings: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # with current or without
+    broken_A: Floats = field(default_factory=lambda: np.zeros(0))  # A: the largest current that was ever broken
 
 
 class Event(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 from cellarer.board import tree
 from cellarer.board.durable import read_durable
 from cellarer.board.inputs import KEYFRAME_NS, InputWriter
+from cellarer.board.lifetime import read_ledger
 from cellarer.board.messages import EventRecord, EventWriter, RequestReader
 from cellarer.board.orders import Orders, OrdersReader, WishWriter
 from cellarer.board.plans import PlanReader
@@ -30,6 +31,7 @@ from cellarer.model.events import cell_number, text
 from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State
 from cellarer.runtime.clock import WHOLE_NS, wall_clock_is_trusted
 from cellarer.runtime.intake import Intake, packs_of
+from cellarer.runtime.lifetime import restored
 from cellarer.runtime.notify import Notifier
 from cellarer.runtime.process import Process
 
@@ -87,6 +89,13 @@ class Control:
             )
 
     def _restore(self) -> slow.Durable | None:
+        """Return what is kept: the durable record, and what the lifetime ledger has more of."""
+        ledger, wrong = read_ledger(map(Path, self.process.run.lifetime), self.config.site)
+        if wrong:
+            self._system("lifetime ledger is not whole", "; ".join(wrong))
+        return restored(self.config, self._durable(), ledger)
+
+    def _durable(self) -> slow.Durable | None:
         """Return the durable record with the time since, None if there is none that is whole and of this site."""
         kept, wrong = read_durable(Path(self.process.run.state_dir))
         cause = "; ".join(wrong)

@@ -25,6 +25,7 @@ from cellarer.history.freeze import BLOCK_S, Event, InputLog
 from cellarer.history.store import Writer
 from cellarer.model.layout import Layout
 from cellarer.runtime.clock import Clock
+from cellarer.runtime.lifetime import Keeper
 from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
@@ -45,13 +46,15 @@ class Recorder:
         layout: Layout,
         newest: Callable[[], View | None],
         inputs: "Inputs | None" = None,
+        lifetime: Keeper | None = None,
     ) -> None:
         self.clock, self.state_dir, self.newest = clock, state_dir, newest
         self.writer = Writer(state_dir / "history.db")
         self.inputs = inputs
         note = inputs.note if inputs is not None else lambda event: None
         self.sources = [_Source(folder, name, self.writer, note) for name in SOURCES]
-        self.guard = _Guard(folder, clock, layout, self.writer, note)
+        self.lifetime = lifetime
+        self.guard = _Guard(folder, clock, layout, self.writer, note, lifetime)
         self.durable, self.kept = RingReader(folder.durable), RingWriter(folder.durable_kept)
         stored, _ = read_durable(state_dir)
         self.sequence = stored.sequence if stored else 0
@@ -76,6 +79,8 @@ class Recorder:
         self.round()
         if self.inputs is not None:
             self.inputs.close()
+        if self.lifetime is not None:
+            self.lifetime.write(now=True)
         self.writer.close(1.0)
         for source in self.sources:
             source.acknowledge()
@@ -100,6 +105,8 @@ class Recorder:
         payload = self.durable.newest() if place != self.written else None
         if payload is None:
             return
+        if self.lifetime is not None:
+            self.lifetime.take(payload, self.durable.epoch)
         unix_s = self.clock.unix_s(self.clock.now_ns())
         try:
             write_durable(self.state_dir, payload, self.sequence + 1, unix_s)
@@ -215,9 +222,15 @@ class _Guard:
     """What the guard opened, with the current at that moment: recorded from its status, because control may be gone."""
 
     def __init__(
-        self, folder: Folder, clock: Clock, layout: Layout, writer: Writer, note: Callable[[Event], None]
+        self,
+        folder: Folder,
+        clock: Clock,
+        layout: Layout,
+        writer: Writer,
+        note: Callable[[Event], None],
+        lifetime: Keeper | None,
     ) -> None:
-        self.note = note
+        self.note, self.lifetime = note, lifetime
         self.status = RingReader(folder.guard_status, oldest=True)
         self.name = f"guard {folder.events_id.read_text()}"
         self.clock, self.layout, self.writer = clock, layout, writer
@@ -232,6 +245,8 @@ class _Guard:
                     self.opened_ns[number] = opened_ns
                     event = self._event(number, string)
                     self.note(event)
+                    if self.lifetime is not None:
+                        self.lifetime.broke(number, string["opened_A"])
                     self.writer.append_events([event], self.name)
 
     def _event(self, number: int, string: dict[str, Any]) -> dict[str, object]:

@@ -24,6 +24,7 @@ from cellarer.history.reader import Reader
 from cellarer.model.config import Config
 from cellarer.model.values import Level, State
 from cellarer.plan.balance import Report
+from cellarer.runtime.lifetime import Keeper
 from cellarer.runtime.planner import Planner
 from cellarer.runtime.process import Process
 from cellarer.runtime.recorder import Inputs, Recorder, View
@@ -161,7 +162,8 @@ def main(process: Process, _name: str) -> int:
     source = Source(process, config)
     run, folder = process.run, process.folder
     inputs = Inputs(folder, run, worth(frozenset(grave(config))))
-    recorder = Recorder(folder, Path(run.state_dir), process.clock, config.layout, source.newest, inputs)
+    lifetime = Keeper(config, [Path(place) for place in run.lifetime])
+    recorder = Recorder(folder, Path(run.state_dir), process.clock, config.layout, source.newest, inputs, lifetime)
     recorder.start()
     try:
         asyncio.run(serve(process, recorder, source, config))

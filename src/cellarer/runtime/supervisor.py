@@ -36,6 +36,7 @@ from cellarer.runtime.children import Child, Family
 from cellarer.runtime.clock import start_clock
 from cellarer.runtime.faces import on_bus
 from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
+from cellarer.runtime.lifetime import places
 from cellarer.runtime.notify import Notifier
 from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run, state_home
@@ -126,6 +127,7 @@ class Supervisor:
             links=tuple(links_of(site)),
             consent_ns=site.file.guard.consent_cycles * self.config.cycle_ns,
             drop_ns=drop_ns(site.file, speed),
+            lifetime=tuple(map(str, places(site.file, state_dir, state_home()))),
             close_at_start=close_at_start,
         )
         write_whole(folder.site, msgspec.json.encode(self.run), sync=False)

@@ -25,6 +25,16 @@ STRING = (
     ("cellarer_cell_highest_volts", "highest_V", "highest cell voltage"),
     ("cellarer_contactor_wear_percent", "wear_pct", "share of contact life used"),
 )
+LIFETIME = (
+    ("cellarer_charged_kilowatthours", "charged_kWh", "energy ever charged"),
+    ("cellarer_discharged_kilowatthours", "discharged_kWh", "energy ever discharged"),
+    ("cellarer_hot_minutes", "hot_min", "time above the temperature at which limits fall"),
+    ("cellarer_cold_minutes", "cold_min", "time below the temperature at which limits fall"),
+    ("cellarer_deep_discharges", "deep_discharges", "times below the lowest cell voltage"),
+    ("cellarer_overcharges", "overcharges", "times above the highest cell voltage"),
+    ("cellarer_openings", "openings", "openings of the switchgear"),
+    ("cellarer_openings_under_load", "openings_under_load", "openings above the rating of the contacts"),
+)
 LIMITS = (
     ("cellarer_charge_limit_amperes", "charge_A", "charge current allowed"),
     ("cellarer_discharge_limit_amperes", "discharge_A", "discharge current allowed"),
@@ -67,6 +77,9 @@ def _packs(packs: list[View]) -> Iterator[Metric]:
         yield _family(name, meaning, ("pack", "string"), rows)
     for name, field, meaning in LIMITS:
         rows = [((pack, s), _dict(string.get("limits")).get(field)) for pack, s, string in strings]
+        yield _family(name, meaning, ("pack", "string"), rows)
+    for name, field, meaning in LIFETIME:
+        rows = [((pack, s), _dict(string.get("lifetime")).get(field)) for pack, s, string in strings]
         yield _family(name, meaning, ("pack", "string"), rows)
     closed = [((pack, s), float(string.get("phase") == "closed")) for pack, s, string in strings]
     yield _family("cellarer_closed", "1: the switchgear is closed", ("pack", "string"), closed)

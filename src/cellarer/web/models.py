@@ -74,6 +74,20 @@ class Balancing(Form):
     usable_after_Ah: Number
 
 
+class Lifetime(Form):
+    """What a string has been through. These numbers never go back, also not after a restore of older files."""
+
+    charged_kWh: Number
+    discharged_kWh: Number
+    hot_min: Number = Field(description="minutes above the temperature at which limits begin to fall")
+    cold_min: Number
+    deep_discharges: int = Field(description="times below the lowest cell voltage")
+    overcharges: int = Field(description="times above the highest cell voltage")
+    openings: int = Field(description="of the switchgear; closings stand beside")
+    openings_under_load: int = Field(description="above the rating of its contacts")
+    broken_A: Number = Field(description="the largest current that was ever broken")
+
+
 class String(Form):
     """Series cells with one current and one switchgear."""
 
@@ -95,6 +109,7 @@ class String(Form):
     usable_Ah: Number
     closings: int
     wear_pct: Number = Field(description="share of contact life used")
+    lifetime: Lifetime
     charged_Ah: Number
     discharged_Ah: Number
     cells: Cells

@@ -35,7 +35,8 @@ export function gearCard() {
   let kind = null;
   let contacts = {};
   let link = null;
-  get("gear").append(phase, drawing, heading, missing);
+  const lifetime = h("p", { class: "dim lifetime" });
+  get("gear").append(phase, drawing, heading, missing, lifetime);
 
   function update({ string }) {
     const now = kindOf(string);
@@ -55,12 +56,19 @@ export function gearCard() {
     }
     text(link, known(string.link_voltage_V) ? volts(string.link_voltage_V, 1) : "load");
     attribute(drawing, "aria-label", `${PHASES[string.phase] ?? string.phase}; ${describe(string, kind)}`);
+    text(lifetime, lived(string.lifetime));
     text(heading, closed ? "Next" : "Before it closes");
     heading.hidden = string.missing.length === 0;
     each(missing, string.missing, () => h("li"), text);
   }
 
   return { update };
+}
+
+function lived(life) {
+  return `So far ${fixed(life.charged_kWh, 0)} kWh in, ${fixed(life.discharged_kWh, 0)} kWh out; ${plural(life.openings, "opening")}, ` +
+    `the largest at ${fixed(life.broken_A, 0)} A; ${plural(life.deep_discharges, "deep discharge")}, ` +
+    `${plural(life.overcharges, "overcharge")}; ${fixed(life.hot_min, 0)} min hot, ${fixed(life.cold_min, 0)} min cold.`;
 }
 
 // The view does not name the kind: FETs have feedback of their two paths, or are on while no contactor is.

@@ -80,7 +80,13 @@ def _on(value: bool) -> str:
     return "ON" if value else "OFF"
 
 
+def _ever(key: str) -> Callable[[View], Any]:
+    """Return the sum of a lifetime counter over the strings."""
+    return lambda pack: _known(sum, [s["lifetime"][key] for s in pack["strings"]])
+
+
 _ENUM = "enum"
+_RISES = "total_increasing"
 ENTITIES: tuple[Entity, ...] = (
     Entity("soc_pct", "State of charge", _at("soc_pct"), "sensor", "battery", "%", "measurement"),
     Entity("voltage_V", "Voltage", _at("voltage_V"), "sensor", "voltage", "V", "measurement"),
@@ -98,6 +104,13 @@ ENTITIES: tuple[Entity, ...] = (
     Entity("charge_limit_V", "Charge voltage limit", _limit("charge_V"), "sensor", "voltage", "V", "measurement"),
     Entity("time_to_empty_s", "Time to empty", _at("time_to_empty_s"), "sensor", "duration", "s", "measurement"),
     Entity("time_to_full_s", "Time to full", _at("time_to_full_s"), "sensor", "duration", "s", "measurement"),
+    Entity("charged_kWh", "Energy charged", _ever("charged_kWh"), "sensor", "energy", "kWh", _RISES),
+    Entity("discharged_kWh", "Energy discharged", _ever("discharged_kWh"), "sensor", "energy", "kWh", _RISES),
+    Entity("hot_min", "Time too hot", _ever("hot_min"), "sensor", "duration", "min", _RISES),
+    Entity("cold_min", "Time too cold", _ever("cold_min"), "sensor", "duration", "min", _RISES),
+    Entity("deep_discharges", "Deep discharges", _ever("deep_discharges"), "sensor", "", "", _RISES),
+    Entity("overcharges", "Overcharges", _ever("overcharges"), "sensor", "", "", _RISES),
+    Entity("openings", "Openings", _ever("openings"), "sensor", "", "", _RISES),
     Entity("phase", "Switchgear", _first("phase"), "sensor", _ENUM, more={"options": list(PHASES)}),
     Entity("charge_phase", "Charging", _first("charge_phase"), "sensor", _ENUM, more={"options": list(CHARGE_PHASES)}),
     Entity("faults", "Faults", _fault_text, diagnostic=True),
