@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from tests.core.bench import Bench
@@ -10,8 +12,12 @@ from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, table
 from cellarer.config.load import build
 from cellarer.core import estimate as estimators
 from cellarer.core import forecast
+from cellarer.core.decide.signals import Look
+from cellarer.core.estimate.energy import walks
+from cellarer.core.estimate.power import promises
 from cellarer.core.slow import compiled
 from cellarer.model.config import Config
+from cellarer.model.values import HORIZONS_S
 
 CELLS = 100
 
@@ -33,41 +39,85 @@ def known(config: Config, dt_ms: float = 20.0) -> Bench:
 def test_a_part_of_the_cells_says_what_all_say(config: Config) -> None:
     state, tables = known(config).state.estimator, compiled(config)
     assert isinstance(state, estimators.EstimateState)
+    owner, core, heat_A2 = np.zeros(CELLS, np.int64), np.full(CELLS, -np.inf), np.zeros((2, 1))
+    whole = promises(tables, state, config.cell_limits, 10.0, core, heat_A2, owner, slice(0, CELLS))
+    said = estimators.power(tables, state, config.cell_limits, 10.0)
     current = np.linspace(-20.0, 5.0, CELLS)
-    power = estimators.power(tables, state, config.cell_limits, forecast.HORIZON_S)
     energy = estimators.energy(tables, state, config.cell_limits, current)
-    for begin in range(0, CELLS, forecast.POWER_CELLS):
-        part = slice(begin, min(begin + forecast.POWER_CELLS, CELLS))
-        of_part = forecast._part(tables, state, part)
-        np.testing.assert_array_equal(
-            estimators.power(*of_part, config.cell_limits, forecast.HORIZON_S).charge_W, power.charge_W[part]
-        )
-        np.testing.assert_allclose(
-            estimators.energy(*of_part, config.cell_limits, current[part]).energy_Wh, energy.energy_Wh[part], rtol=1e-12
-        )
+    for begin in range(0, CELLS, 29):
+        part = slice(begin, min(begin + 29, CELLS))
+        piece = promises(tables, state, config.cell_limits, 10.0, core, heat_A2, owner, part)
+        np.testing.assert_array_equal(piece, whole[:, :, part])
+        np.testing.assert_array_equal(piece[0, 0], said.charge_W[part])
+        left = walks(tables, state, config.cell_limits, current[part], part)
+        np.testing.assert_array_equal(left[0, 0], energy.energy_Wh[part])
 
 
 def test_a_round_is_whole_within_its_period_and_even(config: Config) -> None:
     bench = known(config)
-    rounds, most = 0, 0
-    for _ in range(100):  # two seconds
-        before = bench.state.forecast
+    rounds, most, whole = 0, 0, 2 * CELLS  # 10 s and one other horizon
+    told = set()
+    for _ in range(200):  # four seconds
+        before, told_before = bench.state.forecast.power, bench.state.estimate.sop_W
         bench.step()
-        now = bench.state.forecast
-        assert now.power_done >= before.power_done or before.power_done == CELLS  # none begins before the last is whole
-        rounds += before.power_done < CELLS == now.power_done
-        most = max(most, now.power_done - before.power_done)
-        changed = np.count_nonzero(now.charge_A != before.charge_A)
-        assert changed <= forecast.POWER_CELLS
-    assert rounds == 2
+        now = bench.state.forecast.power
+        assert now.done >= before.done or before.done == whole  # none begins before the last is whole
+        rounds += before.done < whole == now.done
+        most = max(most, now.done - before.done)
+        told |= set(np.flatnonzero((bench.state.estimate.sop_W != told_before).any(axis=(1, 2))).tolist())
+    assert rounds == 4
     assert most <= forecast.POWER_CELLS
-    assert not np.isnan(bench.state.forecast.charge_A).any()
+    assert told <= set(range(len(HORIZONS_S)))
+    assert np.isfinite(bench.state.estimate.sop_W).all()
 
 
 def test_long_cycles_do_a_round_at_once(config: Config) -> None:
     bench = known(config, dt_ms=1000.0)
     for _ in range(3):
         bench.step()
-        assert bench.state.forecast.power_done == CELLS
+        assert bench.state.forecast.power.done == 2 * CELLS
         assert bench.state.power_ns == bench.now_ns
     assert not np.isnan(bench.state.estimate.energy_Wh).any()
+    assert (bench.state.estimate.energy_sigma_Wh > 0.0).all()
+
+
+def test_the_weakest_cell_binds_and_is_named(config: Config) -> None:
+    bench = known(config)
+    said, tables, state = bench.state.estimate, compiled(config), bench.state.estimator
+    assert isinstance(state, estimators.EstimateState)
+    owner, heat_A2 = np.zeros(CELLS, np.int64), bench.state.forecast.heat_A2
+    (_, charge_A, _), (_, discharge_A, why) = promises(
+        tables, state, config.cell_limits, 10.0, said.core_degC, heat_A2, owner, slice(0, CELLS)
+    )
+    assert said.sop_cell[1, 1, 0] == np.argmin(discharge_A)
+    assert said.sop_cell[1, 0, 0] == np.argmin(charge_A)
+    least = discharge_A.min()
+    assert said.sop_A[1, 1, 0] == pytest.approx(least, rel=0.05)  # the image has cooled since
+    # constant power of the string is no more than that current at what all cells show now
+    assert said.discharge_10s_W[0] <= 1.001 * said.sop_A[1, 1, 0] * bench.cells.sum()
+    assert (np.diff(said.sop_W[1:, :, 0], axis=0) <= 0.001 * said.sop_W[1, :, 0]).all()  # the longer, the less
+    assert said.sop_reason[1, 1, 0] == why[np.argmin(discharge_A)]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_of_a_string_with_an_unmeasured_cell_nothing_is_promised(
+    config: Config, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plain:
+        monkeypatch.setattr(import_module("cellarer.core.estimate.power"), "_kernel", None)
+    bench = known(config)
+    bench.cells = np.where(np.arange(CELLS) == 7, np.nan, bench.cells)
+    bench.run(2.5)
+    assert np.isnan(bench.state.estimate.sop_W[1]).all()
+    assert (bench.state.window.charge_A == 0.0).all()
+
+
+def test_the_thermal_image_remembers_load_and_forgets_it(config: Config) -> None:
+    bench = known(config)
+    look = Look(config, bench.state.seen, None, bench.state.watch, bench.state, bench.now_ns)  # type: ignore[arg-type]
+    hold = config.cell_limits[0].discharge_A[0] * config.parallel[0]
+    loaded = forecast.warmed(look, np.zeros((2, 1)), np.array([-hold]), 1e4)
+    np.testing.assert_allclose(loaded[1], config.cell_limits[0].discharge_A[0] ** 2, rtol=1e-6)
+    assert (forecast.warmed(look, loaded, np.zeros(1), 1e4) < 1e-6).all()
+    unsure = forecast.warmed(look, np.zeros((2, 1)), np.array([np.nan]), 1e4)
+    np.testing.assert_allclose(unsure[1], loaded[1], rtol=1e-6)

@@ -8,7 +8,10 @@ import pytest
 from cellarer.cells import load
 from cellarer.core import estimate
 from cellarer.core.estimate import numpy_form
+from cellarer.core.estimate.energy import walks
+from cellarer.core.estimate.power import impedance, promises, weakest
 from cellarer.core.estimate.state import copied, put
+from cellarer.model.values import HORIZONS_S
 
 NAME = "lg_18650hg2"
 CELL = load(NAME)
@@ -150,3 +153,62 @@ def test_kernel_and_numpy_form_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_allclose(a.discharge_W, b.discharge_W, rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(a.discharge_reason, b.discharge_reason)
     assert power_kernel.STAMP == kernel.STAMP
+
+
+@pytest.mark.needs("numba")
+def test_kernel_and_numpy_form_agree_on_strings_energy_heat_and_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    soc = np.linspace(-0.02, 1.02, 40)
+    cfg, state = ready(soc, 8.0, sigma=0.03)
+    owner, core = np.repeat([0, 1, 2], [16, 3, 21]), np.where(soc > 0.5, 30.0, -np.inf)
+    heat_A2 = np.array([[0.0, 1.0, 9.0], [100.0, 4.0, 0.0]])
+    amperes = np.linspace(-5.0, 2.0, 40)
+
+    def all_said() -> list[np.ndarray]:
+        cells = [
+            promises(cfg, state, [CELL.limits], t, core, heat_A2, owner, slice(3, 38)) for t in (2.0, 30.0, 1800.0)
+        ]
+        cells[0][1, 1, 5] = np.nan
+        found: list[np.ndarray] = list(cells)
+        for one in (*cells, walks(cfg, state, [CELL.limits], amperes[3:38], slice(3, 38))):
+            least, volts = np.full((len(one), 3), np.inf), np.zeros((len(one), 3))
+            cell, reason = np.full((len(one), 3), -1), np.zeros((len(one), 3), np.int8)
+            weakest(one, owner, 3, least, volts, cell, reason)
+            found += [one, least, volts, cell, reason]
+        return found
+
+    fast = all_said()
+    for module in ("power", "energy"):
+        monkeypatch.setattr(import_module(f"cellarer.core.estimate.{module}"), "_kernel", None)
+    for a, b in zip(fast, all_said(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_a_pulse_after_rest_may_be_more_than_one_after_load_and_never_more_than_the_file_says() -> None:
+    cfg, state = ready(np.full(2, 0.6), 25.0)
+    owner, cold, part = np.array([0, 1]), np.full(2, -np.inf), slice(0, 2)
+    hold, pulse = CELL.limits.discharge_A[:2]
+    heat_A2 = np.array([[0.0, 0.0], [0.0, hold**2]])  # rested; as warm as the operating current makes it
+    by_horizon = [promises(cfg, state, [CELL.limits], t, cold, heat_A2, owner, part, 0.0)[1, 1] for t in HORIZONS_S]
+    np.testing.assert_allclose(by_horizon[1][0], pulse, rtol=1e-6)  # what the file allows for 10 s, after rest
+    assert all(after <= hold + 1e-9 <= pulse for _, after in by_horizon)
+    assert (np.diff([rested for rested, _ in by_horizon]) <= 1e-9).all()
+
+
+def test_a_warm_core_bounds_what_is_continuous() -> None:
+    cfg, state = ready(np.full(2, 0.6), 25.0)
+    hot = float(CELL.limits.discharge_temp_max_degC[1])
+    core, none = np.array([-np.inf, hot - 2.0]), np.zeros((2, 1))
+    amperes = promises(cfg, state, [CELL.limits], 1800.0, core, none, np.zeros(2, int), slice(0, 2), 0.0)[1]
+    assert amperes[1, 1] < 0.6 * amperes[1, 0]
+    assert estimate.REASONS[int(amperes[2, 1])] == "temperature"
+
+
+def test_thermal_impedance_is_that_of_two_nodes_stepped_in_time() -> None:
+    model = CELL.model
+    core = surface = 0.0
+    for _ in range(6000):
+        flow = (core - surface) / model.core_to_surface
+        core += 0.01 * (1.0 - flow) / model.heat_capacity_core
+        surface += 0.01 * (flow - surface / model.surface_to_ambient) / model.heat_capacity_surface
+    assert impedance(model, 60.0) == pytest.approx(core, rel=1e-3)
+    assert impedance(model, 1e7) == pytest.approx(model.core_to_surface + model.surface_to_ambient, rel=1e-6)

@@ -1,43 +1,68 @@
-"""Power (SOP) and energy (SOE): renewed a slice of the cells at a time, then put together for each string.
+"""Power (SOP) and energy (SOE) of the strings: a slice of the cells at a time, the weakest cell of each string counts.
 
-Both cost microseconds per cell, so that thousands of cells at once would hold up the cycle. A round over all cells
-begins when it is due; each cycle does what is due of it by then, evenly over the period. A site of few cells does its
-round at once. Advisory like every estimate.
+A round over all cells begins when it is due; for SOP of a large site it is for 10 s and for one other horizon in turn.
+Each cycle does what is due of it by then, evenly over the period, so that thousands of cells hold up no cycle. What a
+round found is said when it has been over all cells. Advisory like every estimate.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
-from cellarer.core.estimate.fields import LANES, WIDTH
+from cellarer.core.estimate.energy import walks
+from cellarer.core.estimate.fields import LANES
+from cellarer.core.estimate.power import image_s, promises, weakest
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Estimate, Floats, Forecast
+from cellarer.model.values import HORIZONS_S, NEVER, WAYS, Estimate, Floats, Forecast, Ints, Round
 
-HORIZON_S = 10.0
-POWER_CELLS = 32  # cells that are worth a call; both are multiples of LANES
-ENERGY_CELLS = 256
+POWER_CELLS = 2 * LANES  # cells that are worth a call
+ENERGY_CELLS = 16 * LANES
 ENERGY_NS = 10_000_000_000  # energy changes slowly: at 3C a cell loses 1 % of its charge in this time
+FIRST = HORIZONS_S.index(10.0)  # in every round
+OTHERS = tuple(n for n in range(len(HORIZONS_S)) if n != FIRST)
+SMALL = 4 * LANES  # a site of so many cells has all horizons in every round
 
 
 def start(config: Config) -> Forecast:
-    """Return the memory before the first cycle: nothing known, nothing begun."""
-    cells, none = config.layout.size["cell"], np.full(config.layout.size["cell"], np.nan)
-    return Forecast(none, none, none, none, cells, NEVER, cells)
+    """Return the memory before the first cycle: nothing known, nothing begun; what flowed before may have been much."""
+    cells, hold = config.layout.size["cell"], _image(config)[1]
+    power, energy = (_begin(config, ways, done) for ways, done in ((len(WAYS), len(HORIZONS_S) * cells), (1, cells)))
+    return Forecast(power, energy, NEVER, hold)
+
+
+def _begin(config: Config, ways: int, done: int = 0) -> Round:
+    shape = ways, config.layout.yes.size
+    return Round(np.full(shape, np.inf), np.zeros(shape), np.full(shape, -1), np.zeros(shape, np.int8), done)
 
 
 def complete(config: Config, before: Forecast) -> bool:
     """Return whether no round is going on."""
-    return min(before.power_done, before.energy_done) >= config.layout.size["cell"]
+    return powered(config, before) and before.energy.done >= config.layout.size["cell"]
 
 
-def begin(look: Look, said: Estimate) -> Forecast:
+def powered(config: Config, before: Forecast) -> bool:
+    """Return whether no round of power is going on."""
+    cells = config.layout.size["cell"]
+    return before.power.done >= len(_horizons(config, 0)) * cells
+
+
+def _horizons(config: Config, power_ns: int, first: bool = False) -> tuple[int, ...]:
+    """Return which horizons belong to the round that began at power_ns."""
+    if first or config.layout.size["cell"] <= SMALL:
+        return FIRST, *OTHERS
+    return FIRST, OTHERS[power_ns // config.power_ns % len(OTHERS)]
+
+
+def begin(look: Look, said: Estimate, before: Forecast) -> Forecast:
     """Begin a round of power now, and one of energy if that is due as well."""
-    before = replace(look.state.forecast, power_done=0)
-    if before.energy_done < look.config.layout.size["cell"] or not _energy_due(look, said):
+    config = look.config
+    before = replace(before, power=_begin(config, len(WAYS)))
+    if before.energy.done < config.layout.size["cell"] or not _energy_due(look, said):
         return before
-    return replace(before, energy_ns=look.now_ns, energy_done=0)
+    return replace(before, energy_ns=look.now_ns, energy=_begin(config, 1))
 
 
 def waits(look: Look) -> bool:
@@ -54,22 +79,40 @@ def go_on(
     power_ns: int,
 ) -> tuple[Estimate, Forecast]:
     """Do what is due of the rounds by now. power_ns: when the present round of power began."""
-    config, layout, now_ns = look.config, look.config.layout, look.now_ns
-    power = slice(before.power_done, _upto(look, before.power_done, now_ns - power_ns, config.power_ns, POWER_CELLS))
-    since_ns = now_ns - before.energy_ns
-    energy = slice(before.energy_done, _upto(look, before.energy_done, since_ns, ENERGY_NS, ENERGY_CELLS))
-    new = replace(before, power_done=power.stop, energy_done=energy.stop)
-    if power.stop > power.start:
-        new = _power(look, tables, estimator, new, power)
-        said = replace(
-            said,
-            charge_10s_W=layout.lowest(new.charge_A) * look.voltage,
-            discharge_10s_W=layout.lowest(new.discharge_A) * look.voltage,
-        )
-    if energy.stop > energy.start:
-        new = _energy(look, tables, estimator, new, energy, said.mean_A)
-        said = replace(said, energy_Wh=layout.lowest(new.left_Ah) * layout.total(new.left_V))
-    return said, new
+    config, now_ns = look.config, look.now_ns
+    cells, power, energy = config.layout.size["cell"], before.power, before.energy
+    horizons = _horizons(config, power_ns, look.state.time_ns == NEVER)
+    until = _upto(look, power.done, len(horizons) * cells, now_ns - power_ns, config.power_ns, POWER_CELLS)
+    while power.done < until:
+        turn, first = divmod(power.done, cells)
+        part = slice(first, min(cells, first + until - power.done))
+        power = _power(look, tables, estimator, said, before.heat_A2, power, horizons[turn], part)
+        if part.stop == cells:
+            said, power = _say(said, power, horizons[turn]), _begin(config, len(WAYS), power.done)
+    until = _upto(look, energy.done, cells, now_ns - before.energy_ns, ENERGY_NS, ENERGY_CELLS)
+    if energy.done < until:
+        energy = _energy(look, tables, estimator, said, energy, slice(energy.done, until))
+        if until == cells:
+            said = _say_energy(said, energy)
+    return said, Forecast(power, energy, before.energy_ns, before.heat_A2)
+
+
+def warmed(look: Look, before: Floats, mean_A: Floats, elapsed_s: float) -> Floats:
+    """Return the thermal image after elapsed_s with this mean current (string,) A; unknown counts as the whole."""
+    per_s, hold, parallel = _image(look.config)
+    flow = mean_A / parallel
+    squared = np.where(np.isnan(flow), hold, flow * flow)
+    return squared + (before - squared) * np.exp(-elapsed_s * per_s)
+
+
+@lru_cache(maxsize=16)
+def _image(config: Config) -> tuple[Floats, Floats, Floats]:
+    """Return (1/s of the thermal image, operating current squared) of one cell, (way, string), and parallel cells."""
+    first = config.layout.first_cell
+    limits = [config.cell_limits[kind] for kind in config.cell_kind[first]]
+    per_s = np.array([[1.0 / image_s(limit, charging) for limit in limits] for charging in (True, False)])
+    hold = np.array([[limit.charge_A[0] for limit in limits], [limit.discharge_A[0] for limit in limits]])
+    return per_s, hold * hold, config.parallel.astype(np.float64)
 
 
 def _energy_due(look: Look, said: Estimate) -> bool:
@@ -79,71 +122,60 @@ def _energy_due(look: Look, said: Estimate) -> bool:
     return late_ns >= -look.config.cycle_ns // 2 or bool(np.count_nonzero(first))
 
 
-def _upto(look: Look, done: int, since_ns: int, period_ns: int, least: int) -> int:
-    """Return the cell up to which a round must have come in this cycle, so that it ends before its period does."""
-    cells = look.config.layout.size["cell"]
-    if done >= cells or cells <= least or look.state.time_ns == NEVER:
-        return cells
+def _upto(look: Look, done: int, whole: int, since_ns: int, period_ns: int, least: int) -> int:
+    """Return how far a round must have come in this cycle, so that it ends before its period does."""
+    if done >= whole or whole <= least or look.state.time_ns == NEVER:
+        return whole
     ahead_ns = since_ns + 2 * (look.now_ns - look.state.time_ns)  # the next but one: the next may be the estimators'
-    due = -(-cells * ahead_ns // period_ns)
-    return max(done, min(cells, -(-due // least) * least))
-
-
-def _part(
-    tables: estimators.EstimatorConfig, state: estimators.EstimateState, cells: slice
-) -> tuple[estimators.EstimatorConfig, estimators.EstimateState]:
-    """Return the estimators' tables and memory of some cells; they begin at a whole block."""
-    if cells.stop - cells.start == tables.cells:
-        return tables, state
-    lanes = slice(cells.start, -(-cells.stop // LANES) * LANES)
-    blocks = slice(lanes.start // LANES * WIDTH, lanes.stop // LANES * WIDTH)
-    return replace(
-        tables,
-        cells=cells.stop - cells.start,
-        lanes=lanes.stop - lanes.start,
-        kind=tables.kind[lanes],
-        capacity_Ah=tables.capacity_Ah[cells],
-        parallel=tables.parallel[cells],
-    ), replace(state, buffer=state.buffer[blocks], unknown=state.unknown[cells], pairs=state.pairs[:, cells])
+    due = -(-whole * ahead_ns // period_ns)
+    return max(done, min(whole, -(-due // least) * least))
 
 
 def _power(
-    look: Look,
-    tables: estimators.EstimatorConfig,
-    estimator: estimators.EstimateState,
-    new: Forecast,
-    cells: slice,
-) -> Forecast:
-    """Renew SOP. The cell that can do least bounds its string's current, hence W over V."""
-    sop = estimators.power(*_part(tables, estimator, cells), look.config.cell_limits, HORIZON_S)
-    voltage = look.of("cell_voltage")[cells]
-    voltage = np.where(voltage > 0.0, voltage, np.nan)  # a dead cell promises nothing
-    return replace(
-        new,
-        charge_A=_put(new.charge_A, cells, sop.charge_W / voltage),
-        discharge_A=_put(new.discharge_A, cells, sop.discharge_W / voltage),
-    )
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, said: Estimate,
+    heat_A2: Floats, before: Round, horizon: int, part: slice,
+) -> Round:  # fmt: skip
+    """Add some cells to the round of one horizon."""
+    core = np.where(np.isnan(said.core_degC), -np.inf, said.core_degC)
+    owner = look.config.layout.string_of_cell
+    cells = promises(tables, estimator, look.config.cell_limits, HORIZONS_S[horizon], core, heat_A2, owner, part)
+    dead = ~(look.of("cell_voltage")[part] > 0.0)
+    if np.count_nonzero(dead):
+        cells[:, :2, dead] = np.nan  # of a dead or unmeasured cell nothing is known
+    return _added(before, cells, owner, part)
 
 
 def _energy(
-    look: Look,
-    tables: estimators.EstimatorConfig,
-    estimator: estimators.EstimateState,
-    new: Forecast,
-    cells: slice,
-    mean_A: Floats,
-) -> Forecast:
-    """Renew SOE: charge until the lower limit, and the mean voltage on the way."""
-    current = mean_A[look.config.layout.string_of_cell[cells]]
-    left = estimators.energy(*_part(tables, estimator, cells), look.config.cell_limits, current)
-    volts = np.where(left.charge_Ah > 0.0, left.energy_Wh / np.maximum(left.charge_Ah, 1e-9), 0.0)
-    return replace(new, left_Ah=_put(new.left_Ah, cells, left.charge_Ah), left_V=_put(new.left_V, cells, volts))
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, said: Estimate,
+    before: Round, part: slice,
+) -> Round:  # fmt: skip
+    """Add some cells to the round of energy."""
+    owner = look.config.layout.string_of_cell
+    cells = walks(tables, estimator, look.config.cell_limits, said.mean_A[owner[part]], part)
+    return _added(before, cells, owner, part)
 
 
-def _put(before: Floats, cells: slice, values: Floats) -> Floats:
-    """Return a copy with new values of some cells."""
-    if values.size == before.size:
-        return values
-    new = before.copy()
-    new[cells] = values
+def _added(before: Round, cells: Floats, owner: Ints, part: slice) -> Round:
+    """Return the round with these cells in it."""
+    new = Round(
+        before.least.copy(), before.volts.copy(), before.cell.copy(), before.reason.copy(),
+        before.done + part.stop - part.start,
+    )  # fmt: skip
+    weakest(cells, owner, part.start, new.least, new.volts, new.cell, new.reason)
     return new
+
+
+def _say(said: Estimate, power: Round, horizon: int) -> Estimate:
+    """Put the result of one horizon into the estimate."""
+    sop_A, sop_W, sop_cell = said.sop_A.copy(), said.sop_W.copy(), said.sop_cell.copy()
+    sop_reason = said.sop_reason.copy()
+    sop_A[horizon], sop_W[horizon] = power.least, power.least * power.volts
+    sop_cell[horizon], sop_reason[horizon] = power.cell, power.reason
+    return replace(said, sop_A=sop_A, sop_W=sop_W, sop_cell=sop_cell, sop_reason=sop_reason)
+
+
+def _say_energy(said: Estimate, energy: Round) -> Estimate:
+    """Put the result of a round of energy into the estimate; sigma is that of the weakest cell's charge."""
+    cell, volts = energy.cell[0], energy.volts[0]
+    charge_sigma = np.hypot(said.soc_sigma * said.capacity_Ah, said.soc * said.capacity_sigma_Ah)[cell]
+    return replace(said, energy_Wh=energy.least[0] * volts, energy_sigma_Wh=charge_sigma * volts)

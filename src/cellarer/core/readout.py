@@ -10,15 +10,20 @@ import numpy as np
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import Estimate, Floats
+from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats
 
+UNKNOWN = estimators.REASONS.index("unknown")
 MEAN_S = 300.0  # s: time constant of the mean current behind energy and times
 
 
 def unknown(config: Config) -> Estimate:
     """Return the estimate before anything is known."""
     cells, strings = np.full(config.layout.size["cell"], np.nan), np.full(config.layout.size["string"], np.nan)
-    return Estimate(*([cells] * 7), *([strings] * 9))
+    shape = len(HORIZONS_S), len(WAYS), strings.size
+    sop = np.full(shape, np.nan)
+    none, why = np.full(shape, -1), np.full(shape, UNKNOWN, np.int8)
+    per_cell, per_string = [cells] * 7, [strings] * 9
+    return Estimate(*(*per_cell, *per_string, sop, sop, none, why))
 
 
 def read_out(
@@ -60,20 +65,23 @@ def _slow(
     charge_Ah: tuple[Floats, Floats],
 ) -> Estimate:
     """Add mean current, times and core temperatures."""
-    owner = config.layout.string_of_cell
+    layout, owner = config.layout, config.layout.string_of_cell
     voltage, current = look.of("cell_voltage"), look.current
     share = np.exp(-power_s / MEAN_S)
     mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
     mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
     out, room = charge_Ah
+    to_empty_s, to_full_s = (hours(x, i, config.idle_A) * 3600.0 for x, i in ((out, -mean_A), (room, mean_A)))
+    doubt_Ah = layout.highest(np.hypot(said.soc_sigma * said.capacity_Ah, said.soc * said.capacity_sigma_Ah))
     return replace(
         said,
         mean_A=mean_A,
         core_degC=estimators.core_temperature(
             tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage, current[owner], power_s
         ),
-        time_to_empty_s=hours(out, -mean_A, config.idle_A) * 3600.0,
-        time_to_full_s=hours(room, mean_A, config.idle_A) * 3600.0,
+        time_to_empty_s=to_empty_s,
+        time_to_full_s=to_full_s,
+        time_sigma_s=hours(doubt_Ah, np.abs(mean_A), config.idle_A) * 3600.0,
     )
 
 

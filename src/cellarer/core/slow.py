@@ -194,11 +194,14 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         look.all_off[owner],
     )
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
-    power_due &= state.forecast.power_done >= tables.cells
+    power_due &= forecast.powered(config, state.forecast)
     power_ns = now_ns if power_due else state.power_ns
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
-    powers = forecast.begin(look, said) if power_due else state.forecast
+    heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean if elapsed_s > 0.0 else look.watch.current, elapsed_s)
+    powers = replace(state.forecast, heat_A2=heat_A2)
+    if power_due:
+        powers = forecast.begin(look, said, powers)
     if not (forecast.complete(config, powers) or forecast.waits(look)):
         said, powers = forecast.go_on(look, tables, estimator, said, powers, power_ns)
     zero = np.zeros(layout.size["string"])

@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 
 NEVER = -(2**62)
 FOREVER = 2**62
+WAYS = ("charge", "discharge")  # axis `way`
+HORIZONS_S = (2.0, 10.0, 30.0, 1800.0)  # axis `horizon` of SOP; the last stands for continuous
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,11 +152,25 @@ class Estimate:
     string_soc_sigma: Floats  # (string,)
     usable_Ah: Floats  # (string,) Q_d + Q_c
     energy_Wh: Floats  # (string,) to the first cell's lower limit
+    energy_sigma_Wh: Floats  # (string,)
     mean_A: Floats  # (string,) slow mean of the current, + charges
-    charge_10s_W: Floats  # (string,) SOP; NaN until first known
-    discharge_10s_W: Floats  # (string,)
     time_to_empty_s: Floats  # (string,) at the mean current; inf while not discharging
     time_to_full_s: Floats  # (string,)
+    time_sigma_s: Floats  # (string,) of whichever of the two is finite; inf while neither is
+    sop_A: Floats  # (horizon, way, string) current that can be held, margin for sigma included; NaN until first known
+    sop_W: Floats  # (horizon, way, string) power likewise (SOP)
+    sop_cell: Ints  # (horizon, way, string) which cell binds; −1 until first known
+    sop_reason: Bytes  # (horizon, way, string) and why: index into core.estimate.REASONS
+
+    @property
+    def charge_10s_W(self) -> Floats:
+        """SOP of charging over 10 s, W, (string,)."""
+        return self.sop_W[1, 0]
+
+    @property
+    def discharge_10s_W(self) -> Floats:
+        """SOP of discharging over 10 s, W, (string,)."""
+        return self.sop_W[1, 1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -301,16 +317,24 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Forecast:
-    """Memory of core.forecast: what single cells can do, and how far the rounds over all cells are."""
+class Round:
+    """What the cells of a round over all of them can do, as far as it has come; (way, string)."""
 
-    charge_A: Floats  # (cell,) SOP over the voltage of that moment; NaN until known
-    discharge_A: Floats  # (cell,)
-    left_Ah: Floats  # (cell,) charge until its lower limit
-    left_V: Floats  # (cell,) mean voltage until there
-    power_done: int  # cells of the present round; it began at State.power_ns
-    energy_ns: int  # when the present round of energy began
-    energy_done: int  # cells of it
+    least: Floats  # A, or Ah left, of the weakest cell; inf before the first, NaN where one is unknown
+    volts: Floats  # sum of the cells' voltages at the end
+    cell: Ints  # the weakest
+    reason: Bytes
+    done: int  # cells; at the end of a round all of them, for every horizon
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Memory of core.forecast."""
+
+    power: Round  # of the horizon at work; its round began at State.power_ns
+    energy: Round  # one way: discharge
+    energy_ns: int  # when its round began
+    heat_A2: Floats  # (way, string) thermal image: leaky mean of the current squared, A² of one cell
 
 
 @dataclass(frozen=True, slots=True, eq=False)

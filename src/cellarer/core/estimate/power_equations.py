@@ -1,7 +1,7 @@
 """SOP of one cell and one direction, written once: NumPy runs it on arrays, numba compiles it cell by cell.
 
-At constant power the current changes as the voltage does. Between its first and its last value it is taken as straight,
-for which the polarisation has an exact answer; the unknown is the last current. The voltage at the end falls
+At constant power the current changes as the voltage does. Between its first, middle and last value it is taken as
+straight, for which the polarisation has an exact answer; the unknown is the last current. The voltage at the end falls
 monotonically and nearly straight with it, so that a secant inside a bracket ends in a few rounds (the idea: G. Plett,
 J. Power Sources 134 (2004) 252, there for constant current). Doubt enters as a margin at the limit: the volts that
 `doubt` sigmas of SOC, of resistance and of temperature are worth, as independent errors, at constant power.
@@ -16,30 +16,52 @@ import numpy as np
 from cellarer.core.estimate.equations import decay, falling
 
 TEMP_SIGMA_K = 1.5  # of a cell's temperature as sensors tell it
-ROUNDS = 4
+ROUNDS = 7
+ROUGH = 3  # of them before the margin for doubt is known
+BENT = 1.3  # at constant power the last current may be so many times its mean
+STEPS = 24  # of SOC down to the end
+# An LFP cell on its plateau may be known to ± 15 points only. A forecast that believed the worst of that would forbid
+# both charging and discharging, and nothing would ever be learnt: a lock-out. A knee shows in the voltage long before.
+MOST_SOC_DOUBT = 0.06
+
+# Columns of a bounds table, one row per kind of cell, for one horizon and one way; power.py fills it
+(
+    LIMIT_V, PULSE_A, HOLD_A, HEAT_LEFT, HEAT_GAIN, MOST_A, HOT_DEGC, PER_HOT, COLD_DEGC, PER_COLD,
+    PER_HOUR, LEAST_ROOM, IMPEDANCE, MAP_A, MAP,
+) = range(15)  # fmt: skip
+MAP_PIECE = 3  # from column MAP on, of each piece of the map: begin in degC, 1/width, rise in A
+REASONS = ("voltage", "current", "soc", "temperature", "unknown")
+VOLTAGE, CURRENT, SOC, TEMPERATURE = 0.0, 1.0, 2.0, 3.0
 
 look_up: Callable[..., Any] = NotImplemented
 select: Callable[..., Any] = np.where
 
 
+def ramp_weights(per_tau: Any, seconds: Any) -> Any:
+    """What is left of a polarisation current, and what the first and the last current of a straight ramp add to it."""
+    left = decay(seconds * per_tau)
+    last = 1.0 - (1.0 - left) / (per_tau * seconds)
+    return left, 1.0 - left - last, last
+
+
 def voltage_at_end(
-    node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any,
-    first: Any, last: Any, horizon_s: Any,
+    node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, per_A: Any, temp_degC: Any,
+    first: Any, last: Any, a1: Any, f1: Any, l1: Any, a2: Any, f2: Any, l2: Any,
 ) -> Any:  # fmt: skip
-    """Voltage after horizon_s when the current runs straight from `first` to `last`, and the OCV there."""
-    moved = 0.5 * (first + last) * horizon_s / (3600.0 * q)
-    ocv, m, r0, r1, r2, _near, _far, _sigma, _local, per_tau1, per_tau2, per_exchange, gamma = look_up(
+    """Voltage when the current has run straight from `first` to `last`, the OCV there, and the state.
+
+    per_A  SOC that one ampere moves in that time; a, f, l  of ramp_weights for both polarisations
+    """
+    moved = 0.5 * (first + last) * per_A
+    ocv, m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, per_exchange, gamma = look_up(
         node, rows, kind, z + moved, temp_degC
     )
-    ramp = (last - first) / horizon_s
-    a1 = decay(horizon_s * per_tau1)
-    a2 = decay(horizon_s * per_tau2)
-    pol = r0 * last * falling(last * per_exchange)
-    pol = pol + r1 * (a1 * s1 + (1.0 - a1) * first + ramp * (horizon_s - (1.0 - a1) / per_tau1))
-    pol = pol + r2 * (a2 * s2 + (1.0 - a2) * first + ramp * (horizon_s - (1.0 - a2) / per_tau2))
+    t1 = a1 * s1 + f1 * first + l1 * last
+    t2 = a2 * s2 + f2 * first + l2 * last
     ah = decay(gamma * np.abs(moved))
-    still = ocv + m * (ah * h + (1.0 - ah) * np.sign(moved))
-    return still + k * pol, still
+    he = ah * h + (1.0 - ah) * np.sign(moved)
+    still = ocv + m * he
+    return still + k * (r0 * last * falling(last * per_exchange) + r1 * t1 + r2 * t2), still, z + moved, t1, t2, he
 
 
 def first_current(power: Any, still: Any, r0: Any, per_exchange: Any) -> Any:
@@ -53,51 +75,145 @@ def first_current(power: Any, still: Any, r0: Any, per_exchange: Any) -> Any:
 
 def hold(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any,
-    z_sigma: Any, k_sigma: Any, most: Any, limit: Any, sign: Any, horizon_s: Any, doubt: Any,
+    z_sigma: Any, k_sigma: Any, rated: Any, why: Any, room: Any, limit: Any, sign: Any, horizon_s: Any, doubt: Any,
 ) -> Any:  # fmt: skip
-    """Power (magnitude) that can be held, largest current on the way, and 1 where voltage is what binds.
+    """Power (magnitude) that can be held, largest current on the way, and what binds (index into REASONS).
 
-    sign  +1 charge, −1 discharge; most  largest magnitude of current; limit  voltage not to be passed at the end
+    sign   +1 charge, −1 discharge; limit  voltage not to be passed
+    rated  largest magnitude of current, and `why`; room  the same for its mean over the horizon
     """
-    ocv, m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, per_exchange, _gamma = look_up(
+    ocv, m, r0, r1, r2, _near, _far, _sigma, _local, per_tau1, per_tau2, per_exchange, _gamma = look_up(
         node, rows, kind, z, temp_degC
     )
     still = ocv + m * h + k * (r1 * s1 + r2 * s2)
     r0 = k * r0
+    per_A = horizon_s / (3600.0 * q)
+    a1, f1, l1 = ramp_weights(per_tau1, horizon_s)
+    a2, f2, l2 = ramp_weights(per_tau2, horizon_s)
+    b1, g1, m1 = ramp_weights(per_tau1, 0.5 * horizon_s)
+    b2, g2, m2 = ramp_weights(per_tau2, 0.5 * horizon_s)
+    most = np.minimum(rated, BENT * room)
     low, f_low = 0.0 * most, sign * (limit - still)
     high = most + 0.0
-    first = sign * high
-    voltage, rest = voltage_at_end(node, rows, kind, z, s1, s2, h, k, q, temp_degC, first, first, horizon_s)
-    f_high = sign * (limit - voltage)
     last, margin = high, 0.0 * most
-    for phase in range(2):
-        for _ in range(ROUNDS):
-            f = sign * (limit - voltage) - margin
-            fits = f >= 0.0
-            low, f_low = select(fits, last, low), select(fits, f, f_low)
-            high, f_high = select(fits, high, last), select(fits, f_high, f)
-            share = np.minimum(np.maximum(f_low / np.maximum(f_low - f_high, 1e-12), 0.0), 1.0)
-            last = select(f_high >= 0.0, most, select(f_low <= 0.0, 0.0 * most, low + share * (high - low)))
-            first = first_current(sign * last * np.maximum(voltage, 0.1), still, r0, per_exchange)
-            voltage, rest = voltage_at_end(
-                node, rows, kind, z, s1, s2, h, k, q, temp_degC, first, sign * last, horizon_s
-            )
-        if phase == 0:
+    first = mid = sign * high
+    voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
+        node, rows, kind, z, s1, s2, h, k, per_A, temp_degC, first, mid, a1, f1, l1, a2, f2, l2
+    )
+    f_high = sign * (limit - voltage)
+    for turn in range(ROUNDS):
+        if turn == ROUGH:
             # each error alone; at constant power a lower voltage asks for more current, which lowers it further
-            soft, _ = voltage_at_end(
-                node, rows, kind, z + sign * doubt * z_sigma, s1, s2, h, k, q, temp_degC, first, sign * last, horizon_s
+            soft, _rest, _z, _t1, _t2, _h = voltage_at_end(
+                node, rows, kind, z + sign * doubt * z_sigma, s1, s2, h, k, per_A, temp_degC, first, sign * last,
+                a1, f1, l1, a2, f2, l2,
+            )  # fmt: skip
+            colder = temp_degC - doubt * TEMP_SIGMA_K
+            _o, _m, _r0, _r1, _r2, _near, _far, _sigma, _local, cold_tau1, cold_tau2, _x, _gamma = look_up(
+                node, rows, kind, z, colder
             )
-            cold, _ = voltage_at_end(
-                node, rows, kind, z, s1, s2, h, k, q, temp_degC - doubt * TEMP_SIGMA_K, first, sign * last, horizon_s
+            c1, d1, e1 = ramp_weights(cold_tau1, horizon_s)
+            c2, d2, e2 = ramp_weights(cold_tau2, horizon_s)
+            cold, _rest, _z, _t1, _t2, _h = voltage_at_end(
+                node, rows, kind, z, s1, s2, h, k, per_A, colder, first, sign * last, c1, d1, e1, c2, d2, e2
             )
             drop = voltage - rest
             stiff = doubt * k_sigma * drop / np.maximum(k, 0.1)
             sum2 = (voltage - soft) * (voltage - soft) + (voltage - cold) * (voltage - cold) + stiff * stiff
             margin = np.sqrt(sum2) / np.maximum(1.0 - np.abs(drop) / np.maximum(voltage, 0.1), 0.4)
             low, f_low, high, f_high = 0.0 * most, sign * (limit - still) - margin, most + 0.0, f_high - margin
+        f = sign * (limit - voltage) - margin
+        fits = f >= 0.0
+        low, f_low = select(fits, last, low), select(fits, f, f_low)
+        high, f_high = select(fits, high, last), select(fits, f_high, f)
+        share = np.minimum(np.maximum(f_low / np.maximum(f_low - f_high, 1e-12), 0.0), 1.0)
+        last = select(f_high >= 0.0, most, select(f_low <= 0.0, 0.0 * most, low + share * (high - low)))
+        watts = sign * last * np.maximum(voltage, 0.1)
+        first = first_current(watts, still, r0, per_exchange)
+        if turn < ROUGH:
+            voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
+                node, rows, kind, z, s1, s2, h, k, per_A, temp_degC, first, sign * last, a1, f1, l1, a2, f2, l2
+            )
+            mid = 0.5 * (first + sign * last)
+        else:  # in two straight halves: on the way to empty the current bends
+            half, _rest, zm, t1, t2, hm = voltage_at_end(
+                node, rows, kind, z, s1, s2, h, k, 0.5 * per_A, temp_degC, first, mid, b1, g1, m1, b2, g2, m2
+            )
+            mid = sign * np.minimum(np.maximum(sign * watts / np.maximum(half, 0.1), 0.0), 2.0 * most)
+            voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
+                node, rows, kind, zm, t1, t2, hm, k, 0.5 * per_A, temp_degC, mid, sign * last, b1, g1, m1, b2, g2, m2
+            )
     watts = last * np.maximum(voltage, 0.0)
     begin = np.abs(first_current(sign * watts, still, r0, per_exchange))
     top = np.maximum(begin, last)
-    share = np.minimum(1.0, most / np.maximum(top, 1e-9))
-    bound = select(last < 0.999 * most, 1.0, 0.0)
-    return share * watts, share * top, bound
+    # a cell that comes out of a heavy load may be lower at once than it will be at the end
+    at_once = np.maximum(sign * (limit - still) - margin, 0.0) / np.maximum(r0 * falling(begin * per_exchange), 1e-9)
+    by_room = room / np.maximum(0.25 * (begin + 2.0 * np.abs(mid) + last), 1e-9)
+    share = np.minimum(np.minimum(1.0, rated / np.maximum(top, 1e-9)), at_once / np.maximum(begin, 1e-9))
+    by_voltage = select(np.minimum(last, at_once) < 0.999 * most, 1.0, 0.0) * select(share <= by_room, 1.0, 0.0)
+    share = np.minimum(share, by_room)
+    why = select(BENT * room <= rated, SOC, why)
+    return share * watts, share * top, select(by_voltage * most > 0.0, VOLTAGE, why)
+
+
+def most_current(
+    bounds: Any, row: Any, pieces: int, z: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any,
+    k_sigma: Any, heat_A2: Any, ohm: Any, sign: Any, doubt: Any,
+) -> Any:  # fmt: skip
+    """Largest magnitude of current before voltage is asked, what bounds it, and the bound of its mean by SOC.
+
+    bounds   flat, rows of columns as above; row  where the row of this cell begins; pieces  of its map
+    heat_A2  A²: slow mean of the current squared until now (thermal image); ohm  whole resistance of the cell
+    """
+    rated = np.minimum(
+        bounds[row + PULSE_A],
+        np.sqrt(
+            np.maximum(bounds[row + HOLD_A] * bounds[row + HOLD_A] - heat_A2 * bounds[row + HEAT_LEFT], 0.0)
+            * bounds[row + HEAT_GAIN]
+        ),
+    )
+    mapped = bounds[row + MAP_A]
+    for piece in range(pieces):
+        at = row + (MAP + MAP_PIECE * piece)
+        mapped = mapped + bounds[at + 2] * np.minimum(np.maximum((temp_degC - bounds[at]) * bounds[at + 1], 0.0), 1.0)
+    warm = np.minimum(np.maximum((bounds[row + HOT_DEGC] - temp_degC) * bounds[row + PER_HOT], 0.0), 1.0)
+    cool = np.minimum(np.maximum((temp_degC - bounds[row + COLD_DEGC]) * bounds[row + PER_COLD], 0.0), 1.0)
+    rise = np.maximum(bounds[row + HOT_DEGC] - np.maximum(core_degC, temp_degC) - doubt * TEMP_SIGMA_K, 0.0)
+    warming = np.sqrt(rise / (bounds[row + IMPEDANCE] * ohm * (k + doubt * k_sigma)))
+    fade = np.minimum(np.minimum(bounds[row + MOST_A] * np.minimum(warm, cool), mapped), warming)
+    ahead = select(sign > 0.0, 1.0 - z, z)
+    room = np.maximum(ahead - doubt * z_sigma, bounds[row + LEAST_ROOM]) * q * bounds[row + PER_HOUR]
+    return np.minimum(rated, fade), select(fade < rated, TEMPERATURE, CURRENT), room
+
+
+def promise(
+    node: Any, rows: Any, kind: Any, bounds: Any, row: Any, pieces: int,
+    z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any, k_sigma: Any,
+    heat_A2: Any, sign: Any, horizon_s: Any, doubt: Any,
+) -> Any:  # fmt: skip
+    """Power (magnitude) of one cell that can be held, largest current on the way, and what binds (REASONS)."""
+    _ocv, _m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, z, temp_degC)
+    rated, why, room = most_current(
+        bounds, row, pieces, z, k, q, temp_degC, core_degC, z_sigma, k_sigma, heat_A2, r0 + r1 + r2, sign, doubt
+    )
+    return hold(
+        node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma, rated, why, room, bounds[row + LIMIT_V],
+        sign, horizon_s, doubt,
+    )  # fmt: skip
+
+
+def walk(
+    node: Any, rows: Any, kind: Any, z: Any, k: Any, q: Any, temp_degC: Any, load: Any, floor: Any
+) -> Any:  # fmt: skip
+    """Wh and Ah that come out of one cell at `load` (A, magnitude) before its voltage passes `floor`."""
+    left = np.maximum(z, 0.0)
+    alive, amount, volts = 1.0 + 0.0 * left, 0.0 * left, 0.0 * left
+    for step in range(STEPS):
+        ocv, m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, per_exchange, _gamma = look_up(
+            node, rows, kind, left * (1.0 - (step + 0.5) / STEPS), temp_degC
+        )
+        voltage = ocv - m - k * load * (r0 * falling(load * per_exchange) + r1 + r2)
+        alive = alive * select(voltage >= floor, 1.0, 0.0)
+        amount = amount + alive
+        volts = volts + alive * voltage
+    return left * q / STEPS * volts, left * q / STEPS * amount

@@ -3,23 +3,25 @@
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from cellarer.core.estimate import equations, power_equations
-from cellarer.core.estimate.fields import NODE_WIDTH, ROW_WIDTH
+from cellarer.core.estimate.fields import INDEX, LANES, NODE_WIDTH, ROW_WIDTH, WIDTH
+from cellarer.core.estimate.power_equations import MOST_SOC_DOUBT
 from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_K
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "2be47add890f"
+STAMP = "2dfea87bbce2"
 
-INLINE: dict[str, Any] = {"error_model": "numpy"}
+INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
 
 
 @njit(**INLINE)
 def look_up(node: Any, rows: Any, kind: int, z: float, temp_degC: float) -> Any:
-    """The same as numpy_form.look_up, for one cell."""
+    """The same as numpy_form.look_up, for one cell, without the columns that SOP does not ask for."""
     u = min(max(z, -0.05), 1.05) * TOP
     j = min(max(int(u), 0), TOP - 1)
     f = u - j
@@ -38,7 +40,7 @@ def look_up(node: Any, rows: Any, kind: int, z: float, temp_degC: float) -> Any:
         return float(left + f * (right - left))
 
     return (
-        at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), 0.0,
+        at(0), at(1), at(2), at(3), at(4), 0.0, 0.0, 0.0, 0.0,
         rows[m] + g * (rows[n] - rows[m]), rows[m + 1] + g * (rows[n + 1] - rows[m + 1]),
         rows[m + 2] + g * (rows[n + 2] - rows[m + 2]), rows[m + 3] + g * (rows[n + 3] - rows[m + 3]),
     )  # fmt: skip
@@ -62,25 +64,72 @@ COMPILED: dict[str, Any] = {
 }
 first_current = _bound(power_equations.first_current)
 voltage_at_end = _bound(power_equations.voltage_at_end)
-hold_one = _bound(power_equations.hold, first_current=first_current, voltage_at_end=voltage_at_end)
+ramp_weights = _bound(power_equations.ramp_weights)
+hold_one = _bound(
+    power_equations.hold, first_current=first_current, voltage_at_end=voltage_at_end, ramp_weights=ramp_weights
+)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
-def hold(
-    node: Any,
-    rows: Any,
-    kind: Any,
-    x: Any,
-    most: Any,
-    limit: Any,
-    sign: float,
-    horizon_s: float,
-    doubt: float,
+most_current = _bound(power_equations.most_current)
+promise_one = _bound(power_equations.promise, hold=hold_one, most_current=most_current)
+Z, S1, S2, H, K = (n * LANES for n in range(5))
+P00, P44, CAPACITY, DEGC = (INDEX[name] * LANES for name in ("p00", "p44", "capacity", "in_degC"))
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
+
+
+@njit(**OPTIONS)
+def promise(
+    buffer: Any, node: Any, rows: Any, kind: Any, bounds: Any, pieces: int, core_degC: Any, heat_A2: Any,
+    owner: Any, first: int, horizon_s: float, doubt: float, out: Any,
+) -> None:  # fmt: skip
+    """Fill out (way, 3, cell) for the cells from `first` on: W, A and reason of one cell of each group.
+
+    bounds (way, kind · columns); heat_A2 (way, string); owner (cell,) string of each cell of the site
+    """
+    width = bounds.shape[1] // (rows.size // (TEMP_POINTS * ROW_WIDTH))
+    for n in range(out.shape[2]):
+        cell = first + n
+        o = cell // LANES * WIDTH + cell % LANES
+        z_sigma = min(np.sqrt(max(buffer[o + P00], 0.0)), MOST_SOC_DOUBT)
+        k_sigma = np.sqrt(max(buffer[o + P44], 0.0))
+        for way in range(2):
+            out[way, 0, n], out[way, 1, n], out[way, 2, n] = promise_one(
+                node, rows, kind[cell], bounds[way], kind[cell] * width, pieces,
+                buffer[o + Z], buffer[o + S1], buffer[o + S2], buffer[o + H], buffer[o + K],
+                buffer[o + CAPACITY], buffer[o + DEGC], core_degC[cell], z_sigma, k_sigma,
+                heat_A2[way, owner[cell]], 1.0 - 2.0 * way, horizon_s, doubt,
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def weakest(cells: Any, owner: Any, first: int, least_A: Any, volts: Any, cell: Any, reason: Any) -> None:
+    """Work the cells from `first` on, (way, 3, cell) of whole groups, into what each string can do; see power.py."""
+    for way in range(cells.shape[0]):
+        for n in range(cells.shape[2]):
+            string, ampere = owner[first + n], cells[way, 1, n]
+            volts[way, string] += cells[way, 0, n] / ampere if ampere > 0.0 else 0.0
+            if not (ampere >= least_A[way, string] or np.isnan(least_A[way, string])):
+                least_A[way, string], cell[way, string] = ampere, first + n
+                reason[way, string] = int(cells[way, 2, n])
+
+
+walk_one = _bound(power_equations.walk)
+
+
+@njit(**OPTIONS)
+def walk(
+    buffer: Any, node: Any, rows: Any, kind: Any, floor: Any, mean_A: Any, first: int, idle_C: float, usual_C: float,
     out: Any,
-) -> None:
-    """Fill out (3, cell) from x (9, cell): z, s1, s2, h, k, q, temperature, sigma of z, sigma of k."""
-    for n in range(kind.size):
-        out[0, n], out[1, n], out[2, n] = hold_one(
-            node, rows, kind[n], x[0, n], x[1, n], x[2, n], x[3, n], x[4, n], x[5, n], x[6, n], x[7, n], x[8, n],
-            most[n], limit[n], sign, horizon_s, doubt,
-        )  # fmt: skip
+) -> None:  # fmt: skip
+    """Fill out (1, 3, cell) for the cells from `first` on: Wh and Ah of one cell of each group.
+
+    floor (kind,) V; mean_A (cell in out,) A of one cell, + charges; idle_C, usual_C  what counts as no current
+    """
+    for n in range(out.shape[2]):
+        cell = first + n
+        o = cell // LANES * WIDTH + cell % LANES
+        q = buffer[o + CAPACITY]
+        load = -mean_A[n] if mean_A[n] < -idle_C * q else usual_C * q
+        out[0, 0, n], out[0, 1, n] = walk_one(
+            node, rows, kind[cell], buffer[o + Z], buffer[o + K], q, buffer[o + DEGC], load, floor[kind[cell]]
+        )
