@@ -30,8 +30,11 @@ CACHE = f"{tempfile.gettempdir()}/cellarer-tests-{os.getuid()}-cache"  # compile
 START = """
 import sys
 from pathlib import Path
+from cellarer.runtime import children
 from cellarer.runtime.supervisor import run
-name, speed, state_dir, close = sys.argv[1:]
+name, speed, state_dir, close, disturbed = sys.argv[1:]
+if disturbed == "1":  # it is to fall more often than a site may
+    children.CRASHES, children.PAUSES_S = 10**9, (0.1,)
 sys.exit(run(name, speed=float(speed), state_dir=Path(state_dir), port=0, close_at_start=close == "1"))
 """
 
@@ -49,17 +52,25 @@ def wait_for(what: str, ready: Callable[[], Any], most_s: float = 20.0) -> Any:
 class Site:
     """One running site."""
 
-    def __init__(self, state_dir: Path, name: str = "home", speed: float = 1.0, close_at_start: bool = False) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        name: str = "home",
+        speed: float = 1.0,
+        close_at_start: bool = False,
+        disturbed: bool = False,
+    ) -> None:
         self.state_dir, self.name = state_dir, name
         state_dir.mkdir(exist_ok=True)
         self.out = open(state_dir / "out.txt", "a+")  # noqa: SIM115 closed by `end`
-        arguments = [name, str(speed), str(state_dir), str(int(close_at_start))]
+        arguments = [name, str(speed), str(state_dir), str(int(close_at_start)), str(int(disturbed))]
+        path = {"PYTHONPATH": str(Path(__file__).with_name("inject"))} if disturbed else {}
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, *arguments],
             stdout=self.out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"NUMBA_CACHE_DIR": CACHE},
+            env=os.environ | {"NUMBA_CACHE_DIR": CACHE} | path,
         )
         self.folder = Folder.of(state_dir)
         self.site = load(name).file
@@ -163,9 +174,11 @@ class Site:
 
 
 @contextmanager
-def running(state_dir: Path, name: str = "home", *, speed: float = 1.0, close_at_start: bool = False) -> Iterator[Site]:
+def running(
+    state_dir: Path, name: str = "home", *, speed: float = 1.0, close_at_start: bool = False, disturbed: bool = False
+) -> Iterator[Site]:
     """Run a site for the length of a block; its output is shown when the block fails."""
-    site = Site(state_dir, name, speed, close_at_start)
+    site = Site(state_dir, name, speed, close_at_start, disturbed)
     try:
         wait_for("a first cycle", lambda: site.folder.snapshot.exists() and site.snapshot(), 40)
         yield site

@@ -34,6 +34,7 @@ class Snapshot:
     recorder_live: bool  # events and durable state are being kept
     vetoed: NDArray[np.bool_]  # (string,) the guard holds this string open
     state: State  # without the memory of validation and estimators: watch, estimator and forecast are None
+    work_ns: int = 0  # real time that the cycle before took
 
 
 def published(snapshot: Snapshot) -> Snapshot:

@@ -5,7 +5,6 @@ too late is skipped and counted, never made up for in a burst. An error in `step
 the guard opens.
 """
 
-import gc
 import json
 import math
 import time
@@ -32,6 +31,7 @@ from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State
 from cellarer.runtime.clock import WHOLE_NS, wall_clock_is_trusted
 from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.lifetime import restored
+from cellarer.runtime.memory import Memory
 from cellarer.runtime.notify import Notifier
 from cellarer.runtime.process import Process
 
@@ -74,7 +74,8 @@ class Control:
         self.vetoed = np.zeros(size["string"], bool)
         self.reset_left = 0
         self.reset = np.zeros(size["pack"], bool)
-        self.overruns = 0
+        self.overruns = self.work_ns = 0
+        self.memory = Memory()
         self.kept_ns = self.notified_ns = 0
         self.recorder_ns = self.recorder_next = 0
 
@@ -120,6 +121,7 @@ class Control:
 
     def cycle(self, late_ns: int, *, leaving: bool = False) -> None:
         """Run one cycle and publish it."""
+        begin_ns = time.monotonic_ns()
         self.keyframe()
         for ring in self.rings:
             ring.take(self.value, self.time_ns)
@@ -137,12 +139,13 @@ class Control:
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
         self.reset = requests.reset | (self.reset & (self.reset_left > 0))
         self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
-        moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoed, self.state)
+        moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoed, self.state, self.work_ns)
         self.snapshot.write(moment)
         if events:
             self._publish_events(events, now_ns)
             self.intake.answer(events)
         self._keep(bool(events))
+        self.work_ns = time.monotonic_ns() - begin_ns
 
     def _take_plan(self, now_ns: int) -> None:
         """Follow the newest plan; one that is none is told once and not followed."""
@@ -231,6 +234,8 @@ class Control:
         if changed or now_ns - self.kept_ns >= KEEP_NS:
             self.kept_ns = now_ns
             self.durable.write(tree.encode(slow.durable(self.config, self.state)))
+            if why := self.memory.look(standby=not self._closed().any()):
+                self._system("memory grows", why)
         if now_ns - self.notified_ns >= NOTIFY_NS:
             self.notified_ns = now_ns
             self.notifier.send("WATCHDOG=1")
@@ -257,9 +262,7 @@ def main(process: Process, _name: str) -> int:
     control._system("started", f"site {control.config.site}, configuration {process.run.config_sha256[:12]}")
     period_ns, clock = control.config.cycle_ns, process.clock
     control.warm()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    control.memory.settle()
     next_ns = clock.now_ns()
     while process.alive():
         late_ns = clock.now_ns() - next_ns

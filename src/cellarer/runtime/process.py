@@ -101,22 +101,27 @@ def last_pulse_ns(pulse: RingReader) -> int:
     return 0 if newest is None else int.from_bytes(newest, "little")
 
 
-def prefer(role: str) -> None:
-    """Ask the system for real-time priority and for memory that stays; without permission we go on as we are."""
+def prefer(role: str) -> list[str]:
+    """Ask for real-time priority and for memory that stays; return what the system denied. We go on without."""
     if role not in PRIORITY:
-        return
+        return []
+    denied = []
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY[role]))
-    except OSError:
-        return
-    ctypes.CDLL(None).mlockall(_LOCK)
+    except OSError as error:
+        denied.append(f"real-time priority ({error.strerror}): LimitRTPRIO={PRIORITY[role]} permits it")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_LOCK):
+        denied.append(f"locked memory ({os.strerror(ctypes.get_errno())}): LimitMEMLOCK=infinity permits it")
+    return denied
 
 
 def main(role: str, folder: Path, name: str) -> int:
     """Run one role to its end."""
     module = importlib.import_module(ROLES[role])
     process = Process(Folder(folder), role, name)
-    prefer(role)
+    for denied in prefer(role):
+        process.say(f"without {denied}")
     result: int = module.main(process, name)
     return result
 

@@ -1,0 +1,25 @@
+"""The crash campaign, a little of it: every role fails in every way, twice. `scripts/crash 1000` is the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.processes.crash import run
+
+from cellarer.runtime import incident
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [11, 12])
+def test_contacts_open_nothing_is_lost_and_the_log_repeats_all_of_it(tmp_path: Path, seed: int) -> None:
+    result = run(20, seed, tmp_path / "s")
+    assert result.wrong == []
+    assert len(result.done) == 20, "every role in every way"
+    assert result.events > 50
+    found = list(
+        incident.repeat(log := incident.find(str(tmp_path / "s" / "inputs"), tmp_path), incident.config_of(log))
+    )
+    assert sum(c.moment.restart for c in found) >= 5, "control began again and again"
+    assert all(c.exact is not False for c in found)
