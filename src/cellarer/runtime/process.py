@@ -51,8 +51,8 @@ class Run(msgspec.Struct, frozen=True):
     links: tuple[str, ...]
     consent_ns: int  # how long control's consent is good
     drop_ns: int  # the shortest silence after which a device may have opened by itself
-    lifetime: tuple[str, ...]  # where copies of the lifetime ledger lie
     close_at_start: bool  # ask to close as soon as events are recorded, once per run
+    lifetime: tuple[str, ...] = ()  # where copies of the lifetime ledger lie
 
     @property
     def site(self) -> "SiteFile":
