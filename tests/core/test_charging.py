@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ class Charger:
     def __init__(self) -> None:
         self.bench = closed("one")
         self.config, self.state = self.bench.config, self.bench.state
-        self.soc, self.told = 0.5, []  # type: ignore[var-annotated]
+        self.soc, self.sigma, self.target, self.told = 0.5, 0.01, np.nan, []  # type: ignore[var-annotated]
 
     @property
     def phase(self) -> ChargePhase:
@@ -40,15 +41,24 @@ class Charger:
             look = Look(
                 self.config, seen, digest(self.config, seen, bench.now_ns), self.state.watch, self.state, bench.now_ns
             )
-            estimate = replace(self.state.estimate, string_soc=np.array([self.soc]))
+            sigma = np.array([self.sigma])
+            estimate = replace(self.state.estimate, string_soc=np.array([self.soc]), string_soc_sigma=sigma)
             nothing = protect.demand(self.config, protect.start(self.config))
-            charging, events = charge.charge(look, nothing, self.state.switches, estimate)
+            charging, events = charge.charge(look, nothing, self.state.switches, estimate, np.array([self.target]))
             self.state = replace(self.state, charging=charging)
             self.told += events
         return self.phase
 
+    def fork(self) -> Charger:
+        other = copy(self)
+        other.bench, other.told = self.bench.fork(), []
+        return other
+
+    def discharge(self) -> float:
+        return float(charge.allowance(self.config, self.state.charging)[2][0])
+
     def allowed(self) -> tuple[float, float]:
-        end_V, amps = charge.allowance(self.config, self.state.charging, np.array([np.nan]), np.array([self.soc]))
+        end_V, amps, _ = charge.allowance(self.config, self.state.charging)
         return float(end_V[0]), float(amps[0])
 
 
@@ -61,7 +71,7 @@ def test_bulk_becomes_absorption_at_the_end_voltage_of_the_highest_cell() -> Non
 def test_full_needs_voltage_up_and_current_down_for_a_minute_without_a_break() -> None:
     charger = Charger()
     assert charger.hold(END_V, 50.0, 120) == ChargePhase.ABSORPTION  # current is still high
-    assert charger.hold(END_V, TAIL_A - 0.1, 60) == ChargePhase.ABSORPTION
+    assert charger.hold(END_V, TAIL_A - 0.1, 60) == ChargePhase.TAPER
     assert charger.hold(END_V, TAIL_A - 0.1, 1) == ChargePhase.FLOAT
 
 
@@ -135,13 +145,81 @@ def test_a_low_cell_is_preconditioned_first() -> None:
     charger.bench.put("cell_voltage", 2.7, 1)
     assert charger.hold(2.75, 5.0, 1) == ChargePhase.PRECONDITION
     assert charger.allowed()[1] == 14.0
-    assert charger.hold(2.81, 5.0, 1) == ChargePhase.BULK
+    assert charger.hold(2.81, 5.0, 1) == ChargePhase.REFILL
     assert charger.allowed()[1] > 14.0
+
+
+def test_after_under_voltage_nothing_is_discharged_before_some_charge_has_come_back() -> None:
+    charger = Charger()
+    charger.soc = 0.02
+    assert charger.hold(2.79, -50.0, 2) == ChargePhase.PRECONDITION
+    charger.soc = 0.01
+    assert charger.hold(3.10, 0.0, 300) == ChargePhase.REFILL  # the voltage recovers by itself: that is not enough
+    assert charger.discharge() == 0.0 and charger.allowed()[1] > 0.0
+    charger.soc = 0.055
+    assert charger.hold(3.15, 20.0, 5) == ChargePhase.REFILL
+    charger.soc = 0.065
+    assert charger.hold(3.15, 20.0, 1) == ChargePhase.BULK
+    assert charger.discharge() > 0.0
+
+
+def test_a_cold_pack_waits_until_it_is_warm_enough() -> None:
+    charger = Charger()
+    charger.bench.put("temp_degC", -2.0, 0)
+    assert charger.hold(3.30, 0.0, 3) == ChargePhase.WARMING
+    assert charger.allowed()[1] == 0.0 and charger.discharge() > 0.0
+    charger.bench.put("temp_degC", 0.5, 0)
+    assert charger.hold(3.30, 0.0, 3) == ChargePhase.WARMING  # a kelvin of hysteresis
+    charger.bench.put("temp_degC", 1.5, 0)
+    assert charger.hold(3.30, 0.0, 1) == ChargePhase.BULK
+
+
+def test_full_cells_that_differ_are_evened_out_at_end_voltage_for_a_bounded_time() -> None:
+    charger = Charger()
+    charger.soc = 1.0
+    uneven = END_V - 0.04
+    assert charger.hold(uneven, TAIL_A - 1.0, 65, highest=END_V) == ChargePhase.HOLD
+    assert charger.allowed()[0] == END_V
+    assert charger.fork().hold(END_V - 0.002, 1.0, 1, highest=END_V) == ChargePhase.FLOAT
+    assert charger.hold(uneven, 1.0, 7100, highest=END_V) == ChargePhase.HOLD
+    assert charger.hold(uneven, 1.0, 200, highest=END_V) == ChargePhase.FLOAT
+
+
+def test_a_target_is_held_without_hunting_and_left_when_it_is_withdrawn() -> None:
+    charger = Charger()
+    charger.state = replace(charger.state, charging=replace(charger.state.charging, touch=np.array([False])))
+    charger.sigma, charger.target, charger.soc = 0.01, 0.6, 0.59
+    assert charger.hold(3.32, 20.0, 5) == ChargePhase.BULK
+    charger.soc = 0.6
+    assert charger.hold(3.32, 20.0, 1) == ChargePhase.STORAGE
+    assert charger.allowed()[1] == 0.0 and charger.discharge() > 0.0
+    charger.soc = 0.585
+    assert charger.hold(3.31, -5.0, 5) == ChargePhase.STORAGE
+    charger.soc = 0.575
+    assert charger.hold(3.31, 0.0, 1) == ChargePhase.BULK
+    charger.soc = 0.6
+    charger.hold(3.32, 20.0, 1)
+    charger.target = np.nan
+    assert charger.hold(3.32, 20.0, 1) == ChargePhase.BULK
+
+
+def test_a_full_charge_is_due_when_soc_is_not_known_well_and_done_when_full() -> None:
+    charger = Charger()
+    charger.sigma, charger.target, charger.soc = 0.06, 0.6, 0.7
+    assert charger.hold(3.33, 20.0, 5) == ChargePhase.BULK  # not held at its target
+    assert charger.state.charging.touch[0]
+    charger.sigma = 0.045
+    charger.hold(3.33, 20.0, 5)
+    assert charger.state.charging.touch[0]  # until full, or much better known
+    charger.hold(END_V, TAIL_A - 1.0, 66)
+    charger.sigma = 0.01
+    charger.hold(END_V, TAIL_A - 1.0, 2)
+    assert not charger.state.charging.touch[0] and charger.phase == ChargePhase.STORAGE
 
 
 def test_every_change_of_phase_is_told_once_with_its_cause() -> None:
     charger = full()
-    assert [e.name for e in charger.told] == ["bulk → absorption", "absorption → float"]
+    assert [e.name for e in charger.told] == ["bulk → absorption", "absorption → taper", "taper → float"]
     assert all(e.cause for e in charger.told)
 
 

@@ -86,7 +86,8 @@ class Site:
             "inputs": {"emergency_stop": False, "interlock_open": False, "charger_present": True},
             "outputs": {
                 "allow_charge": self.closed[p], "allow_discharge": self.closed[p], "pre_alarm": False,
-                "start_generator": False, "buzzer": False, "heater_pct": 0.0, "pump_pct": 20.0,
+                "start_generator": False, "buzzer": False, "force_charge": False,
+                "full_charge": False, "heater_pct": 0.0, "pump_pct": 20.0,
             },
             "limits": {key: value for key, value in limits.items() if not key.endswith("reason")},
             **{k: string[k] for k in ("current_A", "voltage_V", "power_W", "soc_pct", "soc_sigma_pct")},

@@ -79,6 +79,8 @@ _PACK: View = {
         "allow_discharge": True,
         "pre_alarm": False,
         "start_generator": False,
+        "force_charge": False,
+        "full_charge": False,
         "buzzer": False,
         "heater_pct": 0.0,
         "pump_pct": 0.0,

@@ -15,6 +15,7 @@ from cellarer.model.reasons import REASONS
 from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, State
 
 View = dict[str, Any]
+REFILL_SHARE = 0.05  # of capacity; core.decide.charge.REFILL
 PROGRAMME = ("finish_s", "lost_Wh", "usable_before_Ah", "usable_after_Ah")
 PACK_FACTS = tuple(q.name for q in SIGNALS if q.axis == "pack" and not q.unit)
 FEEDBACK = ("minus", "precharge", "plus", "charge", "discharge")
@@ -79,7 +80,7 @@ def _pack(config: Config, state: State, pack: int, report: Mapping[str, np.ndarr
     strings = [_string(config, state, int(s)) | {"balancing": _balancing(config, state, int(s), report)} for s in mine]
     present = config.sensing.present
     inputs = {name: fact(seen[layout.where[name]][pack]) for name in PACK_FACTS if present[layout.where[name]][pack]}
-    flags = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer")
+    flags = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer", "force_charge", "full_charge")
     outputs: View = {name: bool(getattr(command, name)[pack]) for name in flags}
     outputs |= {"heater_pct": number(100 * command.heater[pack], 1), "pump_pct": number(100 * command.pump[pack], 1)}
     current = _sum(strings, "current_A")
@@ -281,19 +282,59 @@ def missing(config: Config, state: State, string: int) -> list[str]:
         said += [f"{name} is not known" for name in _unknown(config, state, string)]
         if config.switch.authority[string] < 2:
             said.append("no device of this site may switch")
-    match ChargePhase(int(state.charging.phase[string])):
+    said.append(_next_phase(config, state, string))
+    if state.charging.touch[string]:
+        said.append("a full charge is due: the state of charge is not known well enough")
+    return [text for text in said if text]
+
+
+def _next_phase(config: Config, state: State, string: int) -> str:
+    """Say what is missing to reach the next charge phase, with the value of now beside the one that is needed."""
+    table, layout, charging = config.limits, config.layout, state.charging
+    volts = state.seen.value[layout.where["cell_voltage"]][layout.string_of_cell == string]
+    high, low = float(volts.max()), float(volts.min())
+    current = float(state.seen.value[layout.where["current"]][string])
+    soc, end_V = 100.0 * float(state.estimate.string_soc[string]), float(table.end_of_charge_V[string])
+    tail_s, tail_A = float(table.tail_ns[string]) * 1e-9, float(table.tail_A[string])
+    match ChargePhase(int(charging.phase[string])):
         case ChargePhase.BULK:
-            said.append(f"absorption begins when a cell reaches {config.limits.end_of_charge_V[string]:.3f} V")
+            return f"absorption begins when a cell reaches {end_V:.3f} V; the highest has {high:.3f} V"
         case ChargePhase.ABSORPTION:
-            lasts = config.limits.tail_ns[string] * 1e-9
-            said.append(f"full after {lasts:.0f} s below {config.limits.tail_A[string]:.1f} A at end voltage")
+            return (
+                f"full after {tail_s:.0f} s below {tail_A:.1f} A at {end_V:.3f} V; now {current:.1f} A at {high:.3f} V"
+            )
+        case ChargePhase.TAPER:
+            left_s = max(tail_s - (state.time_ns - int(charging.tail_since_ns[string])) * 1e-9, 0.0)
+            return f"full in {left_s:.0f} s if the current stays below {tail_A:.1f} A; now {current:.1f} A"
+        case ChargePhase.HOLD:
+            even = 1e3 * float(config.balance.stop_spread_V[string])
+            return f"float begins when cells are within {even:.0f} mV; they differ by {1e3 * (high - low):.0f} mV"
         case ChargePhase.FLOAT:
-            said.append(f"a new charge begins below {100 * config.limits.rebulk_soc[string]:.0f} %")
+            new = 100.0 * (float(charging.full_soc[string]) - 1.0 + float(table.rebulk_soc[string]))
+            return f"a new charge begins below {new:.0f} %; now {soc:.0f} %"
+        case ChargePhase.STORAGE:
+            return f"holds {soc:.0f} % as asked; charges when it is time to be full, or when the target is withdrawn"
+        case ChargePhase.REFILL:
+            back = 100.0 * float(charging.low_soc[string] + REFILL_SHARE)
+            return f"discharge is held until {back:.0f} % are reached; now {soc:.0f} %"
+        case ChargePhase.WARMING:
+            cold = state.seen.value[layout.where["temp_degC"]][layout.string_of_temp == string]
+            return (
+                f"charging begins above {_coldest(config, string):.0f} °C; the coldest sensor has {cold.min():.1f} °C"
+            )
         case ChargePhase.PRECONDITION:
-            said.append(f"bulk begins when the lowest cell reaches {config.limits.precondition_V[string]:.3f} V")
+            needed_V = float(table.precondition_V[string])
+            return f"charging goes on when the lowest cell reaches {needed_V:.3f} V; it has {low:.3f} V"
+        case ChargePhase.BLOCKED:
+            return "charging begins when the fault on the charge path is gone"
         case _:
-            pass
-    return said
+            return ""
+
+
+def _coldest(config: Config, string: int) -> float:
+    """Return the temperature above which the charge map allows a current, degC."""
+    allowed = np.flatnonzero(config.limits.map_A[string] > 0.0)
+    return float(config.limits.map_degC[string][max(int(allowed[0]) - 1, 0)]) if allowed.size else float("nan")
 
 
 def _reset(state: State, row: int, string: int) -> str:

@@ -54,7 +54,7 @@ class BalancingFile(Strict):
     max_degC: Finite = 60.0
     channels: Annotated[int, Field(ge=1, le=1000)] | None = None
     alternate: bool = False
-    measure_share: Annotated[float, Field(ge=0.05, le=1)] = 0.9
+    measure_share: Annotated[float, Field(ge=0.05, le=1)] = 0.95
     board_K_per_W: Annotated[float, Field(ge=0, le=1000)] = 0.0
     minimum_soc_pct: Percent = 10.0
     topology: Literal["none", "shuttle", "capacitor", "flyback", "bus", "matrix"] = "none"

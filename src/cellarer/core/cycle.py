@@ -44,14 +44,13 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     dirty = balance.disturbed(look)
     known = slow.estimate(look, inputs.requests, dirty)
     switches, switched = sequence.sequence(look, demand, wishes, reset)
-    charging, charged = charge.charge(look, demand, switches, known.estimate)
     target = held_soc(config, wishes, known.estimate, now_ns)
-    end_V, charge_A = charge.allowance(config, charging, target, known.estimate.string_soc)
-    window = limit(look, demand, switches, known.estimate, end_V, charge_A, dt_s)
+    charging, charged = charge.charge(look, demand, switches, known.estimate, target)
+    window = limit(look, demand, switches, known.estimate, charge.allowance(config, charging), dt_s)
     estimated = known.estimated_ns == now_ns
     balancing, bleed, move = balance.balance(look, demand, inputs.plan, dirty, estimated, dt_s)
     climate, heater, pump = cool.cool(look, inputs.plan)
-    command = clamp(look, faults, switches, window, known.estimate, bleed, move, heater, pump)
+    command = clamp(look, faults, switches, window, known.estimate, charging, bleed, move, heater, pump)
     new = State(
         time_ns=now_ns,
         cycle=state.cycle + 1,

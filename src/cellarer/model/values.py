@@ -110,6 +110,11 @@ class ChargePhase(IntEnum):
     BULK = 3
     ABSORPTION = 4
     FLOAT = 5
+    TAPER = 6  # at end voltage with a small current: the end of charge, if it lasts
+    HOLD = 7  # full; end voltage is held while cells are evened out
+    STORAGE = 8  # the SOC to hold is reached
+    REFILL = 9  # after under-voltage: charge only, until enough has come back
+    WARMING = 10  # too cold to charge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +125,8 @@ class Charging:
     since_ns: Ints
     tail_since_ns: Ints  # since when voltage is up and current down; FOREVER = not now
     full_soc: Floats  # highest SOC since full, as estimated: a new charge begins so far below it
+    low_soc: Floats  # lowest SOC since a refill began; NaN = none
+    touch: Bools  # a full charge is due
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,6 +202,8 @@ class Command:
     allow_discharge: Bools  # (pack,)
     pre_alarm: Bools  # (pack,) raised before a load cut
     start_generator: Bools  # (pack,)
+    force_charge: Bools  # (pack,) asks for charge from any source, now
+    full_charge: Bools  # (pack,) asks for a full charge when there is a chance
     buzzer: Bools  # (pack,)
 
 

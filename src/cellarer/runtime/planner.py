@@ -12,6 +12,7 @@ from cellarer.model.values import NEVER, Plan, State, no_plan
 from cellarer.plan import programme
 from cellarer.plan.balance import Report
 
+LEAD_NS = 60_000_000_000  # a plan is renewed so long before it expires, so that nothing pauses between two
 AGAIN_NS = 60_000_000_000  # nothing to plan: look again after this
 
 
@@ -33,9 +34,9 @@ class Planner:
     def __call__(self, state: State) -> Plan:
         """Return the plan in force after this state; a new one when the last has expired."""
         now_ns = state.time_ns
-        if not self.has_hardware or now_ns == NEVER or now_ns < self.plan.expires_ns:
+        if not self.has_hardware or now_ns == NEVER or now_ns < self.plan.expires_ns - LEAD_NS:
             return self.plan
-        if self.plan.expires_ns == NEVER and self.asked_ns != NEVER and now_ns - self.asked_ns < AGAIN_NS:
+        if self.plan.expires_ns < now_ns and self.asked_ns != NEVER and now_ns - self.asked_ns < AGAIN_NS:
             return self.plan
         self.asked_ns = now_ns
         layout = self.config.layout

@@ -1,7 +1,9 @@
-"""Charge management as a table: blocked, precondition, bulk, absorption, float, and what each allows.
+"""Charge management as a table of phases, and what each of them allows.
 
 The highest cell governs, not the pack voltage. Full means: voltage up and current down, held for `tail_ns` without a
-break, so that a passing cloud (a short dip of current with falling voltage) does not end a charge.
+break, so that a passing cloud (a short dip of current with falling voltage) does not end a charge. A full charge is due
+when SOC is not known well enough, not by the calendar; a target SOC is held until there is just time to be full when
+asked. After under-voltage nothing is discharged before some charge has come back, else load and rest would take turns.
 """
 
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.limit import on_map
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.sequence import carrying
@@ -17,30 +20,44 @@ from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Event, Floats, Switches
 from cellarer.model.values import ChargePhase as C
 
-FLOAT = int(C.FLOAT)
 NEAR_V = 0.005  # V: how near to the end of charge counts as there; twice the error of a good AFE
 FALL_BACK_V = 0.05  # V: absorption that falls this far is bulk again
+TAIL_HOLD = 1.25  # times the tail current: a tail that has begun ends above it
+TAPER_NS = 2_000_000_000  # a tail that lasts so long is told
+HOLD_NS = 7_200_000_000_000  # longest time at end voltage for balancing alone
+WARM_K = 1.0  # K above the coldest charging before charging begins
+STORED, LEAVES = 0.005, 0.02  # 1: SOC this near below its target is stored; this far below, it charges again
+REFILL = 0.05  # 1: SOC that must come back after under-voltage
+TOUCH_SIGMA, TOUCH_DONE = 0.05, 0.04  # 1: sigma of SOC from which a full charge is due, and is no more
+TOUCH_SPREAD, TOUCH_DOUBT = 0.05, 0.01  # 1: … or a spread between cells that is no better known than this
 
+UP = (C.ABSORPTION, C.TAPER, C.HOLD, C.FLOAT)
+CHARGING = (C.PRECONDITION, C.WARMING, C.REFILL, C.BULK, *UP, C.STORAGE)
 TABLE = Table(
     [
-        Rule(ANY, C.IDLE, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
-        Rule(ANY, C.PRECONDITION, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
-        Rule(ANY, C.BULK, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
-        Rule(ANY, C.ABSORPTION, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
-        Rule(ANY, C.FLOAT, "blocked", C.BLOCKED, "the charge path is blocked by a fault"),
+        *(Rule(ANY, c, "blocked", C.BLOCKED, "the charge path is blocked by a fault") for c in (C.IDLE, *CHARGING)),
         Rule(ANY, C.BLOCKED, "free", C.IDLE, "the fault is gone"),
-        Rule(ANY, C.PRECONDITION, "idle", C.IDLE, "switchgear open"),
-        Rule(ANY, C.BULK, "idle", C.IDLE, "switchgear open"),
-        Rule(ANY, C.ABSORPTION, "idle", C.IDLE, "switchgear open"),
-        Rule(ANY, C.FLOAT, "idle", C.IDLE, "switchgear open"),
-        Rule(ANY, C.IDLE, "low", C.PRECONDITION, "the lowest cell is below its preconditioning voltage"),
+        *(Rule(ANY, c, "idle", C.IDLE, "switchgear open") for c in CHARGING),
+        *(
+            Rule(ANY, c, "low", C.PRECONDITION, "the lowest cell is below its preconditioning voltage")
+            for c in (C.IDLE, C.BULK, C.REFILL, C.WARMING)
+        ),
+        *(Rule(ANY, c, "empty", C.REFILL, "the lowest cell is empty") for c in (C.IDLE, C.BULK, C.STORAGE, C.WARMING)),
+        Rule(ANY, C.PRECONDITION, "recovered", C.REFILL, "the lowest cell has recovered"),
+        Rule(ANY, C.REFILL, "refilled", C.BULK, "enough charge has come back"),
+        *(Rule(ANY, c, "cold", C.WARMING, "too cold to charge") for c in (C.IDLE, C.BULK)),
+        Rule(ANY, C.WARMING, "warm", C.BULK, "warm enough to charge"),
+        *(Rule(ANY, c, "stored", C.STORAGE, "the state of charge to hold is reached") for c in (C.IDLE, C.BULK, *UP)),
+        Rule(ANY, C.STORAGE, "wanted", C.BULK, "more charge is wanted"),
         Rule(ANY, C.IDLE, "closed", C.BULK, "switchgear closed"),
-        Rule(ANY, C.BULK, "low", C.PRECONDITION, "the lowest cell is below its preconditioning voltage"),
-        Rule(ANY, C.PRECONDITION, "recovered", C.BULK, "the lowest cell has recovered"),
         Rule(ANY, C.BULK, "at end", C.ABSORPTION, "the highest cell is at its end of charge"),
-        Rule(ANY, C.ABSORPTION, "full", C.FLOAT, "voltage up and current down for long enough: full"),
-        Rule(ANY, C.ABSORPTION, "fell back", C.BULK, "the highest cell fell back"),
-        Rule(ANY, C.FLOAT, "rebulk", C.BULK, "state of charge below the start of a new charge"),
+        Rule(ANY, C.TAPER, "uneven", C.HOLD, "full; cells are evened out at end voltage"),
+        Rule(ANY, C.TAPER, "full", C.FLOAT, "voltage up and current down for long enough: full"),
+        Rule(ANY, C.ABSORPTION, "tail", C.TAPER, "voltage up and current down"),
+        Rule(ANY, C.TAPER, "no tail", C.ABSORPTION, "the current rose, or the voltage fell"),
+        *(Rule(ANY, c, "fell back", C.BULK, "the highest cell fell back") for c in (C.ABSORPTION, C.TAPER)),
+        Rule(ANY, C.HOLD, "even", C.FLOAT, "cells are even, or held long enough"),
+        *(Rule(ANY, c, "rebulk", C.BULK, "state of charge below the start of a new charge") for c in (C.FLOAT, C.HOLD)),
     ]
 )
 
@@ -48,47 +65,95 @@ TABLE = Table(
 def start(config: Config, now_ns: int) -> Charging:
     """Return charging that is idle."""
     n = config.layout.size["string"]
-    return Charging(np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER), np.full(n, np.nan))
+    unknown, no = np.full(n, np.nan), np.zeros(n, bool)
+    return Charging(
+        np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER), unknown, unknown, no
+    )  # fmt: skip
 
 
-def charge(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> tuple[Charging, list[Event]]:
-    """Advance the charge machine by one cycle; (string,)."""
+def charge(
+    look: Look, demand: Demand, switches: Switches, estimate: Estimate, target_soc: Floats
+) -> tuple[Charging, list[Event]]:
+    """Advance the charge machine by one cycle; (string,). target_soc: SOC to hold; NaN = charge to full."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
-    high, low, current = look.extremes[0], look.extremes[1], look.current
-    tail = (high >= table.end_of_charge_V - NEAR_V) & (current >= 0.0) & (current <= table.tail_A)
-    tail_since_ns = np.where(tail, np.minimum(before.tail_since_ns, now_ns), FOREVER)
+    tail_since_ns = _tail(look)
     may, blocked = carrying(look.config, switches)[0], demand.open[0] | demand.ramp[0]
-    holds: dict[str, Callable[[], Bools]] = {
+    still = before.touch & (before.phase != C.FLOAT) & ~(estimate.string_soc_sigma <= TOUCH_DONE)
+    touch = due(look.config, estimate) | still
+    target = np.where(touch, np.nan, target_soc)
+    holds = _conditions(look, estimate, tail_since_ns, target) | {
         "blocked": lambda: blocked,
         "free": lambda: ~blocked,
         "idle": lambda: ~may,
         "closed": lambda: may,
-        "low": lambda: may & (low < table.precondition_V),
-        "recovered": lambda: low >= table.precondition_V,
-        "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
-        "full": lambda: now_ns - tail_since_ns >= table.tail_ns,
-        "fell back": lambda: high < table.end_of_charge_V - FALL_BACK_V,
-        "rebulk": lambda: estimate.string_soc < before.full_soc - (1.0 - table.rebulk_soc),
+        "low": lambda: may & (look.extremes[1] < table.precondition_V),
+        "empty": lambda: may & (look.extremes[1] <= table.discharge_zero_V),
     }
     phase, rule = TABLE.advance(np.zeros_like(before.phase), before.phase, lambda name: holds[name]())
     moved = rule >= 0
-    if not np.count_nonzero(moved):
-        return Charging(before.phase, before.since_ns, tail_since_ns, _full_soc(before.phase, before, estimate)), []
-    events = [
-        Event(
-            now_ns,
-            "charge",
-            f"{C(before.phase[s]).name.lower()} → {C(phase[s]).name.lower()}",
-            int(s),
-            -1,
-            float(high[s]),
-            float(table.end_of_charge_V[s]),
-            TABLE.rules[rule[s]].cause,
-        )
-        for s in np.flatnonzero(moved)
-    ]
-    since_ns = np.where(moved, now_ns, before.since_ns)
-    return Charging(phase, since_ns, tail_since_ns, _full_soc(phase, before, estimate)), events
+    some = np.count_nonzero(moved) > 0
+    events = [_event(look, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)] if some else []
+    low_soc = np.where(phase == C.REFILL, _lowest(before, estimate), np.nan)
+    since_ns = np.where(moved, now_ns, before.since_ns) if some else before.since_ns
+    return Charging(phase, since_ns, tail_since_ns, _full_soc(phase, before, estimate), low_soc, touch), events
+
+
+def _conditions(
+    look: Look, estimate: Estimate, tail_since_ns: np.ndarray, target: Floats
+) -> dict[str, Callable[[], Bools]]:
+    """Return the conditions of the table that look at cells, each computed only where a phase asks for it."""
+    table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
+    high, low, _, cold = look.extremes
+    soc, held = estimate.string_soc, now_ns - tail_since_ns >= table.tail_ns
+    bleeders, middle_V = look.config.balance, 0.5 * (table.discharge_V + table.charge_V)
+    return {
+        "recovered": lambda: low >= table.precondition_V,
+        "refilled": lambda: np.where(np.isnan(soc), low >= middle_V, soc >= before.low_soc + REFILL),
+        "cold": lambda: ~(on_map(cold, look.config) > 0.0) & ~np.isnan(cold),
+        "warm": lambda: np.isnan(cold) | (on_map(cold - WARM_K, look.config) > 0.0),
+        "stored": lambda: soc >= target - STORED,
+        "wanted": lambda: ~(soc >= target - LEAVES),
+        "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
+        "tail": lambda: now_ns - tail_since_ns >= TAPER_NS,
+        "no tail": lambda: tail_since_ns == FOREVER,
+        "full": lambda: held,
+        "uneven": lambda: held & (bleeders.bleed_A > 0.0) & (high - low > bleeders.start_spread_V),
+        "even": lambda: (
+            (high - low < bleeders.stop_spread_V)
+            | (now_ns - before.since_ns >= HOLD_NS)
+            | ~(high >= table.end_of_charge_V - FALL_BACK_V)
+        ),
+        "fell back": lambda: high < table.end_of_charge_V - FALL_BACK_V,
+        "rebulk": lambda: soc < before.full_soc - (1.0 - table.rebulk_soc),
+    }
+
+
+def _tail(look: Look) -> np.ndarray:
+    """Return since when voltage is up and current down, (string,) ns; FOREVER = not now."""
+    table, before_ns = look.config.limits, look.state.charging.tail_since_ns
+    most_A = np.where(before_ns < FOREVER, TAIL_HOLD, 1.0) * table.tail_A
+    tail = (look.extremes[0] >= table.end_of_charge_V - NEAR_V) & (look.current >= 0.0) & (look.current <= most_A)
+    return np.where(tail, np.minimum(before_ns, look.now_ns), FOREVER)
+
+
+def due(config: Config, estimate: Estimate) -> Bools:
+    """Return where a full charge is due: SOC, or how cells differ, is not known well enough; (string,)."""
+    layout = config.layout
+    spread = layout.highest(estimate.soc) - layout.lowest(estimate.soc)
+    unsure = estimate.string_soc_sigma
+    return ~(unsure <= TOUCH_SIGMA) | ((spread > TOUCH_SPREAD) & (unsure > TOUCH_DOUBT))
+
+
+def _lowest(before: Charging, estimate: Estimate) -> Floats:
+    """Return the lowest SOC since the refill began, (string,): what has come back counts, not an absolute SOC."""
+    began = before.phase == C.REFILL
+    return np.where(began, np.minimum(before.low_soc, estimate.string_soc), estimate.string_soc)
+
+
+def _event(look: Look, old: Bytes, new: Bytes, rule: np.ndarray, s: int) -> Event:
+    name = f"{C(old[s]).name.lower()} → {C(new[s]).name.lower()}"
+    value, limit = float(look.extremes[0][s]), float(look.config.limits.end_of_charge_V[s])
+    return Event(look.now_ns, "charge", name, s, -1, value, limit, TABLE.rules[rule[s]].cause)
 
 
 def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
@@ -97,38 +162,41 @@ def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
     A new charge begins by what went out since, not by an absolute SOC: an estimate that is low at full must not call
     for a charge at once.
     """
-    floating = before.phase == FLOAT
-    highest = np.where(floating, np.maximum(before.full_soc, estimate.string_soc), estimate.string_soc)
-    return np.where(phase == FLOAT, highest, before.full_soc)
+    was, now = _is_full(before.phase), _is_full(phase)
+    highest = np.where(was, np.maximum(before.full_soc, estimate.string_soc), estimate.string_soc)
+    return np.where(now, highest, before.full_soc)
+
+
+def _is_full(phase: Bytes) -> Bools:
+    return (phase == C.FLOAT) | (phase == C.HOLD)
 
 
 def filled(look: Look) -> Bools:
     """Return (cell,) which cells are full by definition: at end voltage when their string has just become full."""
     config, charging, owner = look.config, look.state.charging, look.config.layout.string_of_cell
-    just = (charging.phase == FLOAT) & (charging.since_ns == look.state.time_ns)
+    just = _is_full(charging.phase) & (charging.since_ns == look.state.time_ns)
     if not np.count_nonzero(just):
         return np.zeros(owner.size, bool)
     return just[owner] & (look.of("cell_voltage") >= (config.limits.end_of_charge_V - NEAR_V)[owner])
 
 
-def allowance(config: Config, charging: Charging, target_soc: Floats, soc: Floats) -> tuple[Floats, Floats]:
-    """Return (end voltage per cell, current), (string,): what the charge phase allows.
-
-    target_soc: (string,) hold here when asked to; NaN = charge to full.
-    """
-    phase = charging.phase
-    end_V, current_A = _allowed(config)
-    strings = np.arange(phase.size)
-    return end_V[phase, strings], np.where(soc >= target_soc, 0.0, current_A[phase, strings])
+def allowance(config: Config, charging: Charging) -> tuple[Floats, Floats, Floats]:
+    """Return (end voltage per cell, charge current, discharge current), (string,): what the charge phase allows."""
+    end_V, charge_A, discharge_A = _allowed(config)
+    phase, strings = charging.phase, np.arange(charging.phase.size)
+    return end_V[phase, strings], charge_A[phase, strings], discharge_A[phase, strings]
 
 
 @lru_cache(maxsize=16)
-def _allowed(config: Config) -> tuple[Floats, Floats]:
-    """Return (end voltage per cell, current), (phase, string) each."""
+def _allowed(config: Config) -> tuple[Floats, Floats, Floats]:
+    """Return (end voltage per cell, charge current, discharge current), (phase, string) each."""
     table, floats = config.limits, ~np.isnan(config.limits.float_V)
     end_V = np.tile(table.end_of_charge_V, (len(C), 1))
     end_V[C.FLOAT] = np.where(floats, table.float_V, table.end_of_charge_V)
-    current_A = np.tile(table.rated_charge_A, (len(C), 1))
-    current_A[C.PRECONDITION], current_A[C.BLOCKED] = table.precondition_A, 0.0
-    current_A[C.FLOAT] = np.where(floats, table.rated_charge_A, 0.0)
-    return end_V, current_A
+    charge_A = np.tile(table.rated_charge_A, (len(C), 1))
+    charge_A[C.PRECONDITION] = table.precondition_A
+    charge_A[[C.BLOCKED, C.WARMING, C.STORAGE]] = 0.0
+    charge_A[C.FLOAT] = np.where(floats, table.rated_charge_A, 0.0)
+    discharge_A = np.tile(table.rated_discharge_A, (len(C), 1))
+    discharge_A[[C.PRECONDITION, C.REFILL]] = 0.0
+    return end_V, charge_A, discharge_A

@@ -6,9 +6,22 @@ from cellarer.core.decide.sequence import carrying, outputs
 from cellarer.core.decide.share import share
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import Bools, Command, Estimate, Faults, Floats, Level, Phase, Switches, Window
+from cellarer.model.values import (
+    Bools,
+    ChargePhase,
+    Charging,
+    Command,
+    Estimate,
+    Faults,
+    Floats,
+    Level,
+    Phase,
+    Switches,
+    Window,
+)
 
 RAMP_PHASE, RAMP_LEVEL = int(Phase.RAMP), int(Level.RAMP)
+REFILL, PRECONDITION = int(ChargePhase.REFILL), int(ChargePhase.PRECONDITION)
 
 
 def clamp(
@@ -17,6 +30,7 @@ def clamp(
     switches: Switches,
     window: Window,
     estimate: Estimate,
+    charging: Charging,
     bleed: Bools,
     move: Floats,
     heater: Floats,
@@ -55,6 +69,8 @@ def clamp(
         pre_alarm=pre_alarm,
         start_generator=start_generator,
         buzzer=buzzer,
+        force_charge=layout.pack_any((charging.phase == REFILL) | (charging.phase == PRECONDITION)),
+        full_charge=layout.pack_any(charging.touch),
     )
 
 
@@ -67,4 +83,4 @@ def nothing(config: Config) -> Command:
     zero, none = np.zeros(size["pack"]), np.zeros(1)
     bleed, move = np.zeros(size["cell"], bool), np.zeros((2, size["cell"]))
     limits = (zero, zero, none, none)
-    return Command(off, off, off, off, off, rated_window(config), *limits, bleed, move, zero, zero, no, no, no, no, no)
+    return Command(off, off, off, off, off, rated_window(config), *limits, bleed, move, zero, zero, *[no] * 7)

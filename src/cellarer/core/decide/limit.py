@@ -18,6 +18,7 @@ from cellarer.model.reasons import INDEX
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
 RECOVERING, CELL_HIGH, RATED = np.array([INDEX[name] for name in ("recovering", "cell voltage high", "rated")], np.int8)
+Allowed = tuple[Floats, Floats, Floats]  # of a charge phase: end voltage per cell, charge and discharge current
 SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (as OpenEMS does)
 
 # Windows in the order in which equal ones are named; the left name charges, the right one discharges
@@ -114,26 +115,33 @@ def _share(left: Floats, band: Floats) -> Floats:
     return np.minimum(np.maximum(left / band, 0.0), 1.0)
 
 
-def _on_map(x: Floats, bounds: Bounds) -> Floats:
+def on_map(x: Floats, config: Config) -> Floats:
     """Look up the charge-current map of each string, piecewise linear. x (…, string) degC; NaN spreads."""
+    bounds = _bounds(config)
     piece = (x[..., None] >= bounds.map_degC).sum(axis=-1) + bounds.map_first
     begin, wide, value, rise = bounds.map_pieces[:, piece]
     return value + _share(x - begin, wide) * rise
 
 
 def limit(
-    look: Look, demand: Demand, switches: Switches, estimate: Estimate, end_V: Floats, charge_A: Floats, dt_s: float
+    look: Look,
+    demand: Demand,
+    switches: Switches,
+    estimate: Estimate,
+    phase: tuple[Floats, Floats, Floats],
+    dt_s: float,
 ) -> Window:
     """Return the limits of this cycle.
 
-    end_V, charge_A: (string,) what the charge phase allows: cell voltage to charge to, and current. CVL is the string
-    voltage at which the highest cell arrives at end_V: it governs, not the pack.
+    phase: (string,) what the charge phase allows: cell voltage to charge to, charge and discharge current. CVL is the
+    string voltage at which the highest cell arrives at its end voltage: it governs, not the pack.
     """
+    end_V, charge_A, discharge_A = phase
     config, bounds = look.config, _bounds(look.config)
     voltage = look.voltage
     windows = _windows(look, demand, switches, estimate, voltage)
     windows[9, 0] = charge_A
-    windows[9, 1] = bounds.rated_A[1]
+    windows[9, 1] = discharge_A
     if bounds.has_floor:
         windows[9, 1] *= _above_floor(config.limits.floor_soc, estimate.string_soc)
     windows = _zero_if_unknown(windows)
@@ -175,7 +183,7 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate,
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[5] = _forecast(np.array((estimate.charge_10s_W, estimate.discharge_10s_W)), voltage, rated)
     windows[6:9] = rated * _share(bounds.zero - look.extremes.take(FADES, axis=0), bounds.band)
-    windows[8, 0] = np.minimum(windows[8, 0], _on_map(look.extremes[2:], bounds).min(axis=0))
+    windows[8, 0] = np.minimum(windows[8, 0], on_map(look.extremes[2:], look.config).min(axis=0))
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
     return windows

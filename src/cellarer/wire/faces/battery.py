@@ -18,7 +18,9 @@ ZERO = ("foreign_charge_limit", "foreign_discharge_limit", "charge_W", "discharg
 PHASES = (
     "open", "minus", "precharge", "plus", "closed", "ramp", "opening", "cooling", "charge_only", "discharge_only",
 )  # fmt: skip
-CHARGE_PHASES = ("idle", "blocked", "precondition", "bulk", "absorption", "float")
+CHARGE_PHASES = (
+    "idle", "blocked", "precondition", "bulk", "absorption", "float", "taper", "hold", "storage", "refill", "warming",
+)  # fmt: skip
 _CLOSED = {"closed", "ramp", "charge_only", "discharge_only"}
 
 
@@ -108,6 +110,8 @@ def _state(packs: Sequence[Part], strings: Sequence[Part]) -> dict[str, Any]:
         "allow_discharge": float(all(o["allow_discharge"] for o in outputs)),
         "pre_alarm": float(any(o["pre_alarm"] for o in outputs)),
         "force_charge_1": float(any(o["start_generator"] for o in outputs)),
+        "force_charge_2": float(any(o["force_charge"] for o in outputs)),
+        "full_charge": float(any(o["full_charge"] for o in outputs)),
         "drive_inhibit": float(any(i.get("charge_plug") for i in inputs)),
         "stale": 0.0,
     }

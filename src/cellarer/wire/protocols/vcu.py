@@ -12,7 +12,12 @@ from cellarer.wire.table import Blocks, Field, Message, Option, Protocol, Role
 _PHASES = dict(enumerate((
     "open", "minus", "precharge", "plus", "closed", "ramp", "opening", "cooling", "charge_only", "discharge_only",
 )))  # fmt: skip
-_CHARGE = dict(enumerate(("idle", "blocked", "precondition", "bulk", "absorption", "float")))
+_CHARGE = dict(
+    enumerate(
+        ("idle", "blocked", "precondition", "bulk", "absorption", "float", "taper", "hold", "storage", "refill",
+         "warming")
+    )
+)  # fmt: skip
 _LEVELS = dict(enumerate(("none", "inform", "warn", "derate", "ramp", "open")))
 _FAST_MS, _SLOW_MS = 50, 500
 
@@ -37,7 +42,7 @@ STATE = Message(
     0x2A0,
     (
         Field("phase", 0, 4, unknown=15, high=9, choices=_PHASES, means="switchgear"),
-        Field("charge_phase", 0, 4, bit=4, unknown=15, high=5, choices=_CHARGE),
+        Field("charge_phase", 0, 4, bit=4, unknown=15, high=10, choices=_CHARGE),
         _bit("closed", 1, 0, "every string is connected"),
         _bit("allow_charge", 1, 1),
         _bit("allow_discharge", 1, 2),
