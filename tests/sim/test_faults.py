@@ -12,7 +12,7 @@ from tests.sim.world import close, plant, site
 
 from cellarer.model.quantities import BY_NAME as SIGNALS
 from cellarer.sim.catalogue import BY_NAME, FAULTS, SCALES
-from cellarer.sim.faults import ON_NS, PERIOD_NS, RAMP_STEP_NS, RAMP_STEPS
+from cellarer.sim.faults import ON_OFF_S, RAMP_STEP_NS, RAMP_STEPS
 from cellarer.sim.knobs import KNOBS
 from cellarer.sim.plant import Plant, no_orders
 from cellarer.sim.truth import Truth
@@ -21,6 +21,7 @@ CLASSES = (
     "S1 S2 S3 S4 S5 S6 S7 S8 S9 C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C11 A1 A2 A3 A4 A5 A6 I1 I2 T1 T2 X1 X2 X3 "
     "N1 N2 N3 N4 N5 N6 P1 P2 P3 P4 P5 P6 P7 P8 P9 G1"
 )  # fmt: skip
+ON_NS, PERIOD_NS = round(ON_OFF_S[0] * 1e9), round(sum(ON_OFF_S) * 1e9)
 KNOB = {knob.name: knob for knob in KNOBS}
 FETS = {
     "charge_switch_shorted",

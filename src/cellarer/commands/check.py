@@ -10,6 +10,7 @@ from cellarer.commands import console
 
 if TYPE_CHECKING:
     from cellarer.config import Site
+    from cellarer.model.values import Floats
 
 
 @click.command()
@@ -30,7 +31,7 @@ def command(site: str, timing: bool, as_json: bool) -> None:
         loaded = load(site)
         found["report"] = check.report(loaded).splitlines()
         if timing:
-            rows = check.timing(loaded)
+            rows = check.timing(loaded, _periods_s(loaded))
             found["timing"] = [asdict(row) | {"ok": row.ok, "string": row.string + 1} for row in rows]
         check.refuse(loaded)
         _wire(loaded)
@@ -44,6 +45,13 @@ def command(site: str, timing: bool, as_json: bool) -> None:
     if not found["ok"]:
         console.say(f"cellarer: error: {found['error']}")
         sys.exit(2)
+
+
+def _periods_s(site: "Site") -> "Floats":
+    """Return how often the site's devices measure each signal, (signal,) s."""
+    from cellarer.wire.devices.periods import periods_s
+
+    return periods_s(site.file, site.config.layout)
 
 
 def _wire(site: "Site") -> None:

@@ -2,12 +2,14 @@
 
 Worst case per fault row: (debounce + 1) × sample period + cycle + guard + actuator, for RAMP rows plus the longest wait
 for the current to fall. A string without switchgear of ours is not refused: we only narrow there, its own BMS
-protects. Over-current and hard inputs are decided by the guard on arrival: no cycle, no debounce.
+protects. Emergency stop and crash are decided by the guard on arrival: no cycle, no debounce. What else the guard
+decides on arrival (over-current, interlock) it opens only once the current is low, so control's own path is the bound.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellarer.config.error import ConfigError
 from cellarer.config.load import Site
@@ -16,8 +18,11 @@ from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import Level
 
+Floats = NDArray[np.float64]
+
 GUARD_S = 0.005  # s: the guard looks at the sample ring this often
-ON_ARRIVAL = {"emergency_stop", "interlock_open", "crash", "charge_current", "discharge_current"}
+WINDOW_S = {"temp_rate": 3.0}  # over which a signal is a mean: core/validate.py RATE_WINDOW_NS
+ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +43,38 @@ class Timing:
         return self.bound_s <= self.budget_s
 
 
-def timing(site: Site) -> list[Timing]:
-    """Return the worst case of every row that is on, per string; the slowest relative to its budget first."""
+def timing(site: Site, period_s: Floats | None = None) -> list[Timing]:
+    """Return the worst case of every row that is on, per string; the slowest relative to its budget first.
+
+    period_s (signal,): how often each signal really is measured (wire/devices/periods.py); without it as device and
+    quantity say.
+    """
     table = site.config.faults
     files = {row.name: row for row in read_rows()}
     rows = []
     for index, string in np.argwhere(table.enabled):
         name = table.name[index]
         base = files.get(name) or files[name.rsplit("_", 1)[0]]
-        rows.append(_worst(site, int(index), int(string), base))
+        rows.append(_worst(site, int(index), int(string), base, period_s))
     return sorted(rows, key=lambda r: -r.bound_s / r.budget_s)
 
 
-def _worst(site: Site, index: int, string: int, row: RowFile) -> Timing:
+def slowest_s(site: Site, row: str, period_s: Floats | None = None) -> float:
+    """Return how often the slowest signal that a row needs is measured on the first string, s."""
+    files = {r.name: r for r in read_rows()}
+    base = files.get(row) or files[row.rsplit("_", 1)[0]]
+    return _slowest_s(site, base, 0, period_s)
+
+
+def _slowest_s(site: Site, row: RowFile, string: int, period_s: Floats | None) -> float:
+    needs = [need for need in row.need if need not in FACTS]
+    return max((_period(site, need, string, period_s) for need in needs), default=site.config.cycle_ns * 1e-9)
+
+
+def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats | None) -> Timing:
     config, table = site.config, site.config.faults
     level, name = Level(int(table.level[index])), table.name[index]
-    period = max(
-        (_period(site, need, string) for need in row.need if need not in FACTS), default=config.cycle_ns * 1e-9
-    )
+    period = _slowest_s(site, row, string, period_s)
     opening = site.file.pack[int(config.layout.pack_of_string[string])].switchgear.opening_ms * 1e-3
     actuator = opening if level >= Level.RAMP and config.switch.kind[string] != Switchgear.NONE else 0.0
     if row.name in _protected_by_devices(site, string):
@@ -65,10 +84,11 @@ def _worst(site: Site, index: int, string: int, row: RowFile) -> Timing:
         return Timing(name, string, "open", period + GUARD_S + actuator, row.budget_s, "guard", parts)
     cycle = config.cycle_ns * 1e-9
     waiting = _silence(site, row, string)
+    window = 2.0 * (WINDOW_S[row.signal] + period) if row.signal in WINDOW_S else 0.0  # the onset halves the first one
     debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
     ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0
-    bound = waiting + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
-    parts = f"age {waiting:.3f} + debounce {debounce:.3f} + sample {period:.3f} + cycle {cycle:.3f} + guard {cycle:.3f}"
+    bound = waiting + window + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
+    parts = f"age {waiting:.3f} + window {window:.3f} + debounce {debounce:.3f} + sample {period:.3f} + cycle {cycle:.3f} + guard {cycle:.3f}"
     parts += f" + ramp {ramp:.3f} + actuator {actuator:.3f}"
     return Timing(name, string, level.name.lower(), bound, row.budget_s, "control", parts)
 
@@ -82,13 +102,16 @@ def _silence(site: Site, row: RowFile, string: int) -> float:
     return oldest * 1e-9 + float(row.above or 0.0)
 
 
-def _period(site: Site, need: str, string: int) -> float:
+def _period(site: Site, need: str, string: int, period_s: Floats | None) -> float:
     """Return the sample period of the quickest alternative of a need, s."""
     config = site.config
     first = np.cumsum([0] + [p.strings for p in site.file.pack])
     periods = []
     for name in need.split("|"):
         if not config.sensing.present[config.layout.where[name]].any():
+            continue
+        if period_s is not None:
+            periods.append(float(period_s[_mine(site, name, string)].max(initial=0.0)))
             continue
         own = [
             d.period_ms * 1e-3
@@ -97,6 +120,17 @@ def _period(site: Site, need: str, string: int) -> float:
         ]
         periods.append(max(own) if own else BY_NAME[name].period_s)
     return min(periods, default=0.0)
+
+
+def _mine(site: Site, name: str, string: int) -> NDArray[np.int64]:
+    """Return the places of a signal that belong to a string."""
+    layout = site.config.layout
+    owner = {
+        "cell": layout.string_of_cell, "temp": layout.string_of_temp, "string": np.arange(layout.size["string"])
+    }.get(BY_NAME[name].axis)  # fmt: skip
+    pack = int(layout.pack_of_string[string])
+    mine = np.array([pack]) if owner is None else np.flatnonzero(owner == string)
+    return np.asarray(layout.where[name].start + mine)
 
 
 def _reaches(site: Site, pack: int, string_number: int, first: np.ndarray, name: str, string: int) -> bool:

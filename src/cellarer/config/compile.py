@@ -55,7 +55,10 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     thresholds = _thresholds(packs, parallel, limits)
     cell_ohm = np.array([_ohm(c) for _, c in packs]) / parallel
     gear = np.array([p.switchgear.kind for p, _ in packs])
-    facts = {"switchgear": gear != "none", "neighbours": series > 1, "shared": gear == "contactors"}
+    sensors = np.array([p.temperature_sensors for p, _ in packs])
+    facts = {
+        "switchgear": gear != "none", "neighbours": series > 1, "sensors": sensors > 1, "shared": gear == "contactors",
+    }  # fmt: skip
     config = Config(
         site=site.name,
         version=__version__,

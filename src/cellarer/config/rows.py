@@ -70,7 +70,8 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     return rows
 
 
-FACTS = ("switchgear", "neighbours", "shared")  # no signals: something to switch, more than one cell, contactors
+# no signals: something to switch, more than one cell, more than one temperature sensor, contactors
+FACTS = ("switchgear", "neighbours", "sensors", "shared")
 
 
 def enabled(layout: Layout, sensing: Sensing, facts: Mapping[str, Bools], need: list[str]) -> Bools:

@@ -1,57 +1,38 @@
-"""A campaign: does the BMS see every fault that it must see, react as it must, in time? Real `step()`, virtual time.
+"""A campaign: does the BMS see every fault that it must see, react as it must, in time? Real parts, virtual time.
 
-Many packs of one site in one `step()`, each with its own fault at a random phase, forked from settled states; then
-random pairs, in which nothing unsafe may happen; then hours without any fault, in which nothing may open. At sample
-level: faults of wires and of the computer are not here. Same seed, same hash. What was missed is listed with its cause.
+Many packs of one site in one `step()`, each with its own guard and its own fault at a random phase, forked from settled
+states; then random pairs, in which nothing unsafe may happen; faults of the wires singly, through the codecs; then
+hours without any fault, in which nothing may open. Same seed, same hash, however many processes share the work.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
 
 import numpy as np
 
-from cellarer import config as configs
-from cellarer.config.schema import SimulationFile
-from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import FOREVER, Level, Phase
+from cellarer.config import Site
+from cellarer.runtime import campaign_array as arrays
+from cellarer.runtime import campaign_quiet as quiet
+from cellarer.runtime import campaign_wires as wires
 from cellarer.runtime import campaign_world as worlds
-from cellarer.runtime.campaign_cases import BY, CASES, MODES, STANDBY, UNSEEN, Case
-from cellarer.runtime.campaign_judge import Record
-from cellarer.sim.catalogue import FAULTS
+from cellarer.runtime.campaign_array import Row
+from cellarer.runtime.campaign_cases import CASES, MODES
+from cellarer.runtime.campaign_shots import PAIR_S, Aim, Shot, Volley, expected, unseen, watch_s
 
-SITES = ("home", "ev")
-TICK_S = 0.005  # phases of injections: a quarter of the cycle
-LEAD_S = 0.1
-LONG_S = 12.0  # packs that are watched this long or longer run apart
-ASK_S = 0.3  # after the start of the fault
-PAIR_S = 6.0
-QUIET_DT_S = 0.5
-QUIET_PACKS = 32
+SUBJECTS = (
+    "home", "ev", "ebike", "laptop", "supervised", "home:lto_23ah", "home:nissan_leaf_2013", "ebike:naion_hakadi_18650",
+    "laptop:a123_26650", "home+all",
+)  # fmt: skip
+MOST_PACKS, MOST_CELLS = 192, 6000  # of one batch
+SHORT_S = 7.0  # what is watched longer runs apart
+SINGLE, PAIR, PICK = 1, 2, 3  # purposes of random numbers
 Progress = Callable[[float], None]
-Key = tuple[int, ...]  # seeds the draws of a batch; each pack draws on its own, so that a batch equals packs alone
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One injection and what came of it; times in s after the onset, NaN = never."""
-
-    site: str
-    fault: str
-    mode: str
-    shape: str
-    row: str
-    level: str
-    budget_s: float
-    detected_s: float
-    reaction_s: float
-    cause: str  # why it counts as missed; "" = it does not
-
-    @property
-    def in_budget(self) -> bool:
-        return self.reaction_s <= self.budget_s
 
 
 @dataclass(slots=True)
@@ -63,232 +44,230 @@ class Outcome:
     shots: list[Shot] = field(default_factory=list)
     pairs: int = 0
     unsafe: list[dict[str, object]] = field(default_factory=list)
-    hours: float = 0.0
-    openings: int = 0
-    warnings: int = 0
-    quiet_rows: Counter[str] = field(default_factory=Counter)
-    unseen: dict[str, dict[str, str]] = field(default_factory=dict)  # site → fault → why
+    calm: list[quiet.Calm] = field(default_factory=list)
+    unseen: dict[str, dict[str, str]] = field(default_factory=dict)  # subject → fault → why
+    coverage: arrays.Coverage | None = None
     hash: str = ""
 
+    @property
+    def hours(self) -> float:
+        """Pack-hours without a fault."""
+        return sum(c.hours for c in self.calm)
 
-@dataclass(slots=True)
-class Aim:
-    """One pack of a batch: its cases (two in a pair), where, when and how."""
+    @property
+    def openings(self) -> int:
+        """How often something opened in them."""
+        return sum(c.openings for c in self.calm)
 
-    cases: tuple[Case, ...]
-    shape: str
-    row: int
+    @property
+    def warnings(self) -> int:
+        """How many rows were raised in them that warn or do more."""
+        return sum(sum(c.rows.values()) for c in self.calm)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Part of a campaign that one process does: packs of one subject in one state."""
+
+    subject: str
+    mode: str
+    seed: int
+    rows: tuple[tuple[int, Row], ...]  # run, injection
+
+    @property
+    def weight(self) -> float:
+        """About how long it takes, against others."""
+        site = site_of(self.subject)
+        return 25.0 + 0.02 * len(self.rows) * int(site.config.series[0])
+
+
+@lru_cache(maxsize=32)
+def site_of(subject: str) -> Site:
+    """Return the site of a subject, with one pack."""
+    return worlds.repeated(worlds.subject(subject), 1)
 
 
 def campaign(
-    sites: Sequence[str] = SITES, seeds: int = 10, seed: int = 1, quiet_hours: float = 64.0,
-    progress: Progress = lambda fraction: None, modes: Sequence[str] = MODES,
+    subjects: Sequence[str] = SUBJECTS, seeds: int = 4, seed: int = 1, quiet_hours: float = 1000.0,
+    progress: Progress = lambda fraction: None, modes: Sequence[str] = MODES, jobs: int = 1,
 ) -> Outcome:  # fmt: skip
-    """Run everything: `seeds` runs of all single faults and as many pairs, and quiet hours, on every site."""
+    """Run everything: `seeds` covering arrays of single faults, as many pairs, faults of wires, quiet hours."""
     out = Outcome(seed, seeds)
-    for number, name in enumerate(sites):
-        site = configs.load(name)
-        plans = {mode: singles(site.config, mode) for mode in modes}
-        count = max(map(len, plans.values()))
-        many = worlds.repeated(site, count)
-        out.unseen[name] = unseen(site.config)
-        settled = {mode: worlds.settled(many, mode, seed) for mode in modes}
-        for run in range(seeds):
-            for k, mode in enumerate(modes):
-                key = seed, number, run, k
-                out.shots += shoot(settled[mode].fork(), plans[mode], name, mode, (*key, 0))
-                pair(settled[mode].fork(), plans[mode], count, name, mode, (*key, 1), out)
-                progress((number + (run + (k + 1) / len(modes)) / (seeds + 1)) / len(sites))
-        quiet(site, quiet_hours / len(sites), seed, out)
+    valid = possible(subjects, modes)
+    pairs = arrays.tuples(valid, 2)
+    chosen = [(run, k) for run in range(seeds) for k in arrays.array(valid, _draw(seed, run, PICK), pairs)]
+    out.coverage = arrays.coverage(valid, (k for _, k in chosen))
+    out.unseen = {name: unseen(site_of(name).config) for name in subjects}
+    grouped = arrays.by_task((run, valid[k]) for run, k in chosen)
+    tasks: list[object] = [Task(subject, mode, seed, tuple(rows)) for (subject, mode), rows in grouped.items()]
+    tasks += wires.tasks(subjects, seed) if set(modes) == set(MODES) else []
+    tasks += quiet.tasks(subjects, quiet_hours, seed)
+    for part in _results(tasks, jobs, progress):
+        out.shots += part.shots
+        out.pairs += part.pairs
+        out.unsafe += part.unsafe
+        out.calm += part.calm
     out.hash = hashlib.sha256(json.dumps(figures(out), sort_keys=True).encode() + repr(out.shots).encode()).hexdigest()
-    progress(1.0)
     return out
 
 
-def singles(config: Config, mode: str) -> list[Aim]:
-    """Return what a site can see in a mode: one entry per case and shape whose expected row is on."""
-    table = config.faults
-    found = []
-    for case in CASES:
-        row = next((table.name.index(r) for r in case.rows if table.enabled[table.name.index(r)].all()), -1)
-        if mode in case.modes and row >= 0 and _can(config, case):
-            found += [Aim((case,), shape, row) for shape in case.shapes]
-    return found
+def _results(tasks: Sequence[object], jobs: int, progress: Progress) -> Iterable["Part"]:
+    """Do all tasks, the heaviest first; yield the results in the order of the tasks."""
+    weights = [float(task.weight) for task in tasks]  # type: ignore[attr-defined]
+    done, parts = 0.0, dict[int, Part]()
+    order = sorted(range(len(tasks)), key=lambda k: -weights[k])
+    if jobs <= 1:
+        found = ((k, do(tasks[k])) for k in order)
+        for k, part in found:
+            parts[k], done = part, done + weights[k]
+            progress(done / sum(weights))
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            for k, part in zip(order, pool.map(do, [tasks[k] for k in order]), strict=True):
+                parts[k], done = part, done + weights[k]
+                progress(done / sum(weights))
+    return [parts[k] for k in range(len(tasks))]
 
 
-def _can(config: Config, case: Case) -> bool:
-    """Return whether what the fault falsifies is measured at all, or is there to be switched."""
-    where, present = config.layout.where, config.sensing.present
-    if case.gear and Switchgear(int(config.switch.kind[0])).name.lower() not in case.gear.split():
-        return False
-    effects = next(f for f in FAULTS if f.name == case.fault).effects
-    named = [e.signal for e in effects if e.signal in where]
-    return not named or any(present[where[name]].any() for name in named) or len(effects) > len(named)
+@dataclass(slots=True)
+class Part:
+    """What one task found."""
+
+    shots: list[Shot] = field(default_factory=list)
+    pairs: int = 0
+    unsafe: list[dict[str, object]] = field(default_factory=list)
+    calm: list[quiet.Calm] = field(default_factory=list)
 
 
-def unseen(config: Config) -> dict[str, str]:
-    """Return the faults of the catalogue that are not injected on this site, and why."""
-    seen = {plan.cases[0].fault for mode in MODES for plan in singles(config, mode)}
-    known = {case.fault for case in CASES}
-    return {
-        f.name: "this site measures nothing that shows it" if f.name in known else UNSEEN.get(f.name) or BY[f.by]
-        for f in FAULTS
-        if f.name not in seen
-    }
+def do(task: object) -> Part:
+    """Do one task."""
+    if isinstance(task, quiet.Task):
+        return Part(calm=[quiet.spend(task)])
+    if isinstance(task, wires.Task):
+        return Part(shots=wires.shoot(task))
+    assert isinstance(task, Task)
+    return _shoot(task)
 
 
-def shoot(made: worlds.World, plans: list[Aim], site: str, mode: str, key: Key) -> list[Shot]:
-    """Inject one fault per pack and judge each."""
-    starts = _starts(made, key)
-    record = _inject(made, plans, starts, key)
-    asked = {
-        name: np.array([
-            starts[k] + round(ASK_S * 1e9) if k < len(plans) and plans[k].cases[0].ask == name else FOREVER
-            for k in range(starts.size)
-        ])
-        for name in ("open", "close")
-    }  # fmt: skip
-    opening_s = configs.load(site).file.pack[0].switchgear.opening_ms * 1e-3
-    worlds.play(made, max(p.cases[0].watch_s for p in plans) + 0.2, worlds.CYCLE_S, asked, record.watch)
-    return [_judge(made.config, record, plan, k, site, mode, opening_s) for k, plan in enumerate(plans)]
+def _draw(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)
 
 
-def _starts(made: worlds.World, key: Key) -> np.ndarray:
-    ticks = [np.random.default_rng([*key, k]).integers(0, 20) for k in range(made.config.layout.size["pack"])]
-    return made.plant.time_ns + round(LEAD_S * 1e9) + np.array(ticks) * round(TICK_S * 1e9)
+def possible(subjects: Sequence[str], modes: Sequence[str] = MODES) -> list[Row]:
+    """Return every injection that can be made: the row it must raise is on, the part it breaks is there."""
+    return [
+        Row(subject, mode, number, shape)
+        for subject in subjects
+        for mode in modes
+        for number, case in enumerate(CASES)
+        if expected(site_of(subject).config, case, mode) is not None
+        for shape in case.shapes
+    ]
 
 
-def _inject(made: worlds.World, plans: list[Aim], starts: np.ndarray, key: Key) -> Record:
-    config = made.config
-    row = np.full(config.layout.size["string"], -1)
-    begin = np.full(config.layout.size["string"], FOREVER)
-    for pack, plan in enumerate(plans):
-        string = int(config.layout.first_string[pack])
-        row[string], begin[string] = plan.row, starts[pack]
-        draw = np.random.default_rng([*key, pack, 1])
-        for case in plan.cases:
-            cell = int(draw.integers(config.series[string]))
-            made.plant.inject(case.fault, string, cell, _size(made, case, string), starts[pack] * 1e-9, plan.shape)
-    return Record(made.plant, made.state, begin, row)
+def _shoot(task: Task) -> Part:
+    """Make the single injections of a task, and as many pairs."""
+    site, part = site_of(task.subject), Part()
+    single = [_aim(task, run, row) for run, row in task.rows]
+    pairs = [_pair(task, k) for k in range(len(task.rows))]
+    groups: dict[tuple[str, float], list[Aim]] = {}
+    for aim in single:
+        kind = "long" if watch_s(site, aim) > SHORT_S else "short"
+        groups.setdefault((kind, aim.cases[0].dt_s or worlds.CYCLE_S), []).append(aim)
+    groups[PAIR_GROUP] = pairs
+    most = min(MOST_PACKS, MOST_CELLS // int(site.config.series[0]))
+    count = min(most, max(map(len, groups.values())))
+    settled = worlds.settled(worlds.repeated(site, count), task.mode, task.seed)
+    for (kind, dt_s), aims in groups.items():
+        for first in range(0, len(aims), most):
+            volley = Volley(site, settled.fork(), aims[first : first + most], dt_s)
+            if kind == "pair":
+                volley.play(PAIR_S)
+                part.pairs += len(volley.aims)
+            else:
+                volley.play(max(watch_s(site, aim) for aim in volley.aims))
+                part.shots += volley.shots(task.subject, task.mode)
+            part.unsafe += _unsafe(task, volley)
+    return part
 
 
-def _size(made: worlds.World, case: Case, string: int) -> float | None:
-    table = made.config.faults
-    row = table.name.index(case.rows[0])
-    at = float(table.sign[row] * table.trip[row, string])
-    if case.over is not None:
-        return case.over * abs(at) / float(made.plant.fixed.nominal_A[string])
-    return case.size if case.beyond is None else at + float(table.sign[row]) * case.beyond
+PAIR_GROUP = ("pair", worlds.CYCLE_S)
 
 
-def _judge(config: Config, record: Record, plan: Aim, pack: int, site: str, mode: str, opening_s: float) -> Shot:
-    """Return what came of one injection."""
-    case, table, string = plan.cases[0], config.faults, int(config.layout.first_string[pack])
-    row, onset_by = plan.row, case.onset
-    if case.fuse and record.plant.fuse.blown[string]:  # the current is gone; what is left to see is the open string
-        row, onset_by = table.name.index(case.fuse), "start"
-    level, first = Level(int(table.level[row])), {name: int(at[string]) for name, at in record.first.items()}
-    onset = {"start": int(record.start_ns[string]), "truth": first["crossed"], "open": first["none"],
-             "minus": first["minus"], "plus": first["plus"]}[onset_by]  # fmt: skip
-    counts = np.array([n in (*case.rows, table.name[row]) for n in table.name]) | (table.level >= level)
-    detected = int(record.active_ns[counts, string].min())
-    if onset == FOREVER and detected < FOREVER:  # something else answered before the threshold was reached
-        onset = int(record.start_ns[string])
-    reaction = detected
-    if case.limit:
-        level, detected = Level.DERATE, first[f"no {case.limit}"]
-        reaction = detected
-    if level >= Level.RAMP and detected < FOREVER:
-        gear = config.switch.kind[string] != 0
-        reaction = max(detected, first["off"] if gear else first["zero"])
-        if case.ask != "" or mode == STANDBY:
-            reaction = detected if record.off[string] else FOREVER
-    cause = ""
-    budget_s = round(float(table.budget_ns[row]) * 1e-9, 6)
-    late_s = (reaction - onset) * 1e-9 + (opening_s if level >= Level.RAMP and mode != STANDBY else 0.0)
-    if onset == FOREVER:
-        cause = "the world never crossed the threshold" if detected == FOREVER else ""
-    if not cause and detected == FOREVER:
-        cause = "not detected"
-    elif not cause and reaction == FOREVER:
-        cause = "detected, but not opened"
-    elif not cause and onset < FOREVER and late_s > budget_s:
-        cause = "late"
-    known = onset < FOREVER
-    return Shot(
-        site, case.fault, mode, plan.shape, table.name[row], level.name.lower(), budget_s,
-        max((detected - onset) * 1e-9, 0.0) if known and detected < FOREVER else float("nan"),
-        max(late_s, 0.0) if known and reaction < FOREVER else (0.0 if reaction < FOREVER else float("nan")), cause,
-    )  # fmt: skip
+def _aim(task: Task, run: int, row: Row) -> Aim:
+    case = CASES[row.case]
+    found = expected(site_of(task.subject).config, case, row.mode)
+    assert found is not None
+    key = (task.seed, run, row.case, case.shapes.index(row.shape), MODES.index(row.mode), SINGLE)
+    return Aim((case,), row.shape, found, key)
 
 
-def pair(made: worlds.World, plans: list[Aim], count: int, site: str, mode: str, key: Key, out: Outcome) -> None:
-    """Inject two random faults per pack; count the packs in which a rule was broken."""
-    chosen, draw = [], np.random.default_rng([*key, 0, 2])
-    for _ in range(count):
-        a, b = draw.choice(len(plans), 2, replace=False)
-        chosen.append(
-            Aim((plans[a].cases[0], plans[b].cases[0]), str(draw.choice(["step", "intermittent"])), plans[a].row)
-        )
-    record = _inject(made, chosen, _starts(made, key), key)
-    worlds.play(made, PAIR_S, worlds.CYCLE_S, {}, record.watch)
-    out.pairs += count
-    for k, plan in enumerate(chosen):
-        string = int(made.config.layout.first_string[k])
-        if record.broken[string]:
-            names = [case.fault for case in plan.cases]
-            out.unsafe.append({"site": site, "mode": mode, "faults": names, "shape": plan.shape,
-                               "rules": dict(record.broken[string])})  # fmt: skip
+def _pair(task: Task, number: int) -> Aim:
+    """Draw two faults that this subject can have in this state."""
+    config = site_of(task.subject).config
+    cases = [case for case in CASES if not case.dt_s and expected(config, case, task.mode) is not None]
+    key = (task.seed, *task.subject.encode(), MODES.index(task.mode), number, PAIR)
+    draw = _draw(*key, PICK)
+    a, b = draw.choice(len(cases), 2, replace=False)
+    row = expected(config, cases[a], task.mode)
+    assert row is not None
+    return Aim((cases[a], cases[b]), str(draw.choice(["step", "ramp", "intermittent"])), row, key)
 
 
-def quiet(site: configs.Site, hours: float, seed: int, out: Outcome) -> None:
-    """Let packs work as their site does, without any fault; count what opens and what warns."""
-    packs = QUIET_PACKS
-    made = worlds.world(worlds.repeated(site, packs), site.file.simulation or SimulationFile(), seed)
-    worlds.close_all(made)
-    table = made.config.faults
-    level = dict(zip(table.name, table.level.tolist(), strict=True))
-    for _ in range(round(hours * 3600.0 / packs / QUIET_DT_S)):
-        events = made.cycle(QUIET_DT_S)[4]
-        for event in events:
-            if event.kind == "fault" and level[event.name] >= Level.WARN:
-                out.warnings += 1
-                out.quiet_rows[f"{site.file.name}: {event.name}"] += 1
-            if event.kind == "switch" and event.name.endswith(f"→ {Phase.OPENING.name.lower()}"):
-                out.openings += 1
-    out.hours += hours
+def _unsafe(task: Task, volley: Volley) -> list[dict[str, object]]:
+    """Return the packs in which a rule was broken."""
+    return [
+        {
+            "site": task.subject, "mode": task.mode, "faults": [case.fault for case in aim.cases],
+            "shape": aim.shape, "rules": broken,
+        }
+        for k, aim in enumerate(volley.aims)
+        if (broken := volley.broken(k))
+    ]  # fmt: skip
 
 
 def figures(out: Outcome) -> dict[str, object]:
     """Return what `--json` prints."""
-    good = [s for s in out.shots if not s.cause]
+    unseen_ = ("not detected", "the world never crossed the threshold")
     return {
         "single": {
             "injected": len(out.shots),
-            "detected": sum(
-                s.cause not in ("not detected", "the world never crossed the threshold") for s in out.shots
-            ),
+            "detected": sum(s.cause not in unseen_ for s in out.shots),
             "right_reaction": sum(s.cause in ("", "late") for s in out.shots),
-            "in_budget": len(good),
+            "in_budget": sum(not s.cause for s in out.shots),
         },
-        "pairs": {"injected": out.pairs, "unsafe": len(out.unsafe)},
-        "quiet": {"hours": out.hours, "openings": out.openings, "warnings": out.warnings},
+        "pairs": {"injected": out.pairs, "unsafe": len([u for u in out.unsafe if len(_faults(u)) > 1])},
+        "quiet": {"hours": round(out.hours, 3), "openings": out.openings, "warnings": out.warnings},
         "seed": out.seed,
         "hash": out.hash,
         "missed": missed(out),
     }
 
 
+def _faults(unsafe: dict[str, object]) -> list[str]:
+    faults = unsafe["faults"]
+    assert isinstance(faults, list)
+    return faults
+
+
 def missed(out: Outcome) -> list[dict[str, object]]:
-    """Return what was missed, alike ones together, and the pairs in which something was unsafe."""
+    """Return what was missed, alike ones together; every run in which something was unsafe; what broke the quiet."""
     groups: dict[tuple[str, ...], list[Shot]] = {}
     for shot in out.shots:
         if shot.cause:
-            groups.setdefault((shot.site, shot.fault, shot.mode, shot.shape, shot.row, shot.cause), []).append(shot)
+            groups.setdefault((shot.subject, shot.fault, shot.mode, shot.shape, shot.row, shot.cause), []).append(shot)
     names = ("site", "fault", "mode", "shape", "row", "cause")
     lines: list[dict[str, object]] = []
     for key, shots in groups.items():
         known = [round(s.reaction_s, 3) for s in shots if s.reaction_s == s.reaction_s]
+        budget_s = shots[0].budget_s
         lines.append(dict(zip(names, key, strict=True)) | {
-            "times": len(shots), "worst_s": max(known, default=None), "budget_s": shots[0].budget_s})  # fmt: skip
-    return lines + [{"cause": "unsafe pair", **u} for u in out.unsafe]
+            "times": len(shots), "worst_s": max(known, default=None),
+            "budget_s": budget_s if budget_s == budget_s else None})  # fmt: skip
+    lines += [{"cause": "unsafe"} | u for u in out.unsafe]
+    noisy = Counter[tuple[str, str]]()
+    for calm in out.calm:
+        noisy.update({(calm.subject, name): n for name, n in (*calm.rows.items(), *calm.opened.items())})
+    return lines + [
+        {"cause": "quiet hours", "site": site, "row": name, "times": n} for (site, name), n in sorted(noisy.items())
+    ]

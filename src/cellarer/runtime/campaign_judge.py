@@ -1,6 +1,7 @@
 """Looks at every cycle of a campaign from outside: what became active when, what was ordered, and what is unsafe.
 
-Times are those of control's orders; the time that contacts take is added later. Truth comes from the plant.
+Times are those of the gate's orders; phase of the cycle and the time that contacts take are added later. Truth comes
+from the plant.
 """
 
 from collections import Counter
@@ -11,19 +12,38 @@ import numpy as np
 from cellarer.core.cycle import Inputs
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import FOREVER, Bools, Command, Floats, Ints, Level, Phase, State
-from cellarer.sim.plant import Plant
+from cellarer.runtime.campaign_world import World
+from cellarer.sim.plant import Orders, Plant
 
 UNKNOWN_S = 1.0  # s that a string may stay closed after its cells became unknown
 MARGIN = {"cell_high": 0.02, "cell_low": 0.02, "temp_high": 2.0}  # V, V, K: errors of good sensors
 BEYOND_S = {"cell_high": 1.5, "cell_low": 1.5, "temp_high": 5.0}  # budget and half as much again
-FIRST = ("off", "zero", "no charge", "no discharge", "crossed", "minus", "plus", "none")
+FIRST = ("off", "zero", "no charge", "no discharge", "less", "crossed", "minus", "precharge", "plus", "switches",
+         "none", "spent", "guard")  # fmt: skip
 OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
+# What the guard decides by itself, by the row of control that expects the same
+GUARDED = {
+    "cell_over_voltage_maximum": "cell over-voltage", "cell_under_voltage_maximum": "cell under-voltage",
+    "deep_discharge": "cell under-voltage", "over_temperature_maximum": "over-temperature",
+    "charge_over_current_maximum": "charge over-current", "discharge_over_current_maximum": "discharge over-current",
+    "emergency_stop": "emergency stop", "crash": "crash", "interlock_open": "interlock open",
+}  # fmt: skip
+
+# What sensors measure of the signals whose truth is known
+QUANTITY = {
+    "cell_high": "cell_voltage", "cell_low": "cell_voltage", "cell_deep": "cell_voltage", "charge_current": "current",
+    "discharge_current": "current", "temp_high": "temp_degC", "temp_high_charging": "temp_degC",
+    "temp_low_charging": "temp_degC", "temp_low_discharging": "temp_degC", "temp_spread": "temp_degC",
+}  # fmt: skip
 
 
 def truths(plant: Plant) -> dict[str, Floats]:
-    """Return what really is, by the name of the fault rows' signal and in its direction, (string,)."""
+    """Return what really is, by the name of the fault rows' signal and in its direction, (string,).
+
+    Temperatures are those that the sensors have: what lies between a cell and its sensor is not the BMS's.
+    """
     layout, current, idle = plant.layout, plant.current, plant.config.idle_A
-    felt = plant.heat.surface_degC[plant.fixed.probe]
+    felt = plant.probe_degC
     hot = layout.over_temps(np.maximum, felt, -np.inf).astype(np.float64)
     cold = layout.over_temps(np.maximum, -felt, -np.inf).astype(np.float64)
     low = -layout.lowest(plant.voltage)
@@ -32,31 +52,44 @@ def truths(plant: Plant) -> dict[str, Floats]:
         "charge_current": current, "discharge_current": -current, "temp_high": hot,
         "temp_high_charging": np.where(current > idle, hot, -np.inf),
         "temp_low_charging": np.where(current > idle, cold, -np.inf),
-        "temp_low_discharging": np.where(-current > idle, cold, -np.inf),
+        "temp_low_discharging": np.where(-current > idle, cold, -np.inf), "temp_spread": hot + cold,
     }  # fmt: skip
 
 
 class Record:
     """First times of a run, FOREVER = not yet; and broken rules."""
 
-    def __init__(self, plant: Plant, state: State, start_ns: Ints, row: Ints) -> None:
+    def __init__(self, made: World, start_ns: Ints, row: Ints) -> None:
         """Begin. start_ns (string,): when its fault begins; row (string,): the expected fault row, −1 = none."""
-        self.plant, self.config, self.start_ns, self.row = plant, plant.config, start_ns, row
-        self.before = state.faults.active
-        strings = start_ns.size
+        self.plant, self.config, self.start_ns, self.row = made.plant, made.config, start_ns, row
+        self.before = made.state.faults.active
+        strings, table = start_ns.size, self.config.faults
         self.active_ns = np.full(self.before.shape, FOREVER)
+        self.bad_ns = np.full(strings, FOREVER)  # since when the expected row had been bad as it was raised
         self.first = {name: np.full(strings, FOREVER) for name in FIRST}
-        self.last_ns = plant.time_ns
+        self.last_ns, self.felt = made.plant.time_ns, made.plant.probe_degC
         self.off = np.zeros(strings, bool)
+        self.held = self._closed(made.orders)
         self.beyond_ns = {name: np.full(strings, FOREVER) for name in MARGIN}
         self.broken: list[Counter[str]] = [Counter() for _ in range(strings)]
-        table = self.config.faults
         at = np.arange(strings)
-        self.trip = np.where(row >= 0, table.trip[row, at], np.inf)
         self.signal = [table.signal[r] if r >= 0 else "" for r in row]
-        self.level = np.where(row >= 0, table.level[row], -1)
+        self.trip = np.where(row >= 0, table.trip[row, at], np.inf) + self._error(made.plant, row)
+        self.names = [table.name[r] if r >= 0 else "" for r in row]
         self.paths = np.array([table.charge[row] | (row < 0), table.discharge[row] | (row < 0)])
         self.worst = {name: table.trip[self._maximum(name)] for name in MARGIN}
+        window = made.state.window
+        share = np.where(row >= 0, table.derate[row], 0.0) * 1.001
+        self.less = share * window.charge_A, share * window.discharge_A
+
+    def _error(self, plant: Plant, row: Ints) -> Floats:
+        """Return how far truth may be beyond a threshold and sound sensors not show it, (string,)."""
+        table, errors = self.config.faults, np.zeros(row.size)
+        for k in np.flatnonzero(row >= 0):
+            name = QUANTITY.get(self.signal[k])
+            if name:
+                errors[k] = float(plant.sensors.error(name, float(table.trip[row[k], k])).max())
+        return errors
 
     def _maximum(self, signal: str) -> int:
         table = self.config.faults
@@ -65,27 +98,63 @@ class Record:
             if name == signal and table.level[k] == Level.OPEN
         )  # fmt: skip
 
-    def watch(self, before: State, state: State, inputs: Inputs, command: Command) -> None:
+    def watch(self, made: World, before: State, inputs: Inputs, command: Command) -> None:
         """Look at one cycle: the state before it, what it left, what it was given and what it ordered."""
-        now_ns, on, true, window = state.time_ns, self._on(command), truths(self.plant), command.window
+        state, orders = made.state, made.orders
+        now_ns, on, true = state.time_ns, self._on(orders), truths(self.plant) | self._rate()
         begun, asked = now_ns >= self.start_ns, now_ns > self.start_ns
         value = np.array([true[name][k] if name in true else -np.inf for k, name in enumerate(self.signal)])
         self._mark("crossed", begun & (value > self.trip), np.maximum(self.last_ns, self.start_ns))
         self.off = ~on
         self._mark("off", begun & self.off, now_ns)
-        zero = ((window.charge_A <= 0.0) | ~self.paths[0]) & ((window.discharge_A <= 0.0) | ~self.paths[1])
-        self._mark("zero", begun & zero, now_ns)
-        self._mark("no charge", begun & (window.charge_A <= 0.0), now_ns)
-        self._mark("no discharge", begun & (window.discharge_A <= 0.0), now_ns)
-        self._mark("minus", asked & command.minus, now_ns)
-        self._mark("plus", asked & command.plus, now_ns)
-        self._mark("none", asked & ~(command.minus | command.plus | command.charge_switch), now_ns)
-        new = state.faults.active & ~self.before & begun
-        self.active_ns = np.where(new & (self.active_ns == FOREVER), now_ns, self.active_ns)
-        for rule, bad in (*rules(self.config, before, state, inputs, command), *self._beyond(on, true, state)):
+        self._limits(begun, orders, now_ns)
+        self._mark("minus", asked & orders.minus, now_ns)
+        self._mark("precharge", asked & orders.precharge, now_ns)
+        self._mark("plus", asked & orders.plus, now_ns)
+        self._mark("switches", asked & (orders.charge_switch | orders.discharge_switch), now_ns)
+        self._mark("none", asked & ~self._closed(orders), now_ns)
+        spent = (state.switches.tries >= self.config.switch.tries) & (state.switches.phase == Phase.COOLING)
+        self._mark("spent", asked & spent, now_ns)
+        self._mark("guard", begun & self._guarded(made), now_ns)
+        self._raised(state, begun, now_ns)
+        unsafe = (*rules(self.config, before, state, inputs, command, orders), *self._beyond(on, true, state))
+        for rule, bad in unsafe:
             for string in np.flatnonzero(bad):
                 self.broken[string][rule] += 1
-        self.last_ns = now_ns
+        self.last_ns, self.felt = now_ns, self.plant.probe_degC
+
+    def _rate(self) -> dict[str, Floats]:
+        """Return how fast the fastest sensor of each string really rises, K/s, (string,)."""
+        rise = (self.plant.probe_degC - self.felt) / max((self.plant.time_ns - self.last_ns) * 1e-9, 1e-3)
+        return {"temp_rate": self.config.layout.over_temps(np.maximum, rise, -np.inf).astype(np.float64)}
+
+    def _limits(self, begun: Bools, orders: Orders, now_ns: int) -> None:
+        """Take note of limits that fell: to zero, on one path or on all of the row's; to what the row leaves."""
+        charge, discharge = orders.charge_A, orders.discharge_A
+        zero = ((charge <= 0.0) | ~self.paths[0]) & ((discharge <= 0.0) | ~self.paths[1])
+        less = ((charge <= self.less[0]) | ~self.paths[0]) & ((discharge <= self.less[1]) | ~self.paths[1])
+        for name, yes in (
+            ("zero", zero), ("less", less), ("no charge", charge <= 0.0), ("no discharge", discharge <= 0.0),
+        ):  # fmt: skip
+            self._mark(name, begun & yes, now_ns)
+
+    def _raised(self, state: State, begun: Bools, now_ns: int) -> None:
+        """Take note of rows that became active."""
+        new = state.faults.active & ~self.before & begun & (self.active_ns == FOREVER)
+        if not new.any():
+            return
+        self.active_ns = np.where(new, now_ns, self.active_ns)
+        at = np.arange(self.row.size)
+        mine = new[self.row, at] & (self.row >= 0)
+        self.bad_ns = np.where(mine, state.faults.bad_since_ns[self.row, at], self.bad_ns)
+
+    def _guarded(self, made: World) -> Bools:
+        """Return whether the guard has said no for what is expected, (string,)."""
+        found = np.zeros(self.row.size, bool)
+        for rule in {GUARDED[name] for name in self.names if name in GUARDED}:
+            mine = np.array([GUARDED.get(name) == rule for name in self.names])
+            found |= mine & made.guards.tripped(rule)
+        return found
 
     def _beyond(self, on: Bools, true: dict[str, Floats], state: State) -> Iterator[tuple[str, Bools]]:
         """Closed although a cell really is beyond its maximum, for longer than any budget.
@@ -102,29 +171,39 @@ class Record:
                 bad & (now_ns - self.beyond_ns[name] > BEYOND_S[name] * 1e9),
             )
 
-    def _on(self, command: Command) -> Bools:
+    def _on(self, orders: Orders) -> Bools:
         """Return whether an output on a path of the expected row is ordered closed, (string,)."""
-        pair = command.minus | command.precharge | command.plus
-        return np.asarray(pair | (command.charge_switch & self.paths[0]) | (command.discharge_switch & self.paths[1]))
+        pair = orders.minus | orders.precharge | orders.plus
+        return np.asarray(pair | (orders.charge_switch & self.paths[0]) | (orders.discharge_switch & self.paths[1]))
+
+    @staticmethod
+    def _closed(orders: Orders) -> Bools:
+        return np.asarray(
+            orders.minus | orders.precharge | orders.plus | orders.charge_switch | orders.discharge_switch
+        )
 
     def _mark(self, name: str, yes: Bools, now_ns: Ints | int) -> None:
         first = self.first[name]
         self.first[name] = np.where(yes & (first == FOREVER), now_ns, first)
 
 
-def rules(config: Config, before: State, after: State, inputs: Inputs, command: Command) -> Iterator[tuple[str, Bools]]:
+def rules(
+    config: Config, before: State, after: State, inputs: Inputs, command: Command, orders: Orders
+) -> Iterator[tuple[str, Bools]]:
     """Yield (rule, (string,) broken): what must hold in every cycle whatever happens."""
     layout, sensing, table, now_ns = config.layout, config.sensing, config.faults, after.time_ns
     cells, window, active = layout.where["cell_voltage"], command.window, after.faults.active
-    on = np.array([getattr(command, name) for name in OUTPUTS])
+    wish = np.array([getattr(command, name) for name in OUTPUTS])
+    on = np.array([getattr(orders, name) for name in OUTPUTS])
     age_ns = now_ns - after.watch.valid_ns[cells] - sensing.max_age_ns[cells]
     late = ~layout.every(~sensing.present[cells] | (age_ns <= UNKNOWN_S * 1e9 + config.cycle_ns))
     yield "closed with unknown cells for more than a second", late & on.any(axis=0)
+    yield "the gate closes what control does not", (on & ~wish).any(axis=0)
     unknown = ~layout.every(~np.isnan(after.seen.value[cells])) & sensing.present[cells].all()
     current = layout.where["current"]
     unknown |= sensing.present[current] & np.isnan(after.seen.value[current])
     heavy, opens = table.level >= Level.RAMP, table.level >= Level.OPEN
-    rising = (on & ~np.array([getattr(before.command, name) for name in OUTPUTS])).any(axis=0)
+    rising = (wish & ~np.array([getattr(before.command, name) for name in OUTPUTS])).any(axis=0)
     for way, path, rated in (
         ("charge", table.charge, config.limits.rated_charge_A),
         ("discharge", table.discharge, config.limits.rated_discharge_A),
@@ -134,7 +213,8 @@ def rules(config: Config, before: State, after: State, inputs: Inputs, command: 
         yield f"{way} limit above zero under a fault", fault & (limit > 0.0)
         yield f"{way} limit above zero with unknown cells or current", np.asarray(unknown & (limit > 0.0))
         yield f"{way} limit not between zero and the rating", ~((limit >= 0.0) & (limit <= rated))
-    pair, only_charge = on[:3].any(axis=0), after.switches.phase == Phase.CHARGE_ONLY
+        yield f"the gate allows more {way} current than control", getattr(orders, f"{way}_A") > limit
+    pair, only_charge = wish[:3].any(axis=0), after.switches.phase == Phase.CHARGE_ONLY
     yield "pair closed against an opening row", np.asarray(pair & active[opens & table.charge].any(axis=0))
     discharge = active[opens & table.discharge].any(axis=0)
     yield "pair discharges against an opening row", (after.switches.phase == Phase.CLOSED) & discharge & ~only_charge

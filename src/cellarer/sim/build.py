@@ -1,6 +1,6 @@
 """Config and site file → the parts of a plant, with the sizes that no file gives (marked as own estimates)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from cellarer.sim.foreign import Foreign, foreign
 from cellarer.sim.fuse import Fuse, fuse
 from cellarer.sim.knobs import Knobs
 from cellarer.sim.runaway import Runaway, runaway
-from cellarer.sim.sensors import Sensors
+from cellarer.sim.sensors import Sensor, Sensors
 from cellarer.sim.tables import compile_tables, look
 
 Floats = NDArray[np.float64]
@@ -79,7 +79,7 @@ class Parts:
 
 def parts(
     config: Config, simulation: SimulationFile, seed: int | None, numbers: Sequence[int] | None,
-    bus_of_pack: Sequence[int] | None,
+    bus_of_pack: Sequence[int] | None, sensors: Mapping[str, Sensor] | None = None,
 ) -> Parts:  # fmt: skip
     """Build every part of a plant."""
     layout = config.layout
@@ -105,8 +105,8 @@ def parts(
     joules = warm.core_J_per_K + warm.surface_J_per_K
     return Parts(
         groups=group, cells=cells, heat=warm, gear=switchgear.open_gear(config.switch, fixed.nominal_A),
-        link=link, load=load, knobs=Knobs(layout, link.volts.size), sensors=Sensors(layout, scale, seed, packs),
-        foreign=foreign(config), fuse=fuse(config), fixed=fixed,
+        link=link, load=load, knobs=Knobs(layout, link.volts.size),
+        sensors=Sensors(layout, scale, seed, packs, sensors), foreign=foreign(config), fuse=fuse(config), fixed=fixed,
         runaway=runaway([model.chemistry for model in config.models], cells.kind, joules),
     )  # fmt: skip
 

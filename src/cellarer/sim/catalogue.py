@@ -124,7 +124,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("C3", "overcurrent_discharge", 3.0, "of rating", "load draws a current",
           _knob("force_A", "bus", "rated_A", _minus)),
     Fault("C3", "cold_regeneration", 0.3, "of rating", "charge forced into freezing cells",
-          (Effect("force_A", "bus", "", "rated_A"), Effect("core_degC", "cells", of=_fixed(-10.0)))),
+          (Effect("force_A", "bus", "", "rated_A"), Effect("core_degC", "cells", of=_fixed(-20.0)))),
     Fault("C4", "external_short", 0.02, "ohm", "short across the DC link", _knob("link_short_S", "bus", "", _over)),
     Fault("C5", "cell_hot", 75, "degC", "cells around one sensor at a temperature", _knob("core_degC", "sensed")),
     Fault("C5", "cell_cold", -30, "degC", "cells around one sensor at a temperature", _knob("core_degC", "sensed")),

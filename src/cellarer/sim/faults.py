@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 SHAPES = ("step", "ramp", "intermittent")
 RAMP_STEP_NS, RAMP_STEPS = 100_000_000, 100  # ramp: ten seconds
-PERIOD_NS, ON_NS = 2_000_000_000, 800_000_000  # intermittent
+ON_OFF_S = 0.8, 1.2  # s, intermittent
 NEVER_NS = 2**62
 
 
@@ -45,6 +45,8 @@ class Injection:
     start_ns: int
     shape: str
     turns: tuple[Turn, ...]
+    on_ns: int  # of an intermittent one: so long it is there …
+    period_ns: int  # … in every so long
     acted: bool = False
 
     def share(self, time_ns: int) -> float:
@@ -54,7 +56,7 @@ class Injection:
             return 0.0
         if self.shape == "ramp":
             return min(1.0, (since // RAMP_STEP_NS + 1) / RAMP_STEPS)
-        return 1.0 if self.shape == "step" or since % PERIOD_NS < ON_NS else 0.0
+        return 1.0 if self.shape == "step" or since % self.period_ns < self.on_ns else 0.0
 
     def next_ns(self, time_ns: int) -> int:
         """Return how long the share stays as it is; NEVER_NS = for ever."""
@@ -64,8 +66,8 @@ class Injection:
         if self.shape == "ramp" and since < RAMP_STEP_NS * RAMP_STEPS:
             return RAMP_STEP_NS - since % RAMP_STEP_NS
         if self.shape == "intermittent":
-            phase = since % PERIOD_NS
-            return (ON_NS if phase < ON_NS else PERIOD_NS) - phase
+            phase = since % self.period_ns
+            return (self.on_ns if phase < self.on_ns else self.period_ns) - phase
         return NEVER_NS
 
 
@@ -77,7 +79,10 @@ class Injections:
         self.all: list[Injection] = []
         self.shares: list[float] = []
 
-    def add(self, name: str, string: int, cell: int, size: float | None, start_s: float, shape: str) -> None:
+    def add(
+        self, name: str, string: int, cell: int, size: float | None, start_s: float, shape: str,
+        on_off_s: tuple[float, float] = ON_OFF_S,
+    ) -> None:  # fmt: skip
         """Order a fault; see `Plant.inject`."""
         fault = BY_NAME.get(name)
         layout = self.plant.layout
@@ -92,7 +97,11 @@ class Injections:
             raise ValueError(f"fault {name}: cell = {cell}, allowed: 0 to {n - 1} in string {string}")
         size = fault.size if size is None else float(size)
         turns = tuple(self._turn(fault, effect, string, first + cell, size) for effect in fault.effects)
-        self.all.append(Injection(fault, string, first + cell, size, round(start_s * 1e9), shape, turns))
+        on_ns, off_ns = (round(s * 1e9) for s in on_off_s)
+        if shape == "intermittent" and min(on_ns, off_ns) <= 0:
+            raise ValueError(f"fault {name}: on_off_s = {on_off_s}, both must be above 0")
+        start_ns = round(start_s * 1e9)
+        self.all.append(Injection(fault, string, first + cell, size, start_ns, shape, turns, on_ns, on_ns + off_ns))
         self.shares.append(-1.0)
 
     def end(self) -> None:

@@ -15,6 +15,7 @@ _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _LOW16 = np.uint64(0xFFFF)
 _SHIFTS = tuple(np.uint64(s) for s in (0, 16, 32, 48))
+LIMIT = 3.5  # deviations: `normal` goes no further
 _SPREAD = 3.0**0.5 / 65536.0  # four 16-bit numbers summed have variance 4/12: scale to 1
 
 

@@ -21,6 +21,7 @@ from cellarer.sim.cells import CURVE_TRIES, Step
 from cellarer.sim.converters import Converters
 from cellarer.sim.loads import Bus
 from cellarer.sim.orders import Orders, no_orders, orders_of
+from cellarer.sim.sensors import Sensor
 
 __all__ = ["Orders", "Plant", "no_orders", "orders_of"]
 
@@ -54,13 +55,15 @@ class Plant:
     def __init__(
         self, config: Config, simulation: SimulationFile | None, seed: int | None = None, *,
         numbers: Sequence[int] | None = None, bus_of_pack: Sequence[int] | None = None,
+        sensors: Mapping[str, Sensor] | None = None,
     ) -> None:  # fmt: skip
         """Build the world. seed None = the file's.
 
         numbers      (pack,) what seeds each pack: a pack with the same number is the same pack in any batch
         bus_of_pack  (pack,) rising; None = all packs of the site on one DC bus, as a bank is
+        sensors      accuracy by signal where it is not `sensors.SENSORS`
         """
-        parts = build.parts(config, simulation or SimulationFile(), seed, numbers, bus_of_pack)
+        parts = build.parts(config, simulation or SimulationFile(), seed, numbers, bus_of_pack, sensors)
         self.config, self.layout = config, config.layout
         self.time_ns = 0
         self.groups, self.cells, self.heat, self.gear = parts.groups, parts.cells, parts.heat, parts.gear
@@ -128,10 +131,13 @@ class Plant:
 
     def inject(
         self, fault_name: str, string: int = 0, cell: int = 0, size: float | None = None, start_s: float = 0.0,
-        shape: str = "step",
+        shape: str = "step", on_off_s: tuple[float, float] = faults.ON_OFF_S,
     ) -> None:  # fmt: skip
-        """Let a fault of the catalogue happen from start_s on. cell: from 0 in the string; shape: faults.SHAPES."""
-        self.faults.add(fault_name, string, cell, size, start_s, shape)
+        """Let a fault of the catalogue happen from start_s on. cell: from 0 in the string; shape: faults.SHAPES.
+
+        on_off_s: how long an intermittent fault is there, and then not.
+        """
+        self.faults.add(fault_name, string, cell, size, start_s, shape, on_off_s)
 
     def asked(self, fault_name: str, string: int = 0) -> float:
         """Return the size of a fault that wires or computer have to carry out now, 0 = none; see also `wires.py`."""

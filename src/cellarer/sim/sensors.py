@@ -5,6 +5,7 @@ every sensor are drawn once by seed. Classes of accuracy: AFE ±1…2 mV, shunt 
 common parts); GB/T 38661 allows 10 mV, 2 % and 2 K.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -48,10 +49,26 @@ SENSORS: dict[str, Sensor] = {
     "foreign_alarm": Sensor(0.5),
     "foreign_charge_limit": Sensor(0.5, 0.0, 0.1),
     "foreign_discharge_limit": Sensor(0.5, 0.0, 0.1),
-    "insulation": Sensor(1.0, 0.02, 1e-4, 0.0, 0.05, relative=True),
+    "insulation": Sensor(1.0, 5e-4, 1e-4, 0.0, 0.05, relative=True),
     "coolant_degC": Sensor(1.0, 0.05, 0.1, 0.4),
     "ambient_degC": Sensor(1.0, 0.05, 0.1, 0.4),
     "supply_voltage": Sensor(0.1, 0.01, 0.01, 0.02),
+}
+
+# What the standards allow at most, an own reading of GB/T 38661-2020 (not re-read: cell voltage 10 mV, sum and current
+# 1 % and 2 % of full scale, temperature 2 K). Random numbers here end at 3.5 deviations: 1/3.5 of the whole tolerance,
+# shared between what stays (offset, gain) and what changes (noise), gives sensors that are never worse than allowed.
+_PART = 1.0 / 7.0
+TOLERANCE: dict[str, Sensor] = {
+    "cell_voltage": Sensor(0.1, 0.010 * _PART, 0.001, 0.010 * _PART),
+    "temp_degC": Sensor(0.5, 2.0 * _PART, 0.1, 2.0 * _PART),
+    "current": Sensor(0.02, 0.0025 * _PART, 1e-4, 0.0025 * _PART, 0.030 * _PART, relative=True),
+    "current_check": Sensor(0.2, 0.0025 * _PART, 1e-4, 0.0025 * _PART, 0.030 * _PART, relative=True),
+    "string_voltage": Sensor(0.1, 0.01 * _PART, 1e-4, 0.01 * _PART, relative=True),
+    "link_voltage": Sensor(0.1, 0.01 * _PART, 1e-4, 0.01 * _PART, relative=True),
+    "cell_voltage_high": Sensor(0.5, 0.010 * _PART, 0.001, 0.010 * _PART),
+    "cell_voltage_low": Sensor(0.5, 0.010 * _PART, 0.001, 0.010 * _PART),
+    "insulation": Sensor(1.0, 5e-4, 1e-4, 0.0, 0.05, relative=True),
 }
 
 SKEW_S = 0.002  # by this much the string's current and voltages are older than its cell voltages
@@ -59,24 +76,37 @@ SKEWED = ("current", "string_voltage", "link_voltage")
 HELD_S = 8.0  # how far back the truth is kept for signals that are out of step
 MOMENT_S = 1e-9
 SPIKE_SHARE = 0.02
-OFFSET, GAIN, NOISE, SPIKE = 11, 12, 13, 14  # purposes of random numbers
+OFFSET, GAIN, NOISE, SPIKE, DROPOUT = 11, 12, 13, 14, 15  # purposes of random numbers
 
 
 class Sensors:
     """All sensors of a plant. `value` and `time_s` are (signal,): the newest readings and when they were taken."""
 
-    def __init__(self, layout: Layout, scale: dict[str, Floats], seed: int, packs: Ints) -> None:
-        """Draw every sensor. scale: full scale of relative signals (axis,); packs (pack,) numbers that seed."""
+    def __init__(
+        self,
+        layout: Layout,
+        scale: dict[str, Floats],
+        seed: int,
+        packs: Ints,
+        table: Mapping[str, Sensor] | None = None,
+    ) -> None:
+        """Draw every sensor.
+
+        scale: full scale of relative signals (axis,); packs (pack,) numbers that seed; table: what replaces SENSORS.
+        """
         n = layout.size["signal"]
         self.layout, self.value, self.time_s = layout, np.full(n, np.nan), np.full(n, -np.inf)
         self.samples = 0
         self.past: list[tuple[float, Floats]] = []
-        self.due_s = dict.fromkeys(layout.where, 0.0)
+        self.due_s, self.period_s, self.phase_s = np.zeros(n), np.ones(n), np.zeros(n)
+        self.dropouts: Dropouts | None = None
+        self.table, self.full = {**SENSORS, **(table or {})}, dict[str, Floats]()
         self.noise, self.quantum, self.offset, self.gain = np.zeros(n), np.zeros(n), np.zeros(n), np.ones(n)
         self.key = _keys(layout, seed, packs)
         for name, where in layout.where.items():
-            sensor = SENSORS.get(name, FACT)
-            full = scale[name] if sensor.relative else 1.0
+            sensor = self.table.get(name, FACT)
+            self.period_s[where] = sensor.period_s
+            full = self.full[name] = scale[name] if sensor.relative else np.ones(where.stop - where.start)
             self.noise[where], self.quantum[where] = sensor.noise * full, sensor.quantum * full
             self.offset[where] = sensor.offset * full * noise.normal(self.key[where], OFFSET)
             self.gain[where] = 1.0 + sensor.gain * noise.normal(self.key[where], GAIN)
@@ -85,17 +115,22 @@ class Sensors:
 
     def read(self, truth: Floats, time_s: float, knobs: Knobs) -> None:
         """Sample all signals that are due. truth (signal,)."""
-        due = np.zeros(truth.size, bool)
-        for name, next_s in self.due_s.items():
-            if time_s >= next_s - MOMENT_S:
-                due[self.layout.where[name]] = True
-                period_s = SENSORS.get(name, FACT).period_s
-                self.due_s[name] = (np.floor(time_s / period_s + 1e-6) + 1.0) * period_s
+        due = time_s >= self.due_s - MOMENT_S
+        period_s, phase_s = self.period_s, self.phase_s
+        following_s = (np.floor((time_s - phase_s) / period_s + 1e-6) + 1.0) * period_s + phase_s
+        self.due_s = np.where(due, following_s, self.due_s)
         due &= knobs["silent"] < 0.5
+        if self.dropouts is not None:
+            due &= ~self.dropouts.lost(time_s)
         reading = self._measure(self._out_of_step(truth, time_s, knobs), knobs)
         frozen = (knobs["stuck"] > 0.5) & np.isfinite(self.value)
         self.value = np.where(due & ~frozen, reading, self.value)
         self.time_s = np.where(due, time_s, self.time_s)
+
+    def pace(self, period_s: Floats, phase_s: Floats) -> None:
+        """Let every signal be sampled at its own pace, from the next sample on, (signal,) s each."""
+        self.period_s, self.phase_s = period_s, phase_s
+        self.due_s = phase_s.copy()
 
     def _measure(self, truth: Floats, knobs: Knobs) -> Floats:
         """Put a true value through every sensor, (signal,)."""
@@ -125,11 +160,43 @@ class Sensors:
         truth[self.skewed] = _at(self.past, time_s - delay)
         return truth
 
+    def error(self, name: str, value: float) -> Floats:
+        """Return how wrong a reading of this size can be in a sound sensor, (axis,)."""
+        where, sensor = self.layout.where[name], self.table.get(name, FACT)
+        whole = sensor.offset * self.full[name] + sensor.gain * abs(value)
+        return np.asarray(noise.LIMIT * (whole + self.noise[where]) + self.quantum[where])
+
     def sample_times(self, now_ns: int, time_s: float) -> Ints:
         """Return when each signal was measured, (signal,) ns on the clock in which it is now_ns."""
         known = np.isfinite(self.time_s)
         age_ns = np.round((time_s - np.where(known, self.time_s, time_s)) * 1e9).astype(np.int64)
         return np.where(known, now_ns - age_ns, NEVER)
+
+
+class Dropouts:
+    """Moments in which frames do not arrive: once in every `every_s`, of some signals, never for long."""
+
+    def __init__(self, keys: NDArray[np.uint64], every_s: float, longest_s: float) -> None:
+        """Prepare. keys (signal,): elements with the same key are lost together."""
+        self.keys, self.every_s, self.longest_s = keys, every_s, longest_s
+        self.window, self.until_s = -1, np.zeros(keys.size)
+
+    def begin_s(self, time_s: float) -> float:
+        """Return when frames begin to be lost, in the span of `every_s` that a time lies in."""
+        window = int(time_s // self.every_s)
+        share = float(noise.uniform(self.keys[0], DROPOUT, window)[0])
+        return window * self.every_s + (self.every_s - self.longest_s) * share
+
+    def lost(self, time_s: float) -> Bools:
+        """Return whether a sample of this moment is lost, (signal,)."""
+        begin_s = self.begin_s(time_s)
+        if not begin_s <= time_s < begin_s + self.longest_s:
+            return np.zeros(self.keys.size, bool)
+        window = int(time_s // self.every_s)
+        if window != self.window:
+            lasts = 2.0 * noise.uniform(self.keys, DROPOUT + 1, window) - 1.0  # half of the signals are spared
+            self.window, self.until_s = window, begin_s + self.longest_s * lasts
+        return np.asarray(time_s < self.until_s)
 
 
 def _at(past: list[tuple[float, Floats]], when_s: Floats) -> Floats:

@@ -1,0 +1,164 @@
+"""The guards of a campaign: the guard's own limits, parser and decisions, one per pack, in virtual time.
+
+What a site has between control and its outputs, byte for byte: samples go in as records of the ring, control's consent
+as a wish, orders come out as a record of the gate. Only the files between them and the clock are left out.
+"""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cellarer.board.files import Folder
+from cellarer.board.orders import (
+    GATE,
+    HEAD,
+    OUTPUTS,
+    PACK,
+    STRING,
+    VETO_CHARGE,
+    VETO_DISCHARGE,
+    WISH,
+    WishWriter,
+    parse,
+)
+from cellarer.board.orders import Orders as Gate
+from cellarer.board.samples import HEAD as RECORD
+from cellarer.board.samples import PAIR
+from cellarer.config import Site
+from cellarer.guard import decide
+from cellarer.guard.files import gate_record, parse_wish, readings
+from cellarer.guard.limits import Limits, parse_limits
+from cellarer.model.values import NEVER, Bools, Command, Sample
+from cellarer.runtime.clock import Clock
+from cellarer.runtime.guard_limits import INPUTS, guard_limits
+from cellarer.runtime.pace import drop_ns
+from cellarer.runtime.process import Run
+from cellarer.sim.plant import Orders, no_orders
+
+
+class Guards:
+    """One guard for each pack of a site; packs know nothing of each other."""
+
+    def __init__(self, site: Site, cycle_ns: int) -> None:
+        """Begin with everything open. cycle_ns: how often they are asked; longer than the site's for coarse runs."""
+        config = site.config
+        self.config, self.layout = config, config.layout
+        run = Run(
+            name=site.path, site_json="", state_dir="", config_sha256=config.hash, clock=Clock(0, 0.0), socket_fd=-1,
+            links=(), consent_ns=site.file.guard.consent_cycles * cycle_ns,
+            drop_ns=max(drop_ns(site.file, 1.0), 2 * cycle_ns), close_at_start=False,
+        )  # fmt: skip
+        self.consent_cycles, self.drop_ns = site.file.guard.consent_cycles, drop_ns(site.file, 1.0)
+        self.consent_ns, self.site = run.consent_ns, bytes.fromhex(run.config_sha256[:16])
+        whole = guard_limits(site, config, run, Folder(Path()))
+        self.limits = [self._limits(whole, pack) for pack in range(self.layout.size["pack"])]
+        self.guards = [decide.Guard(limits, 0) for limits in self.limits]
+        self.places = [_places(limits) for limits in self.limits]
+        self.flat = np.concatenate([np.array(p, np.int64) for p in self.places])
+        self.ends = np.cumsum([len(p) for p in self.places])
+        self.fed_ns = np.full(self.flat.size, NEVER)
+        self.before: list[object] = [None] * len(self.guards)
+        size = self.layout.size
+        self.strings, self.packs = np.zeros(size["string"], STRING), np.zeros(size["pack"], PACK)
+        self.orders, self.vetoed = no_orders(config), np.ones(self.layout.size["string"], bool)
+
+    def _limits(self, whole: dict[str, object], pack: int) -> Limits:
+        """Return the limits file of a site that is this pack alone."""
+        strings = [s | {"pack": 0} for s in whole["strings"] if s["pack"] == pack]  # type: ignore[attr-defined]
+        cells = int((self.layout.pack_of_cell == pack).sum())
+        inputs = [whole["packs"][pack]]  # type: ignore[index]
+        return parse_limits(whole | {"strings": strings, "packs": inputs, "cells": cells})
+
+    def pace(self, cycle_ns: int) -> None:
+        """Be asked at another pace from now on."""
+        self.consent_ns = self.consent_cycles * cycle_ns
+        gap_ns = max(self.drop_ns, 2 * cycle_ns)
+        self.limits = [replace(x, consent_ns=self.consent_ns, gap_ns=gap_ns) for x in self.limits]
+        for guard, limits in zip(self.guards, self.limits, strict=True):
+            guard.limits = limits
+
+    def fork(self) -> "Guards":
+        """Return guards that go on from here."""
+        kept = {id(x): x for x in (self.config, self.layout, *self.limits)}
+        return copy.deepcopy(self, kept)
+
+    def feed(self, sample: Sample, now_ns: int) -> None:
+        """Hand every reading that is new to its guard, as a record of a ring."""
+        time_ns = sample.time_ns[self.flat]
+        fresh = np.flatnonzero(time_ns > self.fed_ns)
+        if not fresh.size:
+            return
+        self.fed_ns = np.maximum(self.fed_ns, time_ns)
+        pairs = np.empty(fresh.size, PAIR)
+        pairs["signal"], pairs["value"] = self.flat[fresh], sample.value[self.flat[fresh]]
+        for pack, part in enumerate(np.split(pairs, np.searchsorted(fresh, self.ends[:-1]))):
+            if not part.size:
+                continue
+            record = RECORD.pack(now_ns, 0, part.size) + part.tobytes()
+            read_ns, found = readings(record)
+            guard = self.guards[pack]
+            for place, value in found:
+                guard.receive(place, value, read_ns, now_ns)
+
+    def decide(self, command: Command, reset: Bools, now_ns: int) -> Orders:
+        """Return what the gate orders after control's consent to a command. reset (pack,)."""
+        strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
+        layout, orders = self.layout, copy.copy(self.orders)
+        changed = False
+        for k, guard in enumerate(self.guards):
+            first, n = int(layout.first_string[k]), len(guard.strings)
+            cell, cells = int(layout.first_cell[first]), guard.limits.cells
+            head = HEAD.pack(WISH, n, 1, cells, 0, 1, now_ns, now_ns + self.consent_ns, self.site)
+            bleed = np.packbits(command.bleed[cell : cell + cells], bitorder="little").tobytes()
+            wish = parse_wish(
+                head + strings[first : first + n].tobytes() + packs[k : k + 1].tobytes() + bleed, n, 1, cells
+            )
+            told = guard.decide(wish, now_ns)
+            content = (told.strings, told.packs, told.bleed)
+            if content != self.before[k]:
+                orders = orders if changed else copy.deepcopy(orders)
+                changed, self.before[k] = True, content
+                self._obey(orders, k, gate_record(replace(told, site=self.site), cells))
+        self.orders = orders
+        return orders
+
+    def _obey(self, orders: Orders, pack: int, record: bytes) -> None:
+        """Take over an order of the gate as the links read it."""
+        told = parse(record, GATE)
+        first = int(self.layout.first_string[pack])
+        span = slice(first, first + told.strings.size)
+        cell = int(self.layout.first_cell[first])
+        self.strings[span], self.packs[pack] = told.strings, told.packs[0]
+        for name in OUTPUTS:
+            getattr(orders, name)[span] = told.output(name)
+        for name in ("charge_A", "discharge_A", "charge_V"):
+            getattr(orders, name)[span] = told.strings[name]
+        orders.bleed[cell : cell + told.bleed.size] = told.bleed
+        orders.heater[pack], orders.pump[pack] = told.packs["heater"][0], told.packs["pump"][0]
+        self.vetoed[span] = told.strings["bits"] & (VETO_CHARGE | VETO_DISCHARGE) > 0
+
+    def gate(self, now_ns: int) -> Gate:
+        """Return what the gate holds now, as links read it."""
+        return Gate(0, now_ns, now_ns + self.consent_ns, self.site, False, self.strings, self.packs, self.orders.bleed)
+
+    def tripped(self, rule: str) -> Bools:
+        """Return whether a rule of the guard has said no, (string,)."""
+        found = np.zeros(self.vetoed.size, bool)
+        for k, guard in enumerate(self.guards):
+            for name, string in guard.trips:
+                found[int(self.layout.first_string[k]) + string] |= name == rule
+        return found
+
+
+def _places(limits: Limits) -> list[int]:
+    """Return the signals that a guard watches, ascending."""
+    found: set[int] = set()
+    for string in limits.strings:
+        for first, count in (string.cells, string.temperatures):
+            found |= set(range(first, first + count))
+        found |= {place for place in (string.current,) if place is not None}
+    for pack in limits.packs:
+        found |= {place for name in INPUTS if (place := getattr(pack, name)) is not None}
+    return sorted(found)
