@@ -19,7 +19,7 @@ MOST, MOST_JOBS = 10_000, 256
     "--hours", type=float, default=1000.0, show_default=True, metavar="N", help="Quiet pack-hours, all sites."
 )
 @click.option("--jobs", type=int, default=0, metavar="N", help="Processes; without it as many as there are processors.")
-@click.option("--out", type=FILE, metavar="OUT.md", help="Table of reaction times to write, with its picture.")
+@click.option("--out", type=FILE, metavar="OUT.md", help="Table of reaction times to write.")
 @console.json_option
 def command(
     sites: tuple[str, ...], seeds: int, seed: int, hours: float, jobs: int, out: Path | None, as_json: bool

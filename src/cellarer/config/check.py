@@ -88,7 +88,8 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
     debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
     ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0
     bound = waiting + window + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
-    parts = f"age {waiting:.3f} + window {window:.3f} + debounce {debounce:.3f} + sample {period:.3f} + cycle {cycle:.3f} + guard {cycle:.3f}"
+    parts = f"age {waiting:.3f} + window {window:.3f} + debounce {debounce:.3f} + sample {period:.3f}"
+    parts += f" + cycle {cycle:.3f} + guard {cycle:.3f}"
     parts += f" + ramp {ramp:.3f} + actuator {actuator:.3f}"
     return Timing(name, string, level.name.lower(), bound, row.budget_s, "control", parts)
 

@@ -123,7 +123,7 @@ def page(out: Outcome) -> str:
     """Return docs/reaction-times.md."""
     lines = [TEXT.format(arguments=f" --seeds {out.runs} --hours {out.hours:.0f} --seed {out.seed}")]
     lines += [f"- {name}: {text}" for name, text in summary(out).items() if name != "missed"]
-    lines += ["", "![Reaction times against budgets](reaction-times.svg)", "", *_table(HEADER, rows(out))]
+    lines += ["", *_table(HEADER, rows(out))]
     if slow := rows(out, slow=True):
         lines += ["", "## Slow faults", "", "In longer steps of virtual time.", "", *_table(HEADER, slow)]
     lines += ["", "## Missed", ""] + ([f"- {line(m)}" for m in missed(out)] or ["Nothing."])
