@@ -47,7 +47,7 @@ class Guards:
         self.config, self.layout = config, config.layout
         run = Run(
             name=site.path, site_json="", state_dir="", config_sha256=config.hash, clock=Clock(0, 0.0), socket_fd=-1,
-            links=(), consent_ns=site.file.guard.consent_cycles * cycle_ns,
+            links=(), lifetime=(), consent_ns=site.file.guard.consent_cycles * cycle_ns,
             drop_ns=max(drop_ns(site.file, 1.0), 2 * cycle_ns), close_at_start=False,
         )  # fmt: skip
         self.consent_cycles, self.drop_ns = site.file.guard.consent_cycles, drop_ns(site.file, 1.0)
