@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +101,8 @@ class Campaign:
         if how == "hold":
             os.kill(pid, signal.SIGCONT)
         elif how == "spin":  # the supervisor would do it after 10 s without a sign of life
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if how in ("kill", "spin"):
             wait_for(f"a new {role}", lambda: self.site.pid(role) not in (None, pid))
         if role in VITAL:

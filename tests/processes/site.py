@@ -64,7 +64,8 @@ class Site:
         state_dir.mkdir(exist_ok=True)
         self.out = open(state_dir / "out.txt", "a+")  # noqa: SIM115 closed by `end`
         arguments = [name, str(speed), str(state_dir), str(int(close_at_start)), str(int(disturbed))]
-        path = {"PYTHONPATH": str(Path(__file__).with_name("inject"))} if disturbed else {}
+        first = [str(Path(__file__).with_name("inject"))] if disturbed else []
+        path = {"PYTHONPATH": os.pathsep.join([*first, *filter(None, [os.environ.get("PYTHONPATH")])])}
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, *arguments],
             stdout=self.out,
