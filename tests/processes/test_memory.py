@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import suppress
 
 import pytest
 
 from cellarer.runtime import memory
 from cellarer.runtime.memory import Memory
+from cellarer.runtime.notify import say
 from cellarer.runtime.process import prefer
 
 
@@ -40,6 +42,15 @@ def test_garbage_is_collected_in_standby_only(monkeypatch: pytest.MonkeyPatch) -
     for now[0], standby in [(1599.0, True), (1601.0, False), (1602.0, True), (1603.0, True)]:
         watched.look(standby=standby)
     assert collected == [1602.0]
+
+
+def test_a_journal_that_is_full_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        say("something")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_what_is_denied_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

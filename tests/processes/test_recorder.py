@@ -111,6 +111,29 @@ def test_a_full_disk_gets_no_acknowledgement(
     assert len(kept.read()) == 1
 
 
+def test_a_disk_that_does_not_flush_gets_no_acknowledgement(
+    folder: Folder, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, kept = RingWriter(folder.durable), RingReader(folder.durable_kept)
+    state.write(b"first")
+    recorder.round()
+    assert len(kept.read()) == 1
+
+    def failing(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", failing)
+        state.write(b"second")
+        recorder.round()
+    assert kept.read() == []
+    found, wrong = read_durable(tmp_path)
+    assert found is not None
+    assert (found.payload, wrong) == (b"first", []), "the old record is whole"
+    recorder.round()
+    assert len(kept.read()) == 1
+
+
 def test_the_guards_openings_become_events_once(folder: Folder, recorder: Recorder, tmp_path: Path) -> None:
     status = RingWriter(folder.guard_status)
     never = {"opened_ns": None, "opened_A": None, "opened_why": ""}

@@ -12,6 +12,7 @@ from cellarer.board.files import Folder
 from cellarer.board.messages import EventRecord, EventWriter
 from cellarer.board.ring import RingReader, create_ring
 from cellarer.runtime.clock import Clock
+from cellarer.runtime.notify import say
 from cellarer.runtime.process import last_pulse_ns
 
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # before the first, second … start after a crash
@@ -110,7 +111,7 @@ class Family:
         self._tell(child, f"{how}; {after or 'it is started again'}")
 
     def _tell(self, child: Child, text: str) -> None:
-        print(f"cellarer: {child.title} {text}", file=sys.stderr, flush=True)
+        say(f"{child.title} {text}")
         now_ns = self.clock.now_ns()
         name = "process down" if child.down else "process fell"
         cause = f"{child.title} {text}"

@@ -7,7 +7,6 @@ lies in the user's state folder, in the user's data folder.
 
 import math
 import os
-import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from cellarer.core import slow
 from cellarer.core.cycle import start
 from cellarer.model.config import Config
 from cellarer.model.values import Counters, Latch
+from cellarer.runtime.notify import say
 
 if TYPE_CHECKING:
     from cellarer.config.schema import SiteFile
@@ -128,5 +128,5 @@ class Keeper:
     def _say(self, wrong: list[str]) -> None:
         text = "; ".join(wrong)
         if text and text != self._complaint:
-            print(f"cellarer services: lifetime ledger: {text}", file=sys.stderr, flush=True)
+            say(f"services: lifetime ledger: {text}")
         self._complaint = text

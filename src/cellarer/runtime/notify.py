@@ -6,6 +6,14 @@ The unit needs `NotifyAccess=all`, because control is not the main process.
 
 import os
 import socket
+import sys
+from contextlib import suppress
+
+
+def say(text: str) -> None:
+    """Tell people and the journal; where nobody can take it (a full disk, a closed pipe) that holds up nobody."""
+    with suppress(OSError, ValueError):
+        print(f"cellarer {text}", file=sys.stderr, flush=True)
 
 
 class Notifier:

@@ -18,6 +18,7 @@ import msgspec
 from cellarer.board.files import Folder
 from cellarer.board.ring import RingReader, RingWriter
 from cellarer.runtime.clock import Clock
+from cellarer.runtime.notify import say
 
 if TYPE_CHECKING:
     from cellarer.config.schema import SiteFile
@@ -92,7 +93,7 @@ class Process:
 
     def say(self, text: str) -> None:
         """Tell people and the journal."""
-        print(f"cellarer {self.name}: {text}", file=sys.stderr, flush=True)
+        say(f"{self.name}: {text}")
 
 
 def last_pulse_ns(pulse: RingReader) -> int:

@@ -6,7 +6,6 @@ sees that none comes, and closing is refused until it does.
 
 import json
 import math
-import sys
 import threading
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from cellarer.history.store import Writer
 from cellarer.model.layout import Layout
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.lifetime import Keeper
+from cellarer.runtime.notify import say
 from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
@@ -67,6 +67,11 @@ class Recorder:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it still records; if not, an error of ours has ended it."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Write what waits and end."""
@@ -113,7 +118,7 @@ class Recorder:
         except OSError as error:
             if str(error) != self.complaint:
                 self.complaint = str(error)
-                print(f"cellarer services: state is not kept: {error}", file=sys.stderr, flush=True)
+                say(f"services: state is not kept: {error}")
             return
         self.complaint = ""
         self.sequence += 1
@@ -183,7 +188,7 @@ class Inputs:
         except OSError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                print(f"cellarer services: inputs are not kept: {error}", file=sys.stderr, flush=True)
+                say(f"services: inputs are not kept: {error}")
             return False
         self._complaint = ""
         return True

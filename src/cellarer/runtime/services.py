@@ -92,7 +92,7 @@ def site_info(site: SiteFile, config: Config) -> dict[str, object]:
 
 
 async def serve(process: Process, recorder: Recorder, source: Source, config: Config) -> None:
-    """Serve until told to stop, or until the web server gives up."""
+    """Serve until told to stop, or until the web server or the recorder gives up: then all is started again."""
     run, state_dir = process.run, Path(process.run.state_dir)
     app = create(
         source,
@@ -106,7 +106,7 @@ async def serve(process: Process, recorder: Recorder, source: Source, config: Co
     brokers = [asyncio.create_task(tell(process, source, face)) for face in run.site.face if face.protocol == "mqtt"]
     planning = asyncio.create_task(plan(process, source, config))
     serving = asyncio.create_task(web.serve(sockets=[socket.socket(fileno=run.socket_fd)]))
-    while process.alive() and not serving.done():
+    while process.alive() and not serving.done() and recorder.alive:
         await asyncio.sleep(LOOK_S)
     for task in (planning, *brokers):
         task.cancel()

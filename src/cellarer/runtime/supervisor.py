@@ -37,7 +37,7 @@ from cellarer.runtime.clock import start_clock
 from cellarer.runtime.faces import on_bus
 from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
 from cellarer.runtime.lifetime import places
-from cellarer.runtime.notify import Notifier
+from cellarer.runtime.notify import Notifier, say
 from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run, state_home
 from cellarer.runtime.recorder import Inputs
@@ -215,7 +215,7 @@ def salvage(folder: Folder) -> None:
     except FileNotFoundError:
         return  # a clean stop leaves nothing
     except (BoardError, LogError, msgspec.DecodeError, OSError) as error:
-        print(f"cellarer: the last seconds of inputs of the run before cannot be saved: {error}", file=sys.stderr)
+        say(f"cannot save the last seconds of inputs of the run before: {error}")
 
 
 def create_board(folder: Folder, site: Site, config: Config) -> None:
