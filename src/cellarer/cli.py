@@ -20,6 +20,7 @@ COMMANDS = {
     "simulate": "Run a site in virtual time, much faster than real.",
     "campaign": "Inject faults in virtual time; measure the reaction.",
     "identify": "Fit a cell file to recordings of one cell.",
+    "convert": "Convert cyclers' exports, Battery Data Format and BPX.",
     "cells": "List the known cells, or show one with its sources.",
     "bench": "Measure how fast Cellarer is on this machine.",
 }

@@ -126,6 +126,20 @@ def test_beyond_the_measured_temperature_resistance_and_doubt_grow(tmp_path: Pat
     assert table["sigma_mV"][0] > 1.5 * table["sigma_mV"][warm]
 
 
+@pytest.mark.needs("scipy")
+def test_a_run_of_another_cell_is_named(tmp_path: Path) -> None:
+    files = []
+    for seed in range(4):
+        r = np.random.default_rng(seed)
+        drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-2.0, 0.6, 130), 12) * TRUE.capacity_Ah * 1.2])
+        files.append(recording(tmp_path / f"drive{seed}.csv", drive, 2.0, 1.0))
+    text = files[3].read_text(encoding="utf-8").splitlines()
+    weak = [f"{a},{b},{float(v) + 0.09 * float(b):.5f},{c}" for a, b, v, c in (line.split(",") for line in text[1:])]
+    files[3].write_text("\n".join([text[0], *weak]), encoding="utf-8")
+    found = identify(files, "mixed", TRUE.capacity_Ah)
+    assert [w for w in found.warnings if "another cell" in w and "drive3" in w and "drive1" not in w]
+
+
 def test_nothing_is_refused() -> None:
     with pytest.raises(LabError, match="at least one"):
         identify([], "nothing")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.lab import tables
+from cellarer.lab import bpx, tables
 from cellarer.lab.columns import CELLS, MOMENTS, STATES, Found, first_of, missing, recognise
 from cellarer.lab.error import LabError
 
@@ -45,6 +45,8 @@ def open_sheet(path: Path) -> Sheet:
         raise LabError(str(path), "file", suffix, "text or Parquet: export it as CSV with the cycler's own program")
     if not path.is_file():
         raise LabError(str(path), "file", "nothing", "a recording: Parquet, CSV or a cycler's text export")
+    if suffix == ".json":
+        return _validation(path)
     if suffix in PARQUET:
         table = tables.read_parquet(path)
     else:
@@ -62,6 +64,23 @@ def open_sheet(path: Path) -> Sheet:
     if cell is not None and len(np.unique(table.columns[cell])) > 1:
         notes.append(f"column {cell} names {len(np.unique(table.columns[cell]))} cells: their mean is identified")
     return Sheet(path, columns, table.columns, tuple(notes))
+
+
+def _validation(path: Path) -> Sheet:
+    """The experiments of a BPX file, one run each."""
+    parameters = bpx.read(path)
+    parts = list(parameters.experiments.values())
+    if not parts:
+        raise LabError(str(path), "Validation", "no experiment", "experiments; a curve alone is given with --ocv")
+    sizes = [len(part["time_s"]) for part in parts]
+    columns = {key: np.concatenate([part[key] for part in parts]) for key in ("time_s", "current_A", "voltage_V")}
+    if any("temperature_degC" in part for part in parts):
+        unknown = [np.full(size, np.nan) for size in sizes]
+        columns["temperature_degC"] = np.concatenate(
+            [part.get("temperature_degC", nan) for part, nan in zip(parts, unknown, strict=True)]
+        )
+    run = np.repeat(np.arange(len(parts)), sizes).astype(np.float64)
+    return Sheet(path, columns, {**columns, "run": run}, ())
 
 
 def _text(path: Path) -> tables.Table:

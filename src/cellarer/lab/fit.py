@@ -60,6 +60,7 @@ class Fitted:
     slope_K: float  # d ln R / d(1/T)
     rmse: float
     files: tuple[str, ...]
+    misses: tuple[float, ...]  # (run,) V
     covered: tuple[float, float]  # SOC
     brief_s: float = float("nan")  # longest run, where it is too short to tell the slow resistance
 
@@ -228,6 +229,11 @@ class Problem:
                 total += float(w.sum())
             found.append(np.sqrt(square / total) if total > 0.0 else 0.0)
         return float(max(found))
+
+    def misses(self, p: Floats, outer: Outer) -> tuple[float, ...]:
+        """Root mean square of what the model misses of each run, in V, every row counting alike."""
+        residuals = (self._residual(n, p, outer) for n in range(len(self.items)))
+        return tuple(float(np.sqrt(np.mean(r**2))) for r in residuals)
 
     def _ridge(self) -> tuple[Floats, Floats]:
         """Priors as a quadratic form: matrix and right side."""

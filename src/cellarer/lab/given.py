@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.lab import bpx
 from cellarer.lab.curve import GRID, Curve
 from cellarer.lab.error import LabError
 from cellarer.lab.readers import columns_of
@@ -14,6 +15,8 @@ Floats = NDArray[np.float64]
 
 def given_curve(path: Path | str) -> Curve:
     """A data-sheet or rested curve: soc_pct, ocv_V and optionally temperature_degC, branch (charge, discharge)."""
+    if Path(path).suffix.lower() == ".json":
+        return _from_bpx(Path(path))
     table = columns_of(Path(path))
     names = {"soc_percent": "soc_pct", "ocv_mean_V": "ocv_V", "hysteresis_half_V": "half_V"}
     table = {names.get(key, key): value for key, value in table.items()}
@@ -46,3 +49,12 @@ def given_curve(path: Path | str) -> Curve:
         return Curve(0.5 * (up + down), np.maximum(0.5 * (up - down), 0.0), temp, "given table", True)
     half = np.interp(GRID, soc, np.asarray(table["half_V"], float)) if "half_V" in table else np.zeros_like(GRID)
     return Curve(on_grid(pick), half, temp, "given table", "half_V" in table)
+
+
+def _from_bpx(path: Path) -> Curve:
+    """The curve of the full cell from a BPX file."""
+    found = bpx.read(path)
+    half = np.interp(GRID, found.soc, found.half_gap)
+    known = bool(np.isfinite(half).all())
+    ocv = np.maximum.accumulate(np.interp(GRID, found.soc, found.ocv))
+    return Curve(ocv, half if known else np.zeros_like(GRID), found.temp_degC, "given table", known)

@@ -87,5 +87,6 @@ def fit_class(problem: Problem) -> Fitted:
         celsius, (float(np.quantile(temps, 0.02)), float(np.quantile(temps, 0.98))),
         p[:k], p[k : 2 * k], p[2 * k : 3 * k], p[3 * k : 4 * k] - p[4 * k :],
         outer.tau1, outer.tau2, outer.exchange_A, outer.slope_K,
-        problem.miss(p, outer), tuple(item.run.label for item in items), (float(soc.min()), float(soc.max())),
+        problem.miss(p, outer), tuple(item.run.label for item in items), problem.misses(p, outer),
+        (float(soc.min()), float(soc.max())),
     )  # fmt: skip
