@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from tests.core.sites import TABLES, site
 
+from cellarer.core import estimate as estimators
+from cellarer.core import readout
 from cellarer.core.cycle import start
 from cellarer.core.decide import protect
 from cellarer.core.decide.signals import Look
 from cellarer.core.measure import measure
+from cellarer.core.slow import compiled
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, NEVER, Faults, Sample, State
 
@@ -83,3 +86,14 @@ def test_both_forms_agree(name: str) -> None:
 def test_nothing_is_compiled_while_a_site_runs() -> None:
     """Signatures are fixed: arrays of any stride, writable or not, are taken as they are."""
     assert not kernel.measure._can_compile and not kernel.judge._can_compile
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_estimates_are_read_the_same(seed: int) -> None:
+    g, config = np.random.default_rng(seed), site(list(TABLES)[seed % len(TABLES)])
+    tables, n = compiled(config), config.layout.size["cell"]
+    soc = np.where(g.random(n) < (0.0, 0.1, 1.0)[seed % 3], np.nan, g.uniform(-0.02, 1.02, n))
+    state = estimators.init(tables, soc, g.uniform(0.0, 0.2, n), g.uniform(0.8, 1.1, n) * config.capacity_Ah)
+    fast, plain = (readout.cells_and_strings(config, tables, state, plain) for plain in (False, True))
+    for a, b in zip(fast, plain, strict=True):
+        np.testing.assert_array_equal(a, b)

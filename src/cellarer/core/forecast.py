@@ -18,7 +18,7 @@ from cellarer.core.estimate.power import image_s, promises, weakest
 from cellarer.model.config import Config
 from cellarer.model.values import HORIZONS_S, NEVER, WAYS, Estimate, Floats, Forecast, Ints, Round
 
-POWER_CELLS = 2 * LANES  # cells that are worth a call
+POWER_CELLS = LANES  # cells that are worth a call
 ENERGY_CELLS = 16 * LANES
 ENERGY_NS = 10_000_000_000  # energy changes slowly: at 3C a cell loses 1 % of its charge in this time
 FIRST = HORIZONS_S.index(10.0)  # in every round

@@ -1,8 +1,9 @@
-"""The cycle's two passes over everything, compiled by numba: measurements in, and the fault machine.
+"""The cycle's passes over everything, compiled by numba: measurements in, the fault machine, estimates out.
 
 `measure` is validate.py and digest.py in one pass over the signals, `judge` the machine of decide/protect.py over the
-(row, string) matrix. NumPy's forms stand there: they are the reference, and do the work where numba is missing. A test
-holds both together to the last bit. No fast maths here: these are protection's numbers, and they carry NaN.
+(row, string) matrix, `read_out` what readout.py says of cells and strings. NumPy's forms stand there: they are the
+reference, and do the work where numba is missing. A test holds both together to the last bit. No fast maths here:
+these are protection's numbers, and they carry NaN.
 Signatures are fixed, read-only and of any stride: nothing is ever compiled while a site runs.
 """
 
@@ -11,10 +12,16 @@ from typing import Any
 import numpy as np
 from numba import boolean, float64, int64, njit, types
 
+from cellarer.core.estimate.fields import INDEX, LANES, WIDTH
+from cellarer.model.cell import SOC_POINTS
 from cellarer.model.values import FOREVER, NEVER, Latch
 
 RESET, SERVICE = int(Latch.RESET), int(Latch.SERVICE)
 HIGH, LOW, OVERDUE, ABSURD = range(4)  # rows of a Digest
+Z, P00, SCALE, MODEL_V, OCV, OCV_AT, SLOPE = (
+    INDEX[name] * LANES for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local")
+)
+KELVIN = 273.15
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
 
 
@@ -124,3 +131,59 @@ def judge(
             memory[0, row, string], memory[1, row, string] = since_bad, since_good
             memory[2, row, string], memory[3, row, string] = counted, seen_ns
             flags[0, row, string], flags[1, row, string] = active, latched
+
+
+@njit(
+    types.void(
+        _given(float64), _given(boolean), _given(float64), _given(float64), _given(float64), _given(int64),
+        _made(float64, 2), _made(float64, 2),
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def read_out(
+    buffer: Any, unknown: Any, parallel: Any, capacity_Ah: Any, relative: Any, owner: Any, cells: Any, strings: Any
+) -> None:
+    """Fill cells (6, cell) and strings (4, string) as readout.cells_and_strings does; NaN spreads to the string.
+
+    buffer of the estimator; capacity_Ah (cell,) of one cell and relative, its sigma over it; owner (cell,)
+    """
+    for string in range(strings.shape[1]):
+        strings[0, string] = strings[1, string] = np.inf
+        strings[2, string] = strings[3, string] = -np.inf
+    for n in range(cells.shape[1]):
+        at, string = n // LANES * WIDTH + n % LANES, owner[n]
+        soc = np.nan if unknown[n] else buffer[at + Z]
+        sigma = np.nan if unknown[n] else np.sqrt(max(buffer[at + P00], 0.0))
+        capacity = capacity_Ah[n] * parallel[n]
+        capacity_sigma = capacity_Ah[n] * relative[n] * parallel[n]
+        cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + SCALE]
+        cells[3, n], cells[4, n], cells[5, n] = capacity, capacity_sigma, buffer[at + MODEL_V]
+        strings[0, string] = np.minimum(strings[0, string], soc * capacity)
+        strings[1, string] = np.minimum(strings[1, string], (1.0 - soc) * capacity)
+        strings[2, string] = np.maximum(strings[2, string], sigma)
+        doubt = (sigma * capacity) * (sigma * capacity) + (soc * capacity_sigma) * (soc * capacity_sigma)
+        strings[3, string] = np.maximum(strings[3, string], doubt)
+
+
+@njit(
+    types.void(
+        _given(float64), _given(int64), _given(float64, 2), _given(float64), _given(float64), _given(float64),
+        _given(float64), _given(float64), _given(float64), _given(float64), float64, _made(float64),
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def core_temperature(
+    buffer: Any, kind: Any, entropies: Any, resistance: Any, per_s: Any, parallel: Any,
+    core_degC: Any, surface_degC: Any, voltage: Any, current: Any, dt_s: float, out: Any,
+) -> None:  # fmt: skip
+    """Fill out (cell,) degC as estimate/temperature.py does; entropies (kind, SOC), current (cell,) of the string."""
+    for n in range(out.size):
+        at = n // LANES * WIDTH + n % LANES
+        begin = core_degC[n] if np.isfinite(core_degC[n]) else surface_degC[n]
+        i = current[n] / parallel[n] if np.isfinite(current[n]) else 0.0
+        shown = voltage[n] if np.isfinite(voltage[n]) else buffer[at + MODEL_V]
+        z = buffer[at + Z]
+        over = shown - (buffer[at + OCV] + buffer[at + SLOPE] * (z - buffer[at + OCV_AT]))
+        entropy = entropies[kind[n], int(np.rint(min(max(z, 0.0), 1.0) * (SOC_POINTS - 1)))]
+        final = surface_degC[n] + (max(i * over, 0.0) + i * (begin + KELVIN) * entropy) * resistance[n]
+        out[n] = final + (begin - final) * np.exp(-dt_s * per_s[n])

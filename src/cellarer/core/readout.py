@@ -12,6 +12,11 @@ from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats
 
+try:
+    from cellarer.core import kernel as _kernel
+except ImportError:  # without numba NumPy does the work
+    _kernel = None  # type: ignore[assignment]
+
 UNKNOWN = estimators.REASONS.index("unknown")
 MEAN_S = 300.0  # s: time constant of the mean current behind energy and times
 
@@ -35,24 +40,49 @@ def read_out(
     power_s: float | None,
 ) -> Estimate:
     """Return what the estimators say now. power_s: seconds since mean current and core were due; None = not due."""
-    layout = config.layout
-    soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
-    capacity = estimators.capacity_Ah(tables, estimator)
-    out, room = layout.lowest(soc * capacity), layout.lowest((1.0 - soc) * capacity)
+    (soc, sigma, scale, capacity, capacity_sigma, model_V), (out, room, doubt, _) = found = cells_and_strings(
+        config, tables, estimator
+    )
     usable = out + room
     said = replace(
         before,
         soc=soc,
         soc_sigma=sigma,
-        resistance_scale=estimators.resistance_scale(tables, estimator),
+        resistance_scale=scale,
         capacity_Ah=capacity,
-        capacity_sigma_Ah=estimators.capacity_sigma_Ah(tables, estimator),
-        voltage_model=estimators.voltage_model(tables, estimator),
+        capacity_sigma_Ah=capacity_sigma,
+        voltage_model=model_V,
         string_soc=np.minimum(np.maximum(out / usable, 0.0), 1.0),
-        string_soc_sigma=layout.highest(sigma),
+        string_soc_sigma=doubt,
         usable_Ah=usable,
     )
-    return said if power_s is None else _slow(config, tables, estimator, said, look, power_s, (out, room))
+    return said if power_s is None else _slow(config, tables, estimator, said, look, power_s, found[1])
+
+
+def cells_and_strings(
+    config: Config, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, plain: bool = False
+) -> tuple[Floats, Floats]:
+    """Return (6, cell): SOC, sigma, resistance scale, capacity Ah, its sigma, model's voltage; and (4, string).
+
+    Of the strings: charge that can come out and go in, Ah, the widest sigma of SOC, the widest variance of charge, Ah².
+    plain: by NumPy even where the kernel is there
+    """
+    layout, pairs = config.layout, estimators.Pairs(*estimator.pairs)
+    if not (plain or _kernel is None):
+        cells, strings = np.empty((6, tables.cells)), np.empty((4, layout.yes.size))
+        _kernel.read_out(
+            estimator.buffer, estimator.unknown, tables.parallel, pairs.capacity, pairs.relative,
+            layout.string_of_cell, cells, strings,
+        )  # fmt: skip
+        return cells, strings
+    soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
+    capacity, capacity_sigma = pairs.capacity * tables.parallel, pairs.capacity * pairs.relative * tables.parallel
+    scale, model_V = estimators.resistance_scale(tables, estimator), estimators.voltage_model(tables, estimator)
+    charge_sigma, share_sigma = sigma * capacity, soc * capacity_sigma
+    doubt = charge_sigma * charge_sigma + share_sigma * share_sigma
+    out, room = layout.lowest(soc * capacity), layout.lowest((1.0 - soc) * capacity)
+    strings = np.stack([out, room, layout.highest(sigma), layout.highest(doubt)])
+    return np.stack([soc, sigma, scale, capacity, capacity_sigma, model_V]), strings
 
 
 def _slow(
@@ -62,27 +92,29 @@ def _slow(
     said: Estimate,
     look: Look,
     power_s: float,
-    charge_Ah: tuple[Floats, Floats],
+    strings: Floats,
 ) -> Estimate:
-    """Add mean current, times and core temperatures."""
-    layout, owner = config.layout, config.layout.string_of_cell
-    voltage, current = look.of("cell_voltage"), look.current
+    """Add mean current, times and core temperatures. strings: of cells_and_strings."""
+    voltage, current, idle_A = look.of("cell_voltage"), look.current, config.idle_A
     share = np.exp(-power_s / MEAN_S)
     mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
     mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
-    out, room = charge_Ah
-    to_empty_s, to_full_s = (hours(x, i, config.idle_A) * 3600.0 for x, i in ((out, -mean_A), (room, mean_A)))
-    doubt_Ah = layout.highest(np.hypot(said.soc_sigma * said.capacity_Ah, said.soc * said.capacity_sigma_Ah))
+    out, room, _, variance = strings
+    to_empty, to_full, doubt = (
+        hours(charge, flow, idle_A) * 3600.0
+        for charge, flow in ((out, -mean_A), (room, mean_A), (np.sqrt(variance), np.abs(mean_A)))
+    )
     return replace(
         said,
         mean_A=mean_A,
         core_degC=estimators.core_temperature(
-            tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage, current[owner], power_s
+            tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage,
+            current[config.layout.string_of_cell], power_s,
         ),
-        time_to_empty_s=to_empty_s,
-        time_to_full_s=to_full_s,
-        time_sigma_s=hours(doubt_Ah, np.abs(mean_A), config.idle_A) * 3600.0,
-    )
+        time_to_empty_s=to_empty,
+        time_to_full_s=to_full,
+        time_sigma_s=doubt,
+    )  # fmt: skip
 
 
 def cell_temps(config: Config, seen: Floats) -> Floats:

@@ -4,13 +4,14 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 `step` when the estimation is due, then the read-out functions.
 """
 
+from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
 from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
 from cellarer.core.estimate.energy import Energy, energy
 from cellarer.core.estimate.filter import HAS_KERNEL, adopt_capacity, init, run_block, set_soc, step
 from cellarer.core.estimate.imbalance import Imbalance, imbalance
-from cellarer.core.estimate.power import HORIZONS_S, REASONS, Power, power
+from cellarer.core.estimate.power import DOUBT, HORIZONS_S, REASONS, Power, power
 from cellarer.core.estimate.readout import (
     current_offset,
     hysteresis,
@@ -37,6 +38,7 @@ def capacity_sigma_Ah(cfg: EstimatorConfig, state: EstimateState) -> Floats:
 
 
 __all__ = [
+    "DOUBT",
     "HAS_KERNEL",
     "HORIZONS_S",
     "REASONS",
@@ -44,6 +46,7 @@ __all__ = [
     "EstimateState",
     "EstimatorConfig",
     "Imbalance",
+    "Pairs",
     "Power",
     "adopt_capacity",
     "capacity_Ah",

@@ -27,7 +27,8 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.int8]
 Ints = NDArray[np.int64]
 
-DOUBT = 1.8  # sigmas of margin; each error counts where it hurts most, hence less than two
+# Sigmas of margin. Two would do for one error alone; in the cold errors multiply. Judged by benchmarks/power.py.
+DOUBT = 2.3
 # Full is defined by voltage and tail current: bounding a pulse by an estimated 100 % would keep it from being reached.
 FULL_BINDS_S = 60.0  # s: from this horizon on
 PULSE_S = 10.0  # s: how long a cell at rest may carry its recommended current

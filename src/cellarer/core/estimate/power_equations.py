@@ -73,6 +73,14 @@ def first_current(power: Any, still: Any, r0: Any, per_exchange: Any) -> Any:
     return i
 
 
+def doubted(drop: Any, voltage: Any, fixed2: Any, per_drop: Any) -> Any:
+    """Volts that doubt is worth where current makes `drop`: variance that stands, and variance per volt of drop.
+
+    By its root only, though resistance errs in proportion: a cold and a stiff cell at once is worse than their sum.
+    """
+    return np.sqrt(fixed2 + per_drop * np.abs(drop)) / np.maximum(1.0 - np.abs(drop) / np.maximum(voltage, 0.1), 0.4)
+
+
 def hold(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any,
     z_sigma: Any, k_sigma: Any, rated: Any, why: Any, room: Any, limit: Any, sign: Any, horizon_s: Any, doubt: Any,
@@ -101,6 +109,8 @@ def hold(
         node, rows, kind, z, s1, s2, h, k, per_A, temp_degC, first, mid, a1, f1, l1, a2, f2, l2
     )
     f_high = sign * (limit - voltage)
+    top_voltage, top_drop = voltage, voltage - rest
+    fixed2 = per_drop = 0.0 * most
     for turn in range(ROUNDS):
         if turn == ROUGH:
             # each error alone; at constant power a lower voltage asks for more current, which lowers it further
@@ -119,9 +129,11 @@ def hold(
             )
             drop = voltage - rest
             stiff = doubt * k_sigma * drop / np.maximum(k, 0.1)
-            sum2 = (voltage - soft) * (voltage - soft) + (voltage - cold) * (voltage - cold) + stiff * stiff
-            margin = np.sqrt(sum2) / np.maximum(1.0 - np.abs(drop) / np.maximum(voltage, 0.1), 0.4)
-            low, f_low, high, f_high = 0.0 * most, sign * (limit - still) - margin, most + 0.0, f_high - margin
+            fixed2 = (voltage - soft) * (voltage - soft)
+            per_drop = ((voltage - cold) * (voltage - cold) + stiff * stiff) / np.maximum(np.abs(drop), 1e-6)
+            low, f_low = 0.0 * most, sign * (limit - still) - np.sqrt(fixed2)
+            high, f_high = most + 0.0, sign * (limit - top_voltage) - doubted(top_drop, top_voltage, fixed2, per_drop)
+        margin = doubted(voltage - rest, voltage, fixed2, per_drop)
         f = sign * (limit - voltage) - margin
         fits = f >= 0.0
         low, f_low = select(fits, last, low), select(fits, f, f_low)

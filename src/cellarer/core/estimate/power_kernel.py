@@ -13,7 +13,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "2dfea87bbce2"
+STAMP = "5311f49bd190"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -66,7 +66,11 @@ first_current = _bound(power_equations.first_current)
 voltage_at_end = _bound(power_equations.voltage_at_end)
 ramp_weights = _bound(power_equations.ramp_weights)
 hold_one = _bound(
-    power_equations.hold, first_current=first_current, voltage_at_end=voltage_at_end, ramp_weights=ramp_weights
+    power_equations.hold,
+    first_current=first_current,
+    voltage_at_end=voltage_at_end,
+    ramp_weights=ramp_weights,
+    doubted=njit(**INLINE)(power_equations.doubted),
 )
 
 
