@@ -142,15 +142,18 @@ def _window(
         yield f"I5 {name} limit rises too fast", limit > rise + 1e-9
         yield f"I5 {name} limit under a fault", heavy(config, after, name) & (limit > 0.0)
         yield f"I5 {name} reason unknown", ~np.isin(getattr(w, f"{name}_reason"), np.arange(len(REASONS)))
-    unknown = ~layout.every(_known(config, inputs, now_ns, "cell_voltage"))
+    absent = ~config.sensing.present[layout.where["cell_voltage"]]
+    unknown = ~layout.every(_known(config, inputs, now_ns, "cell_voltage") | absent) | layout.every(absent)
     foreign = config.sensing.present[layout.where["cell_voltage_high"]]
     current = config.sensing.present[layout.where["current"]] & ~_known(config, inputs, now_ns, "current")
     for name in ("charge_A", "discharge_A"):
         yield f"I6 {name} with unknown cells or current", ((unknown & ~foreign) | current) & (getattr(w, name) > 0.0)
     volts = after.seen.value[layout.where["cell_voltage"]]
     with np.errstate(invalid="ignore"):
+        volts = np.minimum(volts, after.watch.earlier[0, : volts.size])  # one sample may be wild, two in a row are not
         full = np.logical_or.reduceat(volts >= table.charge_zero_V[layout.string_of_cell], layout.first_cell)
         temps = after.seen.value[layout.where["temp_degC"]]
+        temps = np.maximum(temps, after.watch.earlier[0, volts.size : volts.size + temps.size])
         cold = layout.over_temps(np.logical_or, temps <= table.charge_cold_degC[layout.string_of_temp], False)
     yield "I7 charging a full cell", full & (w.charge_A > 0.0)
     yield "I7 charging a cold cell", cold.astype(bool) & (w.charge_A > 0.0)

@@ -107,6 +107,17 @@ def current(sign: float) -> Apply:
     return apply
 
 
+def refill_current(bench: Bench, string: int, x: float) -> None:
+    name = "cell_voltage" if has_cells(bench) else "cell_voltage_low"
+    empty = 0.5 * (bench.config.limits.precondition_V[string] + bench.config.limits.discharge_zero_V[string])
+    bench.put(
+        name,
+        min(empty, bench.config.limits.precondition_V[string] - 0.01),
+        first(bench, string) if has_cells(bench) else string,
+    )
+    bench.put("current", x, string)
+
+
 def over_limit(sign: float, name: str) -> Apply:
     def apply(bench: Bench, string: int, x: float) -> None:
         limit = getattr(bench.state.window, name)[string]
@@ -188,6 +199,14 @@ def open_under_load(bench: Bench, string: int, x: float) -> None:
     switches(bench, string, phase=Phase.OPENING, since_ns=bench.now_ns)
 
 
+def contact_slow(bench: Bench, string: int, x: float) -> None:
+    switches(bench, string, phase=Phase.MINUS, since_ns=bench.now_ns)
+    if x > ON:
+        bench.put("feedback_minus", 0.0, string)
+    else:
+        bench.let_go("feedback_minus", string)
+
+
 def contact_wear(bench: Bench, string: int, x: float) -> None:
     switches(bench, string, wear=x)
 
@@ -211,6 +230,7 @@ STIMULI: dict[str, Stimulus] = {
     "discharge_current": Stimulus(current(-1.0), freezes=("current",)),
     "charge_over_limit": Stimulus(over_limit(1.0, "charge_A"), freezes=("current",)),
     "discharge_over_limit": Stimulus(over_limit(-1.0, "discharge_A"), freezes=("current",)),
+    "refill_current": Stimulus(refill_current, freezes=("current",)),
     "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
     "current_difference": Stimulus(current_difference, freezes=("current_check",)),
     "current_open": Stimulus(current(1.0), "open", freezes=("current",)),
@@ -224,6 +244,7 @@ STIMULI: dict[str, Stimulus] = {
     "supply_low": Stimulus(of_pack("supply_voltage"), freezes=("supply_voltage",)),
     "contact_welded": Stimulus(contact(1.0), "open", freezes=("feedback_plus", "feedback_discharge")),
     "contact_stuck_open": Stimulus(contact(0.0), freezes=("feedback_plus", "feedback_discharge")),
+    "contact_slow": Stimulus(contact_slow, freezes=("feedback_minus", "feedback_precharge", "feedback_plus")),
     "link_follows": Stimulus(link_follows, "open", freezes=("link_voltage",)),
     "precharge_failures": Stimulus(precharge_failures, "open"),
     "open_under_load": Stimulus(open_under_load, "open", freezes=("current",)),
@@ -237,7 +258,8 @@ SILENCES: dict[str, str] = {
     "current_silence": "current",
     "string_voltage_silence": "string_voltage",
     "link_voltage_silence": "link_voltage",
-    "feedback_silence": "feedback_plus",
+    "feedback_silence": "feedback_minus",
+    "switch_feedback_silence": "feedback_discharge",
     "emergency_stop_silence": "emergency_stop",
     "interlock_silence": "interlock_open",
     "crash_silence": "crash",

@@ -48,7 +48,7 @@ def test_a_dose_stops_in_doubt_and_below_its_lowest_charge() -> None:
     for name, value in (("cell_voltage", np.nan), ("current", np.nan), ("temp_degC", 61.0)):
         fork = bench.fork()
         fork.put(name, value, 0)
-        fork.step()
+        fork.run(0.06)
         assert not fork.command.bleed.any(), name
     bench.step(set_soc=0.05)
     bench.run(0.2)
@@ -66,9 +66,10 @@ def test_no_plan_exceeds_channels_parity_and_a_warm_board() -> None:
         ({"bleed_A": 0.0}, [set()]),
     ):  # fmt: skip
         bench = known(**hardware)
-        planned(bench, dose)
         if "board_K_per_W" in hardware:
             bench.put("temp_degC", 20.0)
+            bench.run(0.06)
+        planned(bench, dose)
         bench.step()
         assert set(np.flatnonzero(bench.command.bleed).tolist()) in allowed, hardware
 

@@ -11,6 +11,7 @@ from tests.core.bench import closed
 from cellarer.core.decide import charge, protect
 from cellarer.core.decide.signals import Look
 from cellarer.core.digest import digest
+from cellarer.core.slow import remember
 from cellarer.core.validate import validate
 from cellarer.model.values import ChargePhase
 
@@ -38,14 +39,13 @@ class Charger:
             bench.now_ns += 1_000_000_000
             sample = bench.sample()
             seen = validate(self.config, self.state.watch, sample, self.state.current_zero, bench.now_ns)
-            look = Look(
-                self.config, seen, digest(self.config, seen, bench.now_ns), self.state.watch, self.state, bench.now_ns
-            )
+            watch = remember(self.config, self.state, seen, bench.now_ns)
+            look = Look(self.config, seen, digest(self.config, seen, bench.now_ns), watch, self.state, bench.now_ns)
             sigma = np.array([self.sigma])
             estimate = replace(self.state.estimate, string_soc=np.array([self.soc]), string_soc_sigma=sigma)
             nothing = protect.demand(self.config, protect.start(self.config))
             charging, events = charge.charge(look, nothing, self.state.switches, estimate, np.array([self.target]))
-            self.state = replace(self.state, charging=charging)
+            self.state = replace(self.state, charging=charging, watch=watch, seen=seen)
             self.told += events
         return self.phase
 
@@ -171,7 +171,7 @@ def test_a_cold_pack_waits_until_it_is_warm_enough() -> None:
     charger.bench.put("temp_degC", 0.5, 0)
     assert charger.hold(3.30, 0.0, 3) == ChargePhase.WARMING  # a kelvin of hysteresis
     charger.bench.put("temp_degC", 1.5, 0)
-    assert charger.hold(3.30, 0.0, 1) == ChargePhase.BULK
+    assert charger.hold(3.30, 0.0, 2) == ChargePhase.BULK
 
 
 def test_full_cells_that_differ_are_evened_out_at_end_voltage_for_a_bounded_time() -> None:

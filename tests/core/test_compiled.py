@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ from tests.core.sites import TABLES, site
 from cellarer.core import estimate as estimators
 from cellarer.core import readout
 from cellarer.core.cycle import start
-from cellarer.core.decide import protect
+from cellarer.core.decide import protect, runs
 from cellarer.core.decide.signals import Look
 from cellarer.core.measure import measure
 from cellarer.core.slow import compiled
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, NEVER, Faults, Sample, State
+from cellarer.model.values import FOREVER, NEVER, Faults, Runs, Sample, State
 
 kernel = pytest.importorskip("cellarer.core.kernel")
 SECOND = 1_000_000_000
@@ -42,8 +42,19 @@ def some_state(config: Config, g: np.random.Generator) -> State:
         latched=g.random(shape) < 0.2,
         raised_value=np.full(shape, np.nan),
         raised_cell=np.full(shape, -1),
+        runs=some_runs(config, g),
     )
-    return replace(state, time_ns=NOW - SECOND, watch=watch, faults=faults)
+    seen = replace(state.seen, time_ns=NOW - g.integers(0, 2, size["signal"]) * SECOND)
+    return replace(state, time_ns=NOW - SECOND, watch=watch, faults=faults, seen=seen)
+
+
+def some_runs(config: Config, g: np.random.Generator) -> Runs:
+    """Return no memory of single elements, or a wild one."""
+    n = runs.spots(config).row.size
+    if g.random() < 0.3:
+        return runs.start()
+    counted = g.integers(0, 6, n)
+    return Runs(np.where(counted == 0, FOREVER, NOW - g.integers(0, 3 * SECOND, n)), counted)
 
 
 def some_sample(config: Config, g: np.random.Generator) -> Sample:
@@ -57,6 +68,9 @@ def some_sample(config: Config, g: np.random.Generator) -> Sample:
 def same(a: Any, b: Any) -> None:
     for field in fields(a):
         one, other = getattr(a, field.name), getattr(b, field.name)
+        if is_dataclass(one):
+            same(one, other)
+            continue
         assert one.dtype == other.dtype, field.name
         np.testing.assert_array_equal(one, other, field.name)
 
@@ -85,7 +99,7 @@ def test_both_forms_agree(name: str) -> None:
 
 def test_nothing_is_compiled_while_a_site_runs() -> None:
     """Signatures are fixed: arrays of any stride, writable or not, are taken as they are."""
-    assert not kernel.measure._can_compile and not kernel.judge._can_compile
+    assert not any(each._can_compile for each in (kernel.measure, kernel.runs, kernel.judge))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from tests.core.bench import Bench, closed, ocv_at
 from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
 
 from cellarer.cells import load as load_cell
+from cellarer.config import rows
 from cellarer.config.load import build
 from cellarer.core.decide.limit import fade
 from cellarer.model.reasons import REASONS
@@ -36,7 +39,7 @@ def test_fade_is_a_share_monotone_and_zero_for_unknown(x: float, full: float, ga
 def test_the_charge_map_is_read_linearly_and_the_worse_sensor_decides(hot: float, cold: float) -> None:
     bench = closed("one")
     bench.put("temp_degC", [hot, cold])
-    bench.step()
+    bench.run(0.1)
     cell = load_cell("lfp_280ah").limits
     for degC in (hot, cold):
         seen = bench.command.window.charge_A[0]
@@ -96,6 +99,8 @@ def test_limits_fall_at_once_and_rise_slowly() -> None:
     assert bench.command.window.charge_A[0] == 140.0
     bench.put("cell_voltage", 3.56, 0)
     bench.step()
+    assert bench.command.window.charge_A[0] == 140.0  # one sample may be wild
+    bench.step()
     assert bench.command.window.charge_A[0] == 0.0
     bench.let_go("cell_voltage", 0)
     bench.run(1.0)
@@ -121,7 +126,7 @@ def test_an_unknown_measurement_gives_zero_at_once(signal: str, ill: float) -> N
 def test_cvl_follows_the_highest_cell_and_never_exceeds_all_cells_at_their_end(volts: list[float]) -> None:
     bench = closed("one")
     bench.cells[:] = volts
-    bench.step()
+    bench.run(0.06)
     seen = bench.state.seen.value[bench.layout.where["cell_voltage"]]
     cvl, end, high = bench.command.window.charge_V[0], 3.45, float(seen.max())
     assert 0.0 <= cvl <= 4 * end + 1e-9
@@ -164,3 +169,54 @@ def test_derating_leaves_the_share_that_the_row_states() -> None:
     assert bench.active("current_sensors_disagree")
     assert bench.command.window.charge_A[0] == pytest.approx(70.0)
     assert bench.command.window.discharge_A[0] == pytest.approx(90.0)
+
+
+def foreign_bms() -> Bench:
+    bench = Bench(site("supervised"))
+    bench.run(0.5)
+    return bench
+
+
+def test_a_battery_that_hides_its_cells_is_used_by_what_its_own_bms_says() -> None:
+    """Nothing can be estimated without cells: its own SOC holds the floor, and unknown is still zero."""
+    bench = foreign_bms()
+    assert bench.command.window.discharge_A.tolist() == [50.0, 50.0] and not bench.command.pre_alarm.any()
+    bench.put("foreign_soc", 0.08, 0)
+    bench.run(0.1)
+    assert bench.command.window.discharge_A.tolist() == [0.0, 50.0]
+    assert reason(bench, "discharge") == "state of charge" and bench.command.pre_alarm.tolist() == [True, False]
+    bench.put("foreign_soc", np.nan, 1)
+    bench.run(0.1)
+    assert bench.command.window.discharge_A.tolist() == [0.0, 0.0]
+
+
+def partly() -> Bench:
+    """Return a pack whose last two cells and second sensor are measured by nobody."""
+    whole = site("one")
+    present, where = whole.sensing.present.copy(), whole.layout.where
+    present[[where["cell_voltage"].start + 2, where["cell_voltage"].start + 3, where["temp_degC"].start + 1]] = False
+    facts = dict.fromkeys(rows.FACTS, np.array([True]))
+    sensing = replace(whole.sensing, present=present)
+    files = {row.name: row for row in rows.read_rows()}
+    base = [next(n for n in (name, name.rpartition("_")[0]) if n in files) for name in whole.faults.name]
+    enabled = np.array([rows.enabled(whole.layout, sensing, facts, files[name].need) for name in base])
+    return Bench(replace(whole, sensing=sensing, faults=replace(whole.faults, enabled=enabled)))
+
+
+def test_what_nobody_measures_holds_neither_limits_nor_faults() -> None:
+    bench = partly()
+    bench.close()
+    assert bench.command.window.charge_A[0] > 0.0
+    assert reason(bench, "discharge") == "state of charge"  # of a cell that nobody measures nobody knows it
+    bench.put("cell_voltage", 3.7, 1)
+    bench.put("temp_degC", 61.0, 0)
+    bench.run(2.0)
+    assert bench.latched("cell_over_voltage_maximum") and bench.latched("over_temperature_maximum")
+    bench.let_go("cell_voltage", 1)
+    bench.put("temp_degC", 25.0, 0)
+    bench.run(11.0)
+    bench.step(reset=True)
+    assert not bench.latched("cell_over_voltage_maximum") and not bench.latched("over_temperature_maximum")
+    bench.put("cell_voltage", np.nan, 0)
+    bench.step()
+    assert bench.command.window.charge_A[0] == 0.0  # measured and unknown is not absent

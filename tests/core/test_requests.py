@@ -113,6 +113,29 @@ def test_every_request_is_answered_by_one_event() -> None:
     assert names == sorted(["open", "reset", "set_soc", "target_soc", "zero_current", "full_by"] * 3)
 
 
+def test_a_reset_is_granted_only_when_it_ends_something_and_else_says_why() -> None:
+    bench = closed("one")
+
+    def reset(**more: bool) -> tuple[str, str]:
+        bench.events.clear()
+        bench.step(reset=True, **more)
+        return next((e.kind, e.cause) for e in bench.events if e.name == "reset")
+
+    assert reset() == ("refuse", "nothing is latched")
+    bench.put("emergency_stop", 1.0)
+    bench.step()
+    assert reset() == ("refuse", "emergency stop: its cause must be gone for 1 s")
+    bench.put("emergency_stop", 0.0)
+    bench.put("crash", 1.0)
+    bench.step()
+    bench.put("crash", 0.0)
+    bench.run(1.1)
+    assert reset() == ("request", "crash needs the service key")  # one ended, one left
+    assert reset() == ("refuse", "crash needs the service key")
+    assert reset(service=True) == ("request", "")
+    assert reset() == ("refuse", "nothing is latched")
+
+
 def test_what_survives_a_restart() -> None:
     bench = closed("ragged")
     bench.put("current", 20.0)
@@ -163,7 +186,7 @@ def test_heat_and_cooling_are_safe_when_nothing_is_known() -> None:
     bench = closed("ragged")
     assert bench.command.heater.tolist() == [0.0, 0.0, 0.0]
     bench.put("temp_degC", -3.0, bench.layout.string_of_temp < 2)
-    bench.step()
+    bench.run(0.1)
     assert bench.command.heater[0] == 1.0 and bench.command.pump[1] == 0.0
     bench.put("temp_degC", np.nan)
     bench.step()
@@ -179,7 +202,7 @@ def test_a_plan_ends_when_it_expires_and_never_heats_a_warm_string() -> None:
     ):  # fmt: skip
         bench.plan = Plan(expires_ns, dose, np.full(3, preheat), np.zeros((2, dose.size)), np.full(3, np.nan))
         bench.put("temp_degC", degC)
-        bench.step()
+        bench.run(0.1)
         assert bool(bench.command.heater[0]) == heats, (expires_ns, preheat, degC)
 
 
@@ -197,8 +220,10 @@ def test_bleeding_only_near_the_end_of_charge_and_never_in_doubt() -> None:
     bench.step()
     assert not bench.command.bleed.any()
     bench.let_go("cell_voltage", 0)
+    bench.run(0.1)
+    assert bench.command.bleed.any()
     bench.put("temp_degC", 61.0, 0)
-    bench.step()
+    bench.run(0.1)
     assert not bench.command.bleed.any()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
@@ -127,13 +129,29 @@ def test_precharge_is_not_proven_by_old_samples() -> None:
     assert bench.phase() == Phase.PRECHARGE  # the sample is young enough to be known, but older than the contactor
 
 
-def test_a_contact_that_does_not_close_never_leads_to_plus() -> None:
+@pytest.mark.parametrize("contact", ["minus", "plus"])
+def test_a_contact_that_does_not_close_is_tried_again_and_then_locks(contact: str) -> None:
     bench = awake(one())
-    bench.put("feedback_minus", 0.0)
+    bench.put(f"feedback_{contact}", 0.0)
     ask_close(bench)
-    bench.run(10.0)
-    assert bench.phase() == Phase.OPEN and "precharge" not in phases(bench)
-    assert bench.latched("contactor_stuck_open") or bench.latched("precharge_failed")
+    bench.run(1.0, lambda b: b.active("contactor_slow"))
+    assert bench.active("contactor_slow") and not bench.active("contactor_stuck_open")
+    bench.run(20.0)
+    assert phases(bench).count("cooling") == 3 and bench.phase() == Phase.OPEN
+    assert ("precharge" in phases(bench)) == (contact == "plus") and "closed" not in phases(bench)
+    assert bench.latched("precharge_failed") and not bench.active("contactor_slow")
+    bench.let_go(f"feedback_{contact}")
+    bench.step(reset=True)
+    ask_close(bench)
+    bench.run(1.0)
+    assert bench.phase() == Phase.CLOSED
+
+
+def test_a_contact_that_falls_later_is_not_tried_again() -> None:
+    bench = closed("one")
+    bench.put("feedback_plus", 0.0)
+    assert bench.run(1.0, lambda b: not b.command.minus[0]) <= 0.4
+    assert bench.latched("contactor_stuck_open")
 
 
 def test_an_unknown_contact_runs_into_the_time_out() -> None:
@@ -245,6 +263,20 @@ def test_after_under_voltage_a_charger_refills_and_nothing_is_discharged() -> No
     assert bench.phase() == Phase.CLOSED and bench.command.allow_discharge[0]
 
 
+def test_a_charger_that_forces_current_into_an_empty_cell_is_cut_off_within_a_second() -> None:
+    bench = closed("one")
+    bench.put("charger_present", 1.0)
+    bench.put("cell_voltage", 2.2, 0)
+    bench.run(2.0)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    bench.put("current", 14.0)  # what an empty cell may be given
+    bench.run(3.0)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    bench.put("current", 168.0)
+    assert bench.run(5.0, lambda b: not b.command.plus[0]) <= 0.9
+    assert bench.latched("refill_over_current")
+
+
 def test_refill_ends_when_the_charger_is_gone() -> None:
     bench = closed("one")
     low_cell(bench)
@@ -287,6 +319,51 @@ def test_opening_on_request_never_closes_a_blocked_path(name: str, volts: float,
     for _ in range(100):
         assert not getattr(bench.step(), blocked)[0]
     assert bench.phase() == Phase.OPEN
+
+
+@pytest.mark.parametrize(("way", "sign"), [("charge", 1.0), ("discharge", -1.0)])
+def test_a_separate_port_ramps_before_its_contact_opens(way: str, sign: float) -> None:
+    """Over-temperature of one direction on a site whose ports have contactors: the limit first, then the contact."""
+    bench, other = closed("separate"), "discharge" if way == "charge" else "charge"
+    bench.put("current", sign * 60.0)
+    rows, row = bench.config.faults, bench.row("cell_open_wire")  # for once a row of one way that ramps
+    paths, locks = getattr(rows, other).copy(), rows.locks.copy()
+    paths[row] = locks[row] = False
+    bench.config = replace(bench.config, faults=replace(rows, locks=locks, **{other: paths}))
+    bench.put("cell_open_wire", 1.0, 0)
+    bench.step()
+    assert getattr(bench.command.window, f"{way}_A")[0] == 0.0
+    assert 0.45 <= bench.run(1.0, lambda b: not getattr(b.command, f"{way}_switch")[0]) <= 0.55
+    assert getattr(bench.command, f"{other}_switch")[0]
+    assert bench.state.switches.openings_under_load[0] == 1
+
+
+def test_one_separate_port_alone_waits_for_its_current_when_asked_to_open() -> None:
+    bench = closed("separate")
+    bench.config = replace(bench.config, switch=replace(bench.config.switch, break_A=np.array([10.0])))
+    bench.put("cell_voltage", 2.45, 0)
+    bench.run(0.6)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    bench.put("current", 14.0)
+    bench.step(open=True)
+    assert bench.phase() == Phase.CHARGE_RAMP and bench.command.window.charge_A[0] == 0.0
+    bench.run(1.0)
+    assert bench.command.charge_switch[0]
+    bench.put("current", 5.0)
+    bench.step()
+    assert not bench.command.charge_switch[0] and bench.state.switches.openings_under_load[0] == 0
+
+
+def test_the_pre_alarm_is_silent_after_closing() -> None:
+    """Limits rise slowly after closing: that is no load cut to come."""
+    bench = Bench(one())
+    bench.config = replace(bench.config, limits=replace(bench.config.limits, rise_per_s=np.array([0.05])))
+    bench.step(set_soc=0.6)
+    ask_close(bench)
+    for _ in range(200):
+        bench.step()
+        assert not (bench.phase() == Phase.CLOSED and bench.command.pre_alarm[0])
+    assert bench.phase() == Phase.CLOSED and bench.command.window.discharge_A[0] > 0.0
 
 
 def test_without_authority_nothing_is_ordered() -> None:

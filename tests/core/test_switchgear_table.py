@@ -21,16 +21,17 @@ from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Authority, Config, Switchgear
 from cellarer.model.layout import layout
-from cellarer.model.values import Phase, Seen, Switches, Wishes
+from cellarer.model.values import FOREVER, Phase, Seen, Switches, Wishes
 
 NOW_NS = 10**15
 PAIR, PATHS = Switchgear.CONTACTORS, (Switchgear.FETS, Switchgear.SEPARATE)
 KINDS = (PAIR, *PATHS)
 PHASES = {
-    PAIR: set(Phase) - {Phase.DISCHARGE_ONLY},
+    PAIR: set(Phase) - {Phase.DISCHARGE_ONLY, Phase.CHARGE_RAMP, Phase.DISCHARGE_RAMP},
     **{kind: {Phase.OPEN, Phase.CLOSED, Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY, Phase.RAMP, Phase.OPENING}
        for kind in PATHS},
 }  # fmt: skip
+PHASES[Switchgear.SEPARATE] |= {Phase.CHARGE_RAMP, Phase.DISCHARGE_RAMP}
 GEAR: dict[Switchgear, dict[str, Any]] = {
     PAIR: CONTACTORS, Switchgear.FETS: {"kind": "fets"}, Switchgear.SEPARATE: {"kind": "separate"},
 }  # fmt: skip
@@ -101,6 +102,8 @@ class Grid:
             resistor_J=limit.resistor_max_J * np.select([f["spent"] == k for k in heat], list(heat.values()), 0.0),
             closings=np.zeros(n, np.int64), openings_under_load=np.zeros(n, np.int64), wear=np.zeros(n),
             opened_A=np.zeros(n),
+            ramp_ns=np.where([f[way] == "ramp" for way in ("charge", "discharge")],
+                             NOW_NS - (held_s * 1e9).astype(np.int64), FOREVER),
         )  # fmt: skip
         none = np.full(value.shape, NOW_NS)
         seen = Seen(value, none, none, np.zeros(value.shape, bool))
@@ -198,7 +201,7 @@ def test_every_phase_ends_open_when_nobody_wishes_otherwise(kind: Switchgear) ->
     no = np.zeros(grid.n, bool)
     cool = np.where(np.isin(grid.fact["spent"], ("warm", "hot")), "fresh", grid.fact["spent"])
     phase = before
-    for _ in range(3):  # ramp, opening, open: each within its longest time, whatever contacts and current say
+    for _ in range(4):  # one path, ramp, opening, open: each within its longest time, whatever contacts and current say
         phase, _ = grid.advance(phase, np.full(grid.n, 20.0), wish=no, spent=cool)
     check(grid, phase != Phase.OPEN, "does not end open")
 
@@ -223,7 +226,7 @@ def test_opening_is_two_steps_from_everywhere() -> None:
             continue
         grid, before, after, _ = explored(kind)
         asked = (before == source) & ~grid.fact["wish"] & ~grid.blocked("charge") & ~grid.blocked("discharge")
-        assert set(np.unique(after[asked])) <= {int(Phase.RAMP), int(Phase.OPENING)}, (kind, source)
+        assert set(np.unique(after[asked])) <= {int(p) for p in (*sequence.RAMPS, Phase.OPENING)}, (kind, source)
 
 
 def test_no_combination_leaves_the_table() -> None:
@@ -231,3 +234,19 @@ def test_no_combination_leaves_the_table() -> None:
         _, before, after, _ = explored(kind)
         known = np.isin(before, [int(p) for p in PHASES[kind]])
         assert np.isin(after[known], [int(p) for p in PHASES[kind]]).all()
+
+
+def test_contacts_of_separate_ports_wait_for_their_own_current_but_not_for_ever() -> None:
+    grid, before, after, _ = explored(Switchgear.SEPARATE)
+    charge, discharge = grid.outputs(before)[3:] & ~grid.outputs(after)[3:]
+    along = {"charge": grid.fact["current"], "discharge": -grid.fact["current"]}
+    for way, falls in (("charge", charge), ("discharge", discharge)):
+        ramps = np.isin(before, (Phase.CLOSED, Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY)) & (grid.fact[way] == "ramp")
+        ramps &= ~grid.opens("charge") & ~grid.opens("discharge") & grid.fact["wish"]
+        early = ramps & ~(along[way] <= 20.0) & (grid.fact["held_s"] < 0.5)
+        check(grid, early & falls, f"{way} contact opens under load although it could wait")
+        late = ramps & (grid.fact["held_s"] >= 0.5) & (grid.outputs(before)[3 if way == "charge" else 4])
+        check(grid, late & ~falls, f"{way} contact waits for ever")
+    only = np.isin(before, (Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY)) & ~grid.blocked("charge")
+    only &= ~grid.blocked("discharge") & ~grid.fact["wish"]
+    check(grid, only & (after == Phase.OPENING), "one port alone opens without a ramp")

@@ -13,7 +13,9 @@ from tests.guard.world import (
     CRASH,
     CURRENT,
     FETS,
+    HIGH,
     INTERLOCK,
+    LOW,
     MAX_AGE_MS,
     MS,
     STOP,
@@ -47,6 +49,25 @@ def test_both_sides_of_every_limit(place: int, inside: float, outside: float, ms
     assert took is not None
     assert took <= ms
     assert world.guard.strings[0].opened_why
+
+
+@pytest.mark.parametrize(("place", "outside"), [(HIGH, 3.71), (LOW, 2.19)])
+def test_a_battery_that_hides_its_cells_is_watched_by_its_extremes(place: int, outside: float) -> None:
+    world = World(cells=[0, 0], cell_high=HIGH, cell_low=LOW)
+    assert world.ms_until_open(2000) is None
+    world.values[place] = outside
+    assert world.ms_until_open() is not None
+    silent = World(cells=[0, 0], cell_high=HIGH, cell_low=LOW)
+    silent.silent.add(place)
+    assert silent.ms_until_open(4000) is not None
+
+
+def test_of_a_partly_measured_string_the_measured_cells_are_watched_and_the_others_are_not_missed() -> None:
+    world = World(absent=[CELLS[1], TEMPS[0]])
+    world.silent |= {CELLS[1], TEMPS[0]}
+    assert world.ms_until_open(4000) is None
+    world.values[CELLS[2]] = 3.8
+    assert world.ms_until_open() is not None
 
 
 @pytest.mark.parametrize(("place", "inside", "outside", "ms"), LIMITS)

@@ -12,7 +12,7 @@ from tests.guard.world import limits_file
 from cellarer.guard.limits import LimitsError, parse_limits, read_limits
 
 WRONG: list[tuple[str, Any]] = [
-    ("version", 2),
+    ("version", 1),
     ("cycle_ns", 0),
     ("cycle_ns", 20.5),
     ("speed_permille", True),
@@ -21,6 +21,10 @@ WRONG: list[tuple[str, Any]] = [
     ("strings.0.cells", [0]),
     ("strings.0.cells", [-1, 4]),
     ("strings.0.current", 1.5),
+    ("strings.0.cell_high", -1),
+    ("strings.0.cell_low", "11"),
+    ("strings.0.absent", [-1]),
+    ("strings.0.absent", 3),
     ("strings.0.cell_voltage_max_V", None),
     ("strings.0.cell_voltage_max_V", 2.1),
     ("strings.0.cell_voltage_min_V", float("nan")),

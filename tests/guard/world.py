@@ -9,21 +9,23 @@ from cellarer.guard.decide import Guard, Orders
 from cellarer.guard.limits import Limits, parse_limits
 
 MS = 1_000_000
-CELLS, TEMPS, CURRENT, STOP, INTERLOCK, CRASH = range(4), range(4, 6), 6, 7, 8, 9
+CELLS, TEMPS, CURRENT, STOP, INTERLOCK, CRASH, HIGH, LOW = range(4), range(4, 6), 6, 7, 8, 9, 10, 11
 ALL_CLOSED, FETS = 0b101, 0b11000
 SHA = "0123456789abcdef" * 4
 MAX_AGE_MS = {
-    "cell_voltage": 500, "temp_degC": 2000, "current": 200, "emergency_stop": 500, "interlock_open": 500, "crash": 500,
+    "cell_voltage": 500, "cell_voltage_high": 3000, "cell_voltage_low": 3000, "temp_degC": 2000, "current": 200,
+    "emergency_stop": 500, "interlock_open": 500, "crash": 500,
 }  # fmt: skip
 GOOD = dict.fromkeys(CELLS, 3.3) | dict.fromkeys(TEMPS, 25.0) | {CURRENT: 50.0, STOP: 0.0, INTERLOCK: 0.0, CRASH: 0.0}
 
 
 def limits_file(kind: str = "contactors") -> dict[str, Any]:
     return {
-        "version": 1, "site": "test", "config_sha256": SHA, "origin_ns": 0, "speed_permille": 1000,
+        "version": 2, "site": "test", "config_sha256": SHA, "origin_ns": 0, "speed_permille": 1000,
         "cycle_ns": 20 * MS, "consent_ns": 60 * MS, "gap_ns": 300 * MS, "cells": 4,
         "strings": [{
-            "pack": 0, "kind": kind, "cells": [0, 4], "temperatures": [4, 2], "current": CURRENT,
+            "pack": 0, "kind": kind, "cells": [0, 4], "temperatures": [4, 2], "absent": [],
+            "cell_high": None, "cell_low": None, "current": CURRENT,
             "cell_voltage_max_V": 3.7, "cell_voltage_min_V": 2.2, "temperature_max_degC": 62.0,
             "charge_A": 160.0, "discharge_A": 180.0, "break_A": 20.0, "open_delay_ns": 500 * MS,
         }],
@@ -31,24 +33,29 @@ def limits_file(kind: str = "contactors") -> dict[str, Any]:
         "rings": [{"file": "samples.test", "strings": [0]}],
         "max_age_ns": {name: ms * MS for name, ms in MAX_AGE_MS.items()},
         "plausible": {
-            "cell_voltage": [-0.2, 6.0], "temp_degC": [-50.0, 150.0], "current": [-5000.0, 5000.0],
+            **{name: [-0.2, 6.0] for name in ("cell_voltage", "cell_voltage_high", "cell_voltage_low")},
+            "temp_degC": [-50.0, 150.0], "current": [-5000.0, 5000.0],
             "emergency_stop": [0, 1], "interlock_open": [0, 1], "crash": [0, 1],
         },
     }  # fmt: skip
 
 
-def limits(kind: str = "contactors") -> Limits:
-    return parse_limits(limits_file(kind))
+def limits(kind: str = "contactors", **own: Any) -> Limits:
+    """Return limits; `own` replaces fields of the string."""
+    data = limits_file(kind)
+    data["strings"][0] |= own
+    return parse_limits(data)
 
 
 class World:
     """Feeds a guard every 10 ms with good values and control's consent, except where a test says otherwise."""
 
-    def __init__(self, kind: str = "contactors", closed: bool = True) -> None:
-        self.limits = limits(kind)
+    def __init__(self, kind: str = "contactors", closed: bool = True, **own: Any) -> None:
+        self.limits = limits(kind, **own)
         self.now_ns = 1_000_000 * MS
         self.guard = Guard(self.limits, self.now_ns)
         self.values = dict(GOOD)
+        self.values |= {place: 3.3 for place in (own.get("cell_high"), own.get("cell_low")) if place is not None}
         self.silent: set[int] = set()
         self.wish_bits = 0
         self.reset = False

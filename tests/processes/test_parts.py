@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,10 +130,43 @@ def test_nobody_closes_without_a_recorder_but_everybody_opens(tmp_path: Path) ->
     assert (answer.accepted, answer.text) == (False, NO_RECORDER)
 
 
+def test_closing_waits_for_a_guard_that_has_seen_nothing_yet(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    asker.ask("close", "test", 1e9)
+    refused = {0: lambda: "no data"}
+    assert not taking.take(0, recorder_live=True, vetoed=refused).close.any()
+    assert not taking.take(10**9, recorder_live=True, vetoed=refused).close.any()
+    assert taking.take(1_400_000_000, recorder_live=True).close.all()
+    assert not taking.take(1_420_000_000, recorder_live=True).close.any()
+
+
+def test_closing_against_a_guard_that_goes_on_refusing_is_answered_with_its_reason(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    close = asker.ask("close", "test", 1e9)
+    refused = {0: lambda: "no data: cell_voltage 3"}
+    assert not taking.take(0, recorder_live=True, vetoed=refused).close.any()
+    assert asker.answer(close) is None
+    assert not taking.take(1_600_000_000, recorder_live=True, vetoed=refused).close.any()
+    answer = asker.answer(close)
+    assert answer is not None
+    assert (answer.accepted, answer.text) == (False, "the guard refuses: no data: cell_voltage 3")
+    assert not taking.take(1_620_000_000, recorder_live=True).close.any()
+
+
+def test_opening_takes_back_a_closing_that_waits(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    asker.ask("close", "test", 1e9)
+    taking.take(0, recorder_live=True, vetoed={0: str})
+    asker.ask("open", "test", 1e9)
+    got = taking.take(20_000_000, recorder_live=True, vetoed={0: str})
+    assert got.open.all()
+    assert not taking.take(40_000_000, recorder_live=True).close.any()
+
+
 def test_the_demonstration_closes_once_and_only_with_a_recorder(tmp_path: Path) -> None:
     taking, _ = intake(tmp_path, close_at_start=True)
     assert not taking.take(0, recorder_live=False).close.any()
-    assert not taking.take(0, recorder_live=True, guard_ready=False).close.any()
+    assert not taking.take(0, recorder_live=True, vetoed={0: str}).close.any()
     assert taking.take(0, recorder_live=True).close.all()
     assert not taking.take(0, recorder_live=True).close.any()
 
@@ -162,7 +196,8 @@ def test_the_guard_takes_the_limits_of_every_shipped_site(name: str, tmp_path: P
     site = configs.load(name)
     run_ = Run(
         name=name, site_json="", state_dir="", config_sha256="ab" * 32, clock=CLOCK, socket_fd=-1,
-        links=tuple(links_of(site)), consent_ns=3 * site.config.cycle_ns, drop_ns=300 * MS, close_at_start=False,
+        links=tuple(links_of(site)), consent_ns=3 * site.config.cycle_ns, drop_ns=300 * MS,
+        close_at_start=False, lifetime=(),
     )  # fmt: skip
     written = json.loads(json.dumps(guard_limits(site, site.config, run_, Folder(tmp_path))))
     limits = parse_limits(written)
@@ -173,10 +208,24 @@ def test_the_guard_takes_the_limits_of_every_shipped_site(name: str, tmp_path: P
         assert cell.voltage_max[2] <= string.cell_voltage_max_V <= cell.cap_voltage_max
         assert cell.cap_voltage_min <= string.cell_voltage_min_V <= cell.voltage_min[2]
         assert string.charge_A >= cell.charge_A[2] * site.config.parallel[number]
-        assert string.cells[0] == layout.where["cell_voltage"].start + layout.first_cell[number]
-        assert string.cells[1] in (0, site.config.series[number])
+        first = layout.where["cell_voltage"].start + int(layout.first_cell[number])
+        assert string.cells in ((0, 0), (first, site.config.series[number])) and not string.absent
         assert any(number in ring.strings for ring in limits.rings)
     assert all(limits.max_age_ns[s] >= 1 for s in limits.max_age_ns)
+
+
+def test_a_cap_of_the_cell_file_takes_the_place_of_a_margin(tmp_path: Path) -> None:
+    run_ = Run(
+        name="home", site_json="", state_dir="", config_sha256="ab" * 32, clock=CLOCK, socket_fd=-1,
+        links=tuple(links_of(HOME)), consent_ns=1, drop_ns=1, close_at_start=False, lifetime=(),
+    )  # fmt: skip
+    cell = HOME.cells[0]
+    most = cell.limits.discharge_A[2]
+    capped = replace(cell.limits, cap_discharge_A=most + 100.0, cap_temp_max_degC=70.0)
+    for limits, amps, hottest in ((cell.limits, 1.05 * most, 62.0), (capped, most + 50.0, 65.0)):
+        site = replace(HOME, cells=[replace(cell, limits=limits)])
+        string = guard_limits(site, site.config, run_, Folder(tmp_path))["strings"][0]
+        assert string["discharge_A"] == pytest.approx(amps) and string["temperature_max_degC"] == hottest
 
 
 def test_a_port_that_is_taken_gives_the_next_free_one() -> None:

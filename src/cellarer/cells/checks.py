@@ -126,6 +126,15 @@ def limits_against_curve(cell: CellFile) -> Iterator[Finding]:
     if not limits.cap_voltage_min_V <= limits.voltage_min_V[2]:
         allowed = f"at or below voltage_min_V[2] = {limits.voltage_min_V[2]:g}"
         yield "limits.cap_voltage_min_V", limits.cap_voltage_min_V, allowed
+    hottest = max(limits.charge_temperature_max_degC[2], limits.discharge_temperature_max_degC[2])
+    for key, least in (
+        ("cap_temperature_max_degC", hottest),
+        ("cap_charge_A", limits.charge_A[2]),
+        ("cap_discharge_A", limits.discharge_A[2]),
+    ):
+        cap = getattr(limits, key)
+        if cap is not None and not cap >= least:
+            yield f"limits.{key}", cap, f"at or above the maximum level, {least:g}"
     if not limits.deep_discharge_V < limits.voltage_min_V[1]:
         allowed = f"below voltage_min_V[1] = {limits.voltage_min_V[1]:g}"
         yield "limits.deep_discharge_V", limits.deep_discharge_V, allowed

@@ -166,6 +166,9 @@ def _limits(cell: CellFile) -> CellLimits:
     def three(values: list[float]) -> Floats:
         return np.array(values, dtype=np.float64)
 
+    def given(cap: float | None) -> float:
+        return float("nan") if cap is None else cap
+
     return CellLimits(
         voltage_max=three(limits.voltage_max_V), voltage_min=three(limits.voltage_min_V),
         charge_temp_max_degC=three(limits.charge_temperature_max_degC),
@@ -174,10 +177,12 @@ def _limits(cell: CellFile) -> CellLimits:
         discharge_temp_min_degC=three(limits.discharge_temperature_min_degC),
         charge_A=three(limits.charge_A), discharge_A=three(limits.discharge_A),
         cap_voltage_max=limits.cap_voltage_max_V, cap_voltage_min=limits.cap_voltage_min_V,
+        cap_temp_max_degC=given(limits.cap_temperature_max_degC),
+        cap_charge_A=given(limits.cap_charge_A), cap_discharge_A=given(limits.cap_discharge_A),
         deep_discharge=limits.deep_discharge_V, spread=limits.spread_mV * 1e-3,
         spread_temp_K=limits.spread_temperature_K,
         charge_map_degC=np.array(charge.map_degC), charge_map_A=np.array(charge.map_A),
-        charge_voltage=charge.voltage_V, float_voltage=float("nan") if charge.float_V is None else charge.float_V,
+        charge_voltage=charge.voltage_V, float_voltage=given(charge.float_V),
         tail_A=charge.tail_A, precondition_below=charge.precondition_below_V, precondition_A=charge.precondition_A,
         rebulk_soc=charge.rebulk_soc_pct / 100.0, floor_soc=charge.floor_soc_pct / 100.0,
     )  # fmt: skip

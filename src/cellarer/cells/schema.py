@@ -78,7 +78,11 @@ class Thermal(Section):
 
 
 class Limits(Section):
-    """Three levels: operating, recommended, maximum. Voltages, temperatures, current magnitudes of one cell."""
+    """Three levels: operating, recommended, maximum. Voltages, temperatures, current magnitudes of one cell.
+
+    Caps are what the data sheet forbids altogether; the guard keeps between the maximum and them. Only those of voltage
+    must be given.
+    """
 
     voltage_max_V: Three
     voltage_min_V: Three
@@ -90,6 +94,9 @@ class Limits(Section):
     discharge_A: Three
     cap_voltage_max_V: Voltage
     cap_voltage_min_V: Voltage
+    cap_temperature_max_degC: Annotated[float, Field(ge=0.0, le=120.0, allow_inf_nan=False)] | None = None
+    cap_charge_A: Current | None = None
+    cap_discharge_A: Current | None = None
     deep_discharge_V: Voltage
     spread_mV: Annotated[float, Field(ge=1.0, le=2000.0, allow_inf_nan=False)]
     spread_temperature_K: Annotated[float, Field(ge=0.5, le=60.0, allow_inf_nan=False)]

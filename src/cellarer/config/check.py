@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 GUARD_S = 0.005  # s: the guard looks at the sample ring this often
 WINDOW_S = {"temp_rate": 3.0}  # over which a signal is a mean: core/validate.py RATE_WINDOW_NS
 ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
+MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate"}  # of three samples: they lag by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
     waiting = _silence(site, row, string)
     window = 2.0 * (WINDOW_S[row.signal] + period) if row.signal in WINDOW_S else 0.0  # the onset halves the first one
     debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
+    debounce += period if row.signal in MEDIAN else 0.0
     ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0
     bound = waiting + window + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
     parts = f"age {waiting:.3f} + window {window:.3f} + debounce {debounce:.3f} + sample {period:.3f}"
@@ -99,7 +101,9 @@ def _silence(site: Site, row: RowFile, string: int) -> float:
     if not row.signal.endswith("_silence"):
         return 0.0
     sensing, layout = site.config.sensing, site.config.layout
-    oldest = max(float(sensing.max_age_ns[layout.where[need]].max()) for need in row.need if need not in FACTS)
+    names = [name for need in row.need if need not in FACTS for name in need.split("|")]
+    present = [layout.where[name] for name in names if sensing.present[layout.where[name]].any()]
+    oldest = max(float(sensing.max_age_ns[where].max()) for where in present)
     return oldest * 1e-9 + float(row.above or 0.0)
 
 
@@ -160,6 +164,7 @@ def refuse(site: Site) -> None:
                 "10 to 300: an opener must drop by itself after the last refresh, or watchdog = true must do it",
             )
     _gear_needs_opener(site)
+    _gear_needs_every_cell(site)
     kind, heavy = site.config.switch.kind, ("derate", "ramp", "open")
     late = [t for t in timing(site) if not t.ok and t.level in heavy and kind[t.string] != Switchgear.NONE]
     if late:
@@ -184,6 +189,22 @@ def _gear_needs_opener(site: Site) -> None:
             )
 
 
+def _gear_needs_every_cell(site: Site) -> None:
+    for string, count in enumerate(_unmeasured(site, "cell_voltage")):
+        if count and site.config.switch.kind[string] != Switchgear.NONE:
+            series = int(site.config.series[string])
+            allowed = f"all {series}: what switches must see every cell"
+            raise ConfigError(site.path, f"cells measured on string {string + 1}", series - count, allowed)
+
+
+def _unmeasured(site: Site, name: str) -> list[int]:
+    """Return how many cells or sensors of each string nobody measures, where somebody measures others of them."""
+    layout, present = site.config.layout, site.config.sensing.present[site.config.layout.where[name]]
+    owner = layout.string_of_cell if name == "cell_voltage" else layout.string_of_temp
+    measured = np.bincount(owner, present, layout.size["string"])
+    return np.where(measured > 0, np.bincount(owner, ~present, layout.size["string"]), 0).astype(int).tolist()
+
+
 def report(site: Site) -> str:
     """Say in words what this site is, what it protects and estimates, and what it cannot."""
     config, table = site.config, site.config.faults
@@ -197,6 +218,7 @@ def report(site: Site) -> str:
         f"{size['temp']} temperature sensors, configuration {config.hash[:12]}",
         f"protects against {len(can)} kinds of fault: {', '.join(n.replace('_', ' ') for n in can)}",
         "NOT protected, because nothing measures it: " + (", ".join(n.replace("_", " ") for n in cannot) or "nothing"),
+        *_gaps(site),
         *_estimates(site),
     ]
     lines += [
@@ -205,6 +227,17 @@ def report(site: Site) -> str:
         if cell.estimated
     ]
     return "\n".join(lines)
+
+
+def _gaps(site: Site) -> list[str]:
+    """Say which strings are measured only in part."""
+    words = (("cell_voltage", "cells"), ("temp_degC", "temperature sensors"))
+    return [
+        f"string {string + 1}: {count} of its {word} are measured by nobody: they are not protected"
+        for name, word in words
+        for string, count in enumerate(_unmeasured(site, name))
+        if count
+    ]
 
 
 def _estimates(site: Site) -> list[str]:

@@ -34,6 +34,7 @@ Floats = NDArray[np.float64]
 RISE_DEBOUNCE_S = 60.0  # s: tail current must last; a passing cloud is shorter (Sleeper85/esphome-jk-bms-can#35)
 FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
+REFILL = 1.2  # of the precondition current: beyond what a charger's regulation and a current sensor may be off
 OPEN_SHARE, OPEN_FLOOR_A = 0.005, 0.5  # A on an open string: 0.5 % of rated, at least 0.5 A
 DIFFERENCE_SHARE, DIFFERENCE_FLOOR_A = 0.03, 5.0  # 3 % of full scale or 5 A
 IDLE_SHARE, IDLE_FLOOR_A = 0.003, 0.02  # currents below this share of rated, or below the floor, count as rest
@@ -233,6 +234,7 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
         | {
             "sum_V": np.maximum(SUM_FLOOR_V, SUM_SHARE * full),
             "frozen_V": np.full(len(packs), FROZEN_V),
+            "refill_A": np.maximum(REFILL * limits.precondition_A, OPEN_SHARE * rated + OPEN_FLOOR_A),
             "open_A": np.maximum(OPEN_FLOOR_A, OPEN_SHARE * rated),
             "current_difference_A": np.maximum(DIFFERENCE_FLOOR_A, DIFFERENCE_SHARE * rated),
         }

@@ -89,7 +89,7 @@ def _present(layout: Layout, sensing: Sensing, name: str) -> Bools:
     present = sensing.present[layout.where[name]]
     match BY_NAME[name].axis:
         case "cell":
-            return layout.every(present)
+            return np.logical_or.reduceat(present, layout.first_cell)
         case "temp":
             return layout.over_temps(np.logical_or, present, False).astype(bool)
         case "pack":

@@ -6,7 +6,7 @@ import numpy as np
 
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import FOREVER, NEVER, Bools, Estimate, Event, Floats, Requests, Wishes
+from cellarer.model.values import FOREVER, NEVER, Bools, Estimate, Event, Faults, Floats, Latch, Requests, Wishes
 
 ZERO_SHARE = 0.01  # 1: a sensor whose zero is further off is broken, not drifted (GB/T 38661 allows 2 % of full scale)
 HOPED = 0.5  # 1: share of the rated charge current that is counted on for "full by"
@@ -55,7 +55,6 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
         "target_soc": ~np.isnan(requests.target_soc),
         "full_by": requests.full_by_ns > NEVER,
         "confirm": requests.confirm_unknown_soc,
-        "reset": requests.reset,
     }
     close = requests.close & ok["close"] & ~requests.open
     wishes = Wishes(
@@ -125,3 +124,27 @@ def _events(look: Look, asked: dict[str, Bools], refused: dict[str, np.ndarray])
             string = int(look.config.layout.first_string[pack])
             events.append(Event(look.now_ns, "refuse" if why else "request", name, string, -1, np.nan, np.nan, why))
     return events
+
+
+def reset_answers(look: Look, requests: Requests, after: Faults) -> list[Event]:
+    """Say of each reset what became of it: granted where it ended a latch or gave tries back, else refused with why."""
+    layout, before, events = look.config.layout, look.state.faults, []
+    for pack in np.flatnonzero(requests.reset):
+        mine = layout.pack_of_string == pack
+        ended = before.latched & ~after.latched
+        helped = bool(ended[:, mine].any()) or bool(look.state.switches.tries[mine].any())
+        left = np.flatnonzero(after.latched[:, mine].any(axis=1)).tolist()
+        why = "; ".join(_why_latched(look.config, row, bool(requests.service[pack])) for row in left)
+        why = why or ("" if helped else "nothing is latched")
+        string = int(layout.first_string[pack])
+        kind = "request" if helped else "refuse"
+        events.append(Event(look.now_ns, kind, "reset", string, -1, np.nan, np.nan, why))
+    return events
+
+
+def _why_latched(config: Config, row: int, service: bool) -> str:
+    name = config.faults.name[row].replace("_", " ")
+    if config.faults.latch[row] == Latch.SERVICE and not service:
+        return f"{name} needs the service key"
+    seconds = config.faults.release_ns[row] * 1e-9
+    return f"{name}: its cause must be gone for {seconds:g} s"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellarer.core import forecast, slow
-from cellarer.core.asked import answer, held_soc, start_wishes, zeroed
+from cellarer.core.asked import answer, held_soc, reset_answers, start_wishes, zeroed
 from cellarer.core.counters import happened
 from cellarer.core.decide import balance, charge, cool, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
@@ -40,6 +40,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     look = Look(config, seen, worst, watch, state, now_ns)
     wishes, reset, service, asked = answer(look, inputs.requests)
     faults, raised = protect.protect(look, state.faults, reset, service)
+    asked += reset_answers(look, inputs.requests, faults)
     demand = protect.demand(config, faults)
     dirty = balance.disturbed(look)
     known = slow.estimate(look, inputs.requests, dirty)

@@ -1,7 +1,7 @@
 """All measurements of a cycle reduced at once: worst value, completeness and age of every signal, per string or pack.
 
 One pass over the flat array serves every fault row and every limit; what a row means stands in decide/signals.py.
-Unknown elements never hide known ones and never count as good.
+Unknown elements never hide known ones and never count as good; absent ones do not count at all.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Digest:
     """One value per kind of reduction, signal and owner, all (kind, owned): see KINDS and Layout.owned."""
 
     value: Floats
-    known: Bools  # every element is known; always true of overdue and absurd
+    known: Bools  # every element that the site measures is known; always true of overdue and absurd
     time_ns: (
         Ints  # when the worst was measured; of overdue: now; of absurd: the newest absurd one, or of all if none is
     )
@@ -43,7 +43,7 @@ def digest(config: Config, seen: Seen, now_ns: int) -> Digest:
         one = np.where(sure, signed, NOT_NOW)
         worst = layout.by_owner(np.maximum, one, value[kind])
         layout.by_owner(np.maximum, np.where(one == worst[owner], time_ns, NEVER), at_ns[kind])
-    known[LOW] = layout.by_owner(np.logical_and, sure, known[HIGH])
+    known[LOW] = layout.by_owner(np.logical_and, sure | ~config.sensing.present, known[HIGH])
     overdue_ns = now_ns - seen.valid_ns - config.sensing.max_age_ns
     layout.by_owner(np.maximum, np.where(config.sensing.present, overdue_ns * 1e-9, NOT_NOW), value[OVERDUE])
     at_ns[OVERDUE] = now_ns

@@ -1,16 +1,16 @@
 """The cycle's passes over everything, compiled by numba: measurements in, the fault machine, estimates out.
 
-`measure` is validate.py and digest.py in one pass over the signals, `judge` the machine of decide/protect.py over the
-(row, string) matrix, `read_out` what readout.py says of cells and strings. NumPy's forms stand there: they are the
-reference, and do the work where numba is missing. A test holds both together to the last bit. No fast maths here:
-these are protection's numbers, and they carry NaN.
+`measure` is validate.py and digest.py in one pass over the signals, `runs` decide/runs.py over single cells and
+sensors, `judge` the machine of decide/protect.py over the (row, string) matrix, `read_out` what readout.py says of
+cells and strings. NumPy's forms stand there: they are the reference, and do the work where numba is missing. A test
+holds both together to the last bit. No fast maths here: these are protection's numbers, and they carry NaN.
 Signatures are fixed, read-only and of any stride: nothing is ever compiled while a site runs.
 """
 
 from typing import Any
 
 import numpy as np
-from numba import boolean, float64, int64, njit, types
+from numba import boolean, float64, int8, int64, njit, types
 
 from cellarer.core.estimate.fields import INDEX, LANES, WIDTH
 from cellarer.model.cell import SOC_POINTS
@@ -22,6 +22,7 @@ Z, P00, SCALE, MODEL_V, OCV, OCV_AT, SLOPE = (
     INDEX[name] * LANES for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local")
 )
 KELVIN = 273.15
+YES, OWN = 1, 2  # of core.decide.runs
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
 
 
@@ -68,7 +69,7 @@ def measure(
                 worst[kind, owner], at_ns[kind, owner] = extreme, t
             elif extreme == worst[kind, owner]:
                 at_ns[kind, owner] = max(at_ns[kind, owner], t)
-            known[kind, owner] &= ok
+            known[kind, owner] &= ok or not present[n]
         if present[n]:
             worst[OVERDUE, owner] = max(worst[OVERDUE, owner], (now_ns - valid_ns[n] - max_age_ns[n]) * 1e-9)
         if absurd[n] and worst[ABSURD, owner] == 0.0:
@@ -82,7 +83,7 @@ def measure(
         _given(float64), _given(boolean), _given(int64), _given(int64, 2), _given(int64), _given(boolean, 2),
         _given(boolean, 2),
         _given(boolean, 2), _given(float64, 2), _given(float64, 2), _given(int64, 2),
-        _given(boolean), _given(boolean), int64,
+        _given(boolean), _given(boolean), _given(int8, 2), int64,
         _given(int64, 2), _given(int64, 2), _given(int64, 2), _given(int64, 2), _given(boolean, 2), _given(boolean, 2),
         _made(int64, 3), _made(boolean, 3), _made(float64, 2),
     ),
@@ -91,7 +92,7 @@ def measure(
 def judge(
     flat_value: Any, flat_known: Any, flat_ns: Any, index: Any, flow: Any, applies: Any, sure: Any,
     enabled: Any, trip: Any, release: Any, times: Any,
-    reset: Any, service: Any, now_ns: int,
+    reset: Any, service: Any, ripe: Any, now_ns: int,
     bad_since: Any, good_since: Any, counted_before: Any, counted_ns: Any, was_active: Any, was_latched: Any,
     memory: Any, flags: Any, values: Any,
 ) -> None:  # fmt: skip
@@ -100,6 +101,7 @@ def judge(
     flat_…    readings, gathered by index (row, string)
     flow      (row,) which of applies and sure (flow, string) counts: whether the row applies now, and whether we know
     times     (row, 4) samples, debounce ns, release ns, latch
+    ripe      (row, string) NO, YES or OWN of core.decide.runs
     memory    out (4, row, string) bad since, good since, counted, counted ns
     flags     out (2, row, string) active, latched
     values    out (row, string) what each row looked at
@@ -118,10 +120,16 @@ def judge(
                     counted, seen_ns = counted + 1, flat_ns[at]
                 since_bad = min(since_bad, now_ns)
             elif good:
-                counted, since_bad = 0, FOREVER
+                counted = 0
+            elif flat_known[at] and sure[flow[row], string] and flat_ns[at] > seen_ns:
+                counted, seen_ns = max(counted - 1, 0), flat_ns[at]
+            if counted == 0 and not bad:
+                since_bad = FOREVER
             if good:
                 since_good = min(good_since[row, string], now_ns)
-            confirmed = bad and counted >= samples and now_ns - since_bad >= debounce_ns
+            confirmed = bad and ripe[row, string] == YES
+            if ripe[row, string] == OWN:
+                confirmed = bad and counted >= samples and now_ns - since_bad >= debounce_ns
             gone = good and now_ns - since_good >= release_ns
             latched = was_latched[row, string] or (confirmed and latch > 0)
             if gone and ((reset[string] and latch == RESET) or (service[string] and latch == SERVICE)):
@@ -187,3 +195,47 @@ def core_temperature(
         entropy = entropies[kind[n], int(np.rint(min(max(z, 0.0), 1.0) * (SOC_POINTS - 1)))]
         final = surface_degC[n] + (max(i * over, 0.0) + i * (begin + KELVIN) * entropy) * resistance[n]
         out[n] = final + (begin - final) * np.exp(-dt_s * per_s[n])
+
+
+@njit(
+    types.void(
+        _given(float64), _given(boolean), _given(int64), _given(int64),
+        _given(int64), _given(int64), _given(int64), _given(int64), _given(int64),
+        _given(boolean, 2), _given(boolean, 2),
+        _given(float64, 2), _given(float64, 2), _given(int64), _given(int64), int64,
+        _given(int64), _given(int64), _made(int64), _made(int64), _made(int8, 2),
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def runs(
+    value: Any, absurd: Any, time_ns: Any, before_ns: Any,
+    row: Any, string: Any, at: Any, direction: Any, flow: Any, applies: Any, sure: Any,
+    trip: Any, release: Any, samples: Any, debounce_ns: Any, now_ns: int,
+    since_before: Any, counted_before: Any, since_ns: Any, counted: Any, ripe: Any,
+) -> None:  # fmt: skip
+    """Advance the runs of bad samples of single elements.
+
+    row … flow  (spot,) as in core.decide.runs.Spots
+    since_ns, counted  out (spot,)
+    ripe        out (row, string), given as it is while nothing is bad: YES is added
+    """
+    for n in range(row.size):
+        r, s, place = row[n], string[n], at[n]
+        x = (1.0 if absurd[place] else 0.0) if direction[n] == 0 else direction[n] * value[place]
+        known, fresh = not np.isnan(x), time_ns[place] > before_ns[place]
+        if not (known and applies[flow[n], s]):
+            x = -np.inf
+        bad = x > trip[r, s]
+        certain = known and sure[flow[n], s]
+        count, since = counted_before[n], since_before[n]
+        if bad:
+            count, since = count + fresh, min(since, now_ns)
+        elif certain and x <= release[r, s]:
+            count = 0
+        elif certain and fresh:
+            count = max(count - 1, 0)
+        if count == 0 and not bad:
+            since = FOREVER
+        since_ns[n], counted[n] = since, count
+        if bad and count >= samples[r] and now_ns - since >= debounce_ns[r]:
+            ripe[r, s] = YES

@@ -17,7 +17,7 @@ from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
-from cellarer.core.validate import frozen_since, temp_rates
+from cellarer.core.validate import filtered, frozen_since, median, recall, temp_rates
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
@@ -105,7 +105,11 @@ def compiled(config: Config) -> estimators.EstimatorConfig:
 def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
     """Return the memory of signals after this sample, with current integrated up to now."""
     before = state.watch
-    temp, temp_ns, rate = temp_rates(config, before, seen)
+    earlier = recall(config, before, state.seen, seen)
+    place = filtered(config)
+    temps = slice(config.layout.size["cell"], config.layout.size["cell"] + config.layout.size["temp"])
+    calm = median(seen.value[place[temps]], earlier[:, temps])
+    temp, temp_ns, rate = temp_rates(config, before, seen, calm)
     voltage, current_then, others_then, others = frozen_since(config, before, seen)
     current = seen.value[config.layout.where["current"]]
     charge, known_s = before.charge, before.charge_s
@@ -122,6 +126,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         current_then=current_then,
         others_then=others_then,
         others=others,
+        earlier=earlier,
         temp_degC=temp,
         temp_ns=temp_ns,
         temp_rate=rate,

@@ -4,6 +4,8 @@ A missed frame is not yet unknown: the last good value holds until its maximum a
 NaN fails every test here. Also keeps the little memory that signals with a past need (frozen sensors, dT/dt).
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from cellarer.model.config import Config
@@ -43,6 +45,7 @@ def start_watch(config: Config, now_ns: int) -> Watch:
         current_then=unknown_cells,
         others_then=unknown_cells,
         others=unknown_cells,
+        earlier=np.full((2, filtered(config).size), np.nan),
         temp_degC=unknown_temps,
         temp_ns=np.full(size["temp"], NEVER),
         temp_rate=unknown_temps,
@@ -56,10 +59,44 @@ def start_watch(config: Config, now_ns: int) -> Watch:
     )
 
 
-def temp_rates(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Ints, Floats]:
-    """Return (temp_degC, temp_ns, temp_rate in K/s), (temp,) each: the slope over the last closed window of ≥ 3 s."""
-    where = config.layout.where["temp_degC"]
-    temp, time_ns = seen.value[where], seen.time_ns[where]
+FILTERED = ("cell_voltage", "temp_degC", "string_voltage")  # what sums, spreads and rates are made of
+
+
+@lru_cache(maxsize=16)
+def filtered(config: Config) -> Ints:
+    """Return where the signals of FILTERED lie in the flat array, in that order, (filtered,)."""
+    where = config.layout.where
+    return np.concatenate([np.arange(where[name].start, where[name].stop) for name in FILTERED])
+
+
+def recall(config: Config, watch: Watch, before: Seen, seen: Seen) -> Floats:
+    """Return the two known samples before the newest, (2, filtered).
+
+    After a gap longer than the signal's maximum age they begin with the newest: what is old must not speak for now.
+    """
+    at = filtered(config)
+    was, now = before.value[at], seen.value[at]
+    fresh = seen.time_ns[at] > before.time_ns[at]
+    if not np.count_nonzero(fresh):
+        return watch.earlier
+    first, second = watch.earlier
+    begin = np.isnan(was) | (seen.time_ns[at] > before.time_ns[at] + config.sensing.max_age_ns[at])
+    return np.where(fresh, np.where(begin, now, (was, first)), (first, second))
+
+
+def median(newest: Floats, earlier: Floats) -> Floats:
+    """Return the middle of the newest and two earlier samples: one wild sample never shows. NaN stays NaN."""
+    a, b = earlier
+    middle = np.maximum(np.minimum(newest, a), np.minimum(np.maximum(newest, a), b))
+    return np.where(np.isnan(a + b), newest, middle)
+
+
+def temp_rates(config: Config, watch: Watch, seen: Seen, temp: Floats) -> tuple[Floats, Ints, Floats]:
+    """Return (temp_degC, temp_ns, temp_rate in K/s), (temp,) each: the slope over the last closed window of ≥ 3 s.
+
+    temp: (temp,) degC, medians of three samples: one wild sample must not look like a rise.
+    """
+    time_ns = seen.time_ns[config.layout.where["temp_degC"]]
     elapsed_ns = time_ns - watch.temp_ns
     known = ~np.isnan(temp)
     first = known & np.isnan(watch.temp_degC)

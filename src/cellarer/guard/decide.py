@@ -72,7 +72,11 @@ class Guard:
         first_temp, temps = string.temperatures
         found = dict.fromkeys(range(first_cell, first_cell + cells), "cell_voltage")
         found |= dict.fromkeys(range(first_temp, first_temp + temps), "temp_degC")
+        for absent in string.absent:
+            found.pop(absent, None)
         for signal, place in (
+            ("cell_voltage_high", string.cell_high),
+            ("cell_voltage_low", string.cell_low),
             ("current", string.current),
             ("emergency_stop", inputs.emergency_stop),
             ("interlock_open", inputs.interlock_open),

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 KINDS = ("none", "contactors", "fets", "separate")
 
 
@@ -25,6 +25,9 @@ class StringLimits:
     kind: str  # one of KINDS
     cells: tuple[int, int]  # first signal number, count
     temperatures: tuple[int, int]
+    absent: tuple[int, ...]  # signal numbers within cells and temperatures that nobody measures
+    cell_high: int | None  # highest and lowest cell as a foreign BMS reports them
+    cell_low: int | None
     current: int | None
     cell_voltage_max_V: float
     cell_voltage_min_V: float
@@ -67,11 +70,20 @@ class Limits:
     strings: tuple[StringLimits, ...]
     packs: tuple[PackInputs, ...]
     rings: tuple[RingFile, ...]
-    max_age_ns: dict[str, int]  # by signal: cell_voltage, temp_degC, current, emergency_stop, interlock_open, crash
+    max_age_ns: dict[str, int]  # by signal, all of SIGNALS
     plausible: dict[str, tuple[float, float]]  # by signal
 
 
-SIGNALS = ("cell_voltage", "temp_degC", "current", "emergency_stop", "interlock_open", "crash")
+SIGNALS = (
+    "cell_voltage",
+    "cell_voltage_high",
+    "cell_voltage_low",
+    "temp_degC",
+    "current",
+    "emergency_stop",
+    "interlock_open",
+    "crash",
+)
 
 
 def read_limits(path: Path) -> Limits:
@@ -123,6 +135,9 @@ def _string(data: object, where: str, packs: int) -> StringLimits:
         kind=str(d["kind"]),
         cells=_range(d["cells"], f"{where}.cells"),
         temperatures=_range(d["temperatures"], f"{where}.temperatures"),
+        absent=tuple(_whole(n, f"{where}.absent", 0, 10**8) for n in _list(d["absent"], f"{where}.absent")),
+        cell_high=_signal(d["cell_high"], f"{where}.cell_high"),
+        cell_low=_signal(d["cell_low"], f"{where}.cell_low"),
         current=_signal(d["current"], f"{where}.current"),
         cell_voltage_max_V=_number(d["cell_voltage_max_V"], f"{where}.cell_voltage_max_V", low, 6.0),
         cell_voltage_min_V=low,

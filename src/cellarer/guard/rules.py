@@ -28,6 +28,8 @@ class Rule(NamedTuple):
 RULES = (
     Rule("cell over-voltage", "cell_voltage", "cell_voltage_max_V", +1, 3, CHARGE, at_once=False, reset=True),
     Rule("cell under-voltage", "cell_voltage", "cell_voltage_min_V", -1, 3, DISCHARGE, at_once=False, reset=False),
+    Rule("cell over-voltage", "cell_voltage_high", "cell_voltage_max_V", +1, 3, CHARGE, at_once=False, reset=True),
+    Rule("cell under-voltage", "cell_voltage_low", "cell_voltage_min_V", -1, 3, DISCHARGE, at_once=False, reset=False),
     Rule("over-temperature", "temp_degC", "temperature_max_degC", +1, 3, BOTH, at_once=False, reset=True),
     Rule("charge over-current", "current", "charge_A", +1, 2, BOTH, at_once=False, reset=True),
     Rule("discharge over-current", "current", "discharge_A", -1, 2, BOTH, at_once=False, reset=True),

@@ -64,6 +64,9 @@ class CellLimits:
     discharge_A: Floats  # (3,) rising
     cap_voltage_max: float  # V: data-sheet cap that the guard's limits never exceed
     cap_voltage_min: float  # V
+    cap_temp_max_degC: float  # NaN = the cell file gives none; so are the two below
+    cap_charge_A: float
+    cap_discharge_A: float
     deep_discharge: float  # V: below it the cell is never charged again without service
     spread: float  # V between highest and lowest cell at rest, warning
     spread_temp_K: float  # K between sensors, warning

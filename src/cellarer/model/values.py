@@ -59,8 +59,16 @@ class Latch(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """Bad samples in a row of single cells and sensors, (spot,): see core.decide.runs. Empty where none is bad."""
+
+    since_ns: Ints  # FOREVER where not bad
+    counted: Ints  # fresh bad samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Faults:
-    """Memory of the fault machine; every array is (row, string)."""
+    """Memory of the fault machine; every array but `runs` is (row, string)."""
 
     bad_since_ns: Ints  # FOREVER where not bad
     good_since_ns: Ints  # FOREVER where not good
@@ -70,6 +78,7 @@ class Faults:
     latched: Bools  # stays after the condition is gone
     raised_value: Floats  # what the signal said when the row became active, in people's sign; NaN before
     raised_cell: Ints  # the cell or sensor it was; −1 = none
+    runs: Runs  # of single elements: not (row, string)
 
 
 class Phase(IntEnum):
@@ -85,11 +94,13 @@ class Phase(IntEnum):
     COOLING = 7  # a try failed: pause, resistor cools
     CHARGE_ONLY = 8  # the discharge path is open, the charge path closed (FETs and separate ports)
     DISCHARGE_ONLY = 9
+    CHARGE_RAMP = 10  # the charge path alone is closed, its limit is zero, waiting for the current (separate ports)
+    DISCHARGE_RAMP = 11
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Switches:
-    """Memory of the switchgear machine; every array is (string,)."""
+    """Memory of the switchgear machine; every array is (string,) unless said."""
 
     phase: Bytes
     since_ns: Ints
@@ -99,6 +110,7 @@ class Switches:
     openings_under_load: Ints
     wear: Floats  # 1: share of contact life used, from switched current
     opened_A: Floats  # A: current at the last opening; NaN if unknown
+    ramp_ns: Ints  # (way, string): since when a fault has been ramping a path that is closed; FOREVER = not now
 
 
 class ChargePhase(IntEnum):
@@ -313,6 +325,7 @@ class Watch:
     current_then: Floats  # (cell,) string current at that moment
     others_then: Floats  # (cell,) mean voltage of the other cells of its string at that moment
     others: Floats  # (cell,) the same now; NaN where there is no other
+    earlier: Floats  # (2, filtered) the two known samples before the newest one; see validate.filtered
     temp_degC: Floats  # (temp,) at the begin of the present rate window
     temp_ns: Ints  # (temp,)
     temp_rate: Floats  # (temp,) K/s over the last window

@@ -162,7 +162,9 @@ class Record:
         A cell that is too low may be charged by a charger that is there (charge only): that is the way back.
         """
         now_ns = state.time_ns
-        discharges = on & np.isin(state.switches.phase, (Phase.CLOSED, Phase.RAMP, Phase.DISCHARGE_ONLY))
+        discharges = on & np.isin(
+            state.switches.phase, (Phase.CLOSED, Phase.RAMP, Phase.DISCHARGE_ONLY, Phase.DISCHARGE_RAMP)
+        )
         for name, margin in MARGIN.items():
             bad = (discharges if name == "cell_low" else on) & (true[name] > self.worst[name] + margin)
             self.beyond_ns[name] = np.where(bad, np.minimum(self.beyond_ns[name], now_ns), FOREVER)

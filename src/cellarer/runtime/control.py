@@ -9,6 +9,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +131,8 @@ class Control:
         vetoed = self._vetoed(now_ns)
         unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
-        ready = not vetoed.any()  # closing before the guard has seen good data would only be vetoed
-        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, guard_ready=ready)
+        refused = {pack: partial(self._guard_says, pack) for pack in packs_of(vetoed, self.config)}
+        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, vetoed=refused)
         self._take_plan(now_ns)
         self._log(requests, now_ns)
         sample = Sample(self.value.copy(), self.time_ns.copy())
@@ -185,21 +186,26 @@ class Control:
             vetoed = self.orders.vetoed
         new = vetoed & ~self.vetoed & self._closed()
         if new.any():
-            cause = self._guard_says(int(np.flatnonzero(new)[0]))
             for string in np.flatnonzero(new).tolist():
+                cause = self._guard_says(int(self.config.layout.pack_of_string[string]))
                 event = Event(now_ns, "system", "guard veto", string, -1, math.nan, math.nan, cause)
                 self._publish_events([event], now_ns)
         self.vetoed = vetoed
         return vetoed
 
-    def _guard_says(self, string: int) -> str:
-        """Return the guard's reason. It is read only when a veto is new."""
+    def _guard_says(self, pack: int) -> str:
+        """Return the guard's reason to refuse a pack. It is read only when a veto is new or somebody asks."""
+        strings = np.flatnonzero((self.config.layout.pack_of_string == pack) & self._refused())
         data = self.guard_status.newest()
-        if data is None or self.orders is None or not self.orders.vetoed[string]:
+        if data is None or not strings.size:
             return "the guard is silent"
         status = json.loads(data)
-        trips = [t["text"] for t in status["trips"] if t["string"] == string + 1]
-        return "; ".join(trips) or str(status["strings"][string]["opened_why"] or status["consent"])
+        trips = [t["text"] for t in status["trips"] if t["string"] - 1 in strings]
+        return "; ".join(trips) or str(status["strings"][strings[0]]["opened_why"] or status["consent"])
+
+    def _refused(self) -> np.ndarray:
+        """Return (string,) what the guard's newest order refuses; nothing where there is no order."""
+        return np.zeros_like(self.vetoed) if self.orders is None else np.asarray(self.orders.vetoed)
 
     def _recorder_live(self) -> bool:
         now_ns = time.monotonic_ns()

@@ -1,11 +1,15 @@
 """The guard's limits file: between control's maximum and the data-sheet cap of the cells, from site and cell files.
 
-Voltages lie in the middle of both unless the site file says where. Cell files give no cap beyond the maximum for
-current and temperature: there the guard leaves the margin that two sensors or two debounces may differ by.
+A limit lies in the middle of both unless the site file says where. A cell file must give caps of voltage and may give
+caps of current and temperature (`cap_…` in its limits, from the data sheet); where it does not, the guard leaves the
+margin that two sensors or two debounces may differ by.
 """
 
 import json
+import math
 from pathlib import Path
+
+import numpy as np
 
 from cellarer.board.files import Folder, write_whole
 from cellarer.config.load import Site
@@ -15,15 +19,25 @@ from cellarer.runtime.process import Run
 
 CURRENT_MARGIN = 1.05  # 1: two current sensors of 2 % each, and control's debounce
 TEMPERATURE_MARGIN_K = 2.0  # two NTC channels of 1 K each
+VERSION = 2  # of the file; the guard reads exactly this one
+SIGNALS = (
+    "cell_voltage",
+    "cell_voltage_high",
+    "cell_voltage_low",
+    "temp_degC",
+    "current",
+    "emergency_stop",
+    "interlock_open",
+    "crash",
+)
 AGES = 2  # control knows a signal no more after its age; the guard opens after this many times it
-WATCHED = ("cell_voltage", "temp_degC", "current", "emergency_stop", "interlock_open", "crash")
 INPUTS = ("emergency_stop", "interlock_open", "crash")
 
 
 def guard_limits(site: Site, config: Config, run: Run, folder: Folder) -> dict[str, object]:
     """Return the content of the limits file. config: the one that control runs, paced."""
     return {
-        "version": 1,
+        "version": VERSION,
         "site": config.site,
         "config_sha256": run.config_sha256,
         "origin_ns": run.clock.origin_ns,
@@ -35,8 +49,8 @@ def guard_limits(site: Site, config: Config, run: Run, folder: Folder) -> dict[s
         "strings": [_string(site, config, s) for s in range(config.layout.size["string"])],
         "packs": [{name: _input(config, name, p) for name in INPUTS} for p in range(config.layout.size["pack"])],
         "rings": [_ring(site, config, folder, link) for link in run.links],
-        "max_age_ns": {name: _age(config, name) for name in WATCHED},
-        "plausible": {name: [float(BY_NAME[name].low), float(BY_NAME[name].high)] for name in WATCHED},
+        "max_age_ns": {name: _age(config, name) for name in SIGNALS},
+        "plausible": {name: [float(BY_NAME[name].low), float(BY_NAME[name].high)] for name in SIGNALS},
     }
 
 
@@ -49,36 +63,47 @@ def _string(site: Site, config: Config, string: int) -> dict[str, object]:
     layout, switch, own = config.layout, config.switch, site.file.guard
     pack = int(layout.pack_of_string[string])
     cell, parallel = site.cells[pack].limits, int(config.parallel[string])
-    cells = layout.string_of_cell == string
-    temps = layout.string_of_temp == string
     high = (cell.voltage_max[2] + cell.cap_voltage_max) / 2
     low = (cell.voltage_min[2] + cell.cap_voltage_min) / 2
-    hottest = max(cell.charge_temp_max_degC[2], cell.discharge_temp_max_degC[2]) + TEMPERATURE_MARGIN_K
-    current = layout.where["current"].start + string
+    hottest = max(cell.charge_temp_max_degC[2], cell.discharge_temp_max_degC[2])
+    hottest = _between(hottest, cell.cap_temp_max_degC, hottest + TEMPERATURE_MARGIN_K)
+    charge = _between(cell.charge_A[2], cell.cap_charge_A, cell.charge_A[2] * CURRENT_MARGIN) * parallel
+    discharge = _between(cell.discharge_A[2], cell.cap_discharge_A, cell.discharge_A[2] * CURRENT_MARGIN) * parallel
+    cells, temps = _places(config, "cell_voltage", string), _places(config, "temp_degC", string)
     return {
         "pack": pack,
         "kind": Switchgear(int(switch.kind[string])).name.lower(),
-        "cells": _present(config, "cell_voltage", cells.argmax(), int(cells.sum())),
-        "temperatures": _present(config, "temp_degC", temps.argmax() if temps.size else 0, int(temps.sum())),
-        "current": current if config.sensing.present[current] else None,
+        "cells": [int(cells[0]) if cells.size else 0, len(cells)],
+        "temperatures": [int(temps[0]) if temps.size else 0, len(temps)],
+        "absent": [int(n) for n in (*cells, *temps) if not config.sensing.present[n]],
+        "cell_high": _input(config, "cell_voltage_high", string),
+        "cell_low": _input(config, "cell_voltage_low", string),
+        "current": _input(config, "current", string),
         "cell_voltage_max_V": float(own.cell_voltage_max_V or high),
         "cell_voltage_min_V": float(own.cell_voltage_min_V or max(low, 0.0)),
         "temperature_max_degC": float(own.temperature_max_degC or hottest),
-        "charge_A": float(own.charge_A or cell.charge_A[2] * parallel * CURRENT_MARGIN),
-        "discharge_A": float(own.discharge_A or cell.discharge_A[2] * parallel * CURRENT_MARGIN),
+        "charge_A": float(own.charge_A or charge),
+        "discharge_A": float(own.discharge_A or discharge),
         "break_A": float(switch.break_A[string]),
         "open_delay_ns": int(switch.open_delay_ns[string]),
     }
 
 
-def _present(config: Config, name: str, first: object, count: int) -> list[int]:
-    """Return [first, count] of what is measured of a string; none of it if not all of it is."""
-    start = config.layout.where[name].start + int(first)  # type: ignore[call-overload]
-    return [start, count if config.sensing.present[start : start + count].all() else 0]
+def _between(maximum: float, cap: float, otherwise: float) -> float:
+    """Return the middle of control's maximum and the data-sheet cap; `otherwise` where the cell file has no cap."""
+    return otherwise if math.isnan(cap) else (maximum + cap) / 2
 
 
-def _input(config: Config, name: str, pack: int) -> int | None:
-    place = config.layout.where[name].start + pack
+def _places(config: Config, name: str, string: int) -> np.ndarray:
+    """Return the signal numbers of the cells or sensors of a string; none where nobody measures any."""
+    owner = config.layout.string_of_cell if name == "cell_voltage" else config.layout.string_of_temp
+    places = config.layout.where[name].start + np.flatnonzero(owner == string)
+    return places if config.sensing.present[places].any() else places[:0]
+
+
+def _input(config: Config, name: str, owner: int) -> int | None:
+    """Return the signal number of a quantity of one string or pack; None where nobody measures it."""
+    place = config.layout.where[name].start + owner
     return place if config.sensing.present[place] else None
 
 

@@ -1,6 +1,6 @@
 """Requests of people and machines → the Requests of one cycle, and the answers back to who asked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from cellarer.runtime.clock import Clock
 
 NO_RECORDER = "nobody records events and state: closing waits until the services are back"
 DONE = "done"
+GUARD_WAIT_S = 1.5  # s: who asks waits 2 s for an answer
+NOTHING_VETOED: Mapping[int, Callable[[], str]] = {}
 
 
 class Intake:
@@ -21,26 +23,41 @@ class Intake:
     def __init__(self, reader: RequestReader, config: Config, clock: Clock, *, close_at_start: bool) -> None:
         self._reader, self._config, self._clock = reader, config, clock
         self._close_at_start = close_at_start
+        self._waiting: list[tuple[Request, int]] = []  # closings that the guard does not allow yet, and until when
         self._pending: list[Request] = []
         self.nothing = no_requests(config)
 
     def take(
-        self, now_ns: int, *, recorder_live: bool, open_packs: Sequence[int] = (), guard_ready: bool = True
+        self,
+        now_ns: int,
+        *,
+        recorder_live: bool,
+        open_packs: Sequence[int] = (),
+        vetoed: Mapping[int, Callable[[], str]] = NOTHING_VETOED,
     ) -> Requests:
         """Return the requests for this cycle.
 
-        open_packs: what the shell itself asks to open. guard_ready: the guard objects to nothing; the close of a demo
-        waits for it.
+        open_packs: what the shell itself asks to open. vetoed: packs that the guard objects to, and what it says: a
+        closing waits a moment for it, as after the start, when the guard has seen nothing yet, and is then refused.
         """
         found = self._reader.read(self._clock.unix_s(now_ns), self._config.layout.size["pack"])
-        kept = []
-        for request in found:
-            if request.what == "close" and not recorder_live:
-                self._reader.answer(request.id, accepted=False, text=NO_RECORDER)
-            else:
+        until_ns = now_ns + round(GUARD_WAIT_S * 1e9 * self._clock.speed)
+        asked = self._waiting + [(request, until_ns) for request in found]
+        opened = {request.pack for request in found if request.what == "open"}
+        self._waiting, kept = [], []
+        for request, until in asked:
+            if request.what != "close":
                 kept.append(request)
+            elif not recorder_live:
+                self._reader.answer(request.id, accepted=False, text=NO_RECORDER)
+            elif request.pack not in vetoed or request.pack in opened:
+                kept.append(request)
+            elif now_ns < until:
+                self._waiting.append((request, until))
+            else:
+                self._reader.answer(request.id, accepted=False, text=f"the guard refuses: {vetoed[request.pack]()}")
         self._pending = kept
-        if self._close_at_start and recorder_live and guard_ready:
+        if self._close_at_start and recorder_live and not vetoed:
             self._close_at_start = False
             return self._all_close()
         if not kept and not len(open_packs):

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from cellarer.core.decide.limit import floor_soc, rated_window
 from cellarer.core.decide.sequence import carrying, outputs
 from cellarer.core.decide.share import share
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
+from cellarer.model.reasons import INDEX
 from cellarer.model.values import (
     Bools,
     ChargePhase,
@@ -20,8 +22,9 @@ from cellarer.model.values import (
     Window,
 )
 
-RAMP_PHASE, RAMP_LEVEL = int(Phase.RAMP), int(Level.RAMP)
+RAMPS, RAMP_LEVEL = (int(Phase.RAMP), int(Phase.DISCHARGE_RAMP)), int(Level.RAMP)
 REFILL, PRECONDITION = int(ChargePhase.REFILL), int(ChargePhase.PRECONDITION)
+RECOVERING = INDEX["recovering"]
 
 
 def clamp(
@@ -43,8 +46,9 @@ def clamp(
     heavy = ~layout.yes
     if np.count_nonzero(faults.active):
         heavy = np.logical_or.reduce(faults.active & (config.faults.level[:, None] >= RAMP_LEVEL), axis=0)
-    low = ~(estimate.string_soc > table.pre_alarm_soc) & may_discharge
-    ending = (switches.phase == RAMP_PHASE) | (may_discharge & (window.discharge_A < 0.1 * table.rated_discharge_A))
+    low = ~(floor_soc(look, estimate) > table.pre_alarm_soc) & may_discharge
+    falls = (window.discharge_A < 0.1 * table.rated_discharge_A) & (window.discharge_reason != RECOVERING)
+    ending = np.isin(switches.phase, RAMPS) | (may_discharge & falls)
     allows = may_charge & (window.charge_A > 0.0), may_discharge & (window.discharge_A > 0.0)
     signals = np.array((*allows, low | ending, low, heavy))
     allow_charge, allow_discharge, pre_alarm, start_generator, buzzer = layout.pack_any(signals)
@@ -76,8 +80,6 @@ def clamp(
 
 def nothing(config: Config) -> Command:
     """Return the command before the first cycle: everything open and off."""
-    from cellarer.core.decide.limit import rated_window
-
     size = config.layout.size
     off, no = np.zeros(size["string"], bool), np.zeros(size["pack"], bool)
     zero, none = np.zeros(size["pack"]), np.zeros(1)

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.look import hides
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look, has_switchgear
@@ -143,7 +144,7 @@ def limit(
     windows[9, 0] = charge_A
     windows[9, 1] = discharge_A
     if bounds.has_floor:
-        windows[9, 1] *= _above_floor(config.limits.floor_soc, estimate.string_soc)
+        windows[9, 1] *= _above_floor(config.limits.floor_soc, floor_soc(look, estimate))
     windows = _zero_if_unknown(windows)
     most, reason = windows.min(axis=0), REASON[windows.argmin(axis=0), WAYS]
     before = look.state.window
@@ -187,6 +188,18 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate,
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
     return windows
+
+
+def floor_soc(look: Look, estimate: Estimate) -> Floats:
+    """Return the SOC that the floor is held against, (string,); NaN = unknown, which leaves nothing.
+
+    Where a foreign BMS hides its cells there is nothing to estimate from: its own word counts, and only narrows.
+    """
+    foreign = hides(look.config)
+    if foreign is None:
+        return estimate.string_soc
+    blind = foreign.any(axis=0) & np.isnan(estimate.string_soc)
+    return np.where(blind, look.of("foreign_soc"), estimate.string_soc)
 
 
 def _above_floor(floor: Floats, soc: Floats) -> Floats:

@@ -1,10 +1,11 @@
 """The fault machine: debounces, confirms, latches and releases the whole (row, string) matrix at once.
 
 Reads measurements only. A row is bad when its signal is beyond the trip value, good when all its elements are known
-and within the release value; between the two, or unknown, nothing changes: unknown never clears. Bad must last for
-`samples` fresh samples and `debounce_ns`; a latched row stays until an authorised reset finds its cause gone, a SERVICE
-row until the service key is shown. More faults never widen anything: the result is the union of what each row demands.
-Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
+and within the release value; between the two nothing trips or clears, and each fresh sample takes one bad sample back;
+unknown changes nothing: it never clears. Bad must last for `samples` fresh samples and `debounce_ns`, where a row looks
+at single cells or sensors for one and the same of them (runs.py); a latched row stays until an authorised reset finds
+its cause gone, a SERVICE row until the service key is shown. More faults never widen anything: the result is the union
+of what each row demands. Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide import runs as spot_runs
 from cellarer.core.decide.signals import Look, elements, gather, read
 from cellarer.core.digest import NOT_NOW
 from cellarer.model.config import Config
@@ -53,6 +55,7 @@ def start(config: Config) -> Faults:
         latched=np.zeros(shape, bool),
         raised_value=np.full(shape, np.nan),
         raised_cell=np.full(shape, -1),
+        runs=spot_runs.start(),
     )
 
 
@@ -81,38 +84,44 @@ def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tu
     value, known = np.where(applies[plan.flow], value, NOT_NOW), known & sure[plan.flow]
     bad = table.enabled & (value > table.trip)
     good = known & (value <= table.release)
+    runs, ripe = spot_runs.advance(look, faults.runs, bad, plain=True)
 
     fresh = time_ns > faults.counted_ns
-    counted = np.where(bad, faults.counted + fresh, np.where(good, 0, faults.counted))
-    counted_ns = np.where(bad & fresh, time_ns, faults.counted_ns)
-    bad_since_ns = np.where(bad, np.minimum(faults.bad_since_ns, now_ns), np.where(good, FOREVER, faults.bad_since_ns))
+    between = known & ~bad & ~good & fresh
+    counted = np.where(bad, faults.counted + fresh, np.where(good, 0, np.maximum(faults.counted - between, 0)))
+    counted_ns = np.where((bad & fresh) | between, time_ns, faults.counted_ns)
+    over = ~bad & (counted == 0)
+    bad_since_ns = np.where(bad, np.minimum(faults.bad_since_ns, now_ns), np.where(over, FOREVER, faults.bad_since_ns))
     good_since_ns = np.where(good, np.minimum(faults.good_since_ns, now_ns), FOREVER)
 
-    confirmed = bad & (counted >= table.samples[:, None]) & (now_ns - bad_since_ns >= table.debounce_ns[:, None])
+    long = (counted >= table.samples[:, None]) & (now_ns - bad_since_ns >= table.debounce_ns[:, None])
+    confirmed = bad & ((ripe == spot_runs.YES) | ((ripe == spot_runs.OWN) & long))
     gone = good & (now_ns - good_since_ns >= table.release_ns[:, None])
     latch = table.latch[:, None]
     latched = faults.latched | (confirmed & (latch > SELF))
     latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
     active = (faults.active | confirmed) & (~gone | latched)
     told = faults.raised_value, faults.raised_cell
-    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched, *told), value
+    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched, *told, runs), value
 
 
 def _judge(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
-    """Do what _judge_plain does in one compiled pass."""
+    """Do what _judge_plain does in compiled passes."""
     table, plan = look.config.faults, gather(look.config)
-    index = plan.index
+    index, (flat_value, flat_known, flat_ns), applies = plan.index, read(look), look.applies
     memory, flags = np.empty((4, *index.shape), np.int64), np.empty((2, *index.shape), bool)
     value = np.empty(index.shape)
+    looked = np.where(applies[0][plan.flow], flat_value[index], NOT_NOW)
+    runs, ripe = spot_runs.advance(look, faults.runs, table.enabled & (looked > table.trip))
     _kernel.judge(
-        *read(look), index, plan.flow, *look.applies, table.enabled, table.trip, table.release, _times(look.config),
-        reset, service, look.now_ns,
+        flat_value, flat_known, flat_ns, index, plan.flow, *applies, table.enabled, table.trip, table.release,
+        _times(look.config), reset, service, ripe, look.now_ns,
         faults.bad_since_ns, faults.good_since_ns, faults.counted, faults.counted_ns, faults.active, faults.latched,
         memory, flags, value,
     )  # fmt: skip
     bad_since_ns, good_since_ns, counted, counted_ns = memory
     told = faults.raised_value, faults.raised_cell
-    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, flags[0], flags[1], *told), value
+    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, flags[0], flags[1], *told, runs), value
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look, has_switchgear
 from cellarer.model.config import Authority, Config, Switchgear, SwitchTable
-from cellarer.model.values import Bools, Event, Floats, Ints, Phase, Switches, Wishes
+from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes
 
 P, C = Phase, Switchgear.CONTACTORS
 PRECHARGE, SWITCH = int(P.PRECHARGE), int(Authority.SWITCH)
@@ -28,20 +28,22 @@ PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current withi
 def _paths(kind: int) -> list[Rule]:
     """Rules of switchgear with one switch per direction: FETs and separate ports.
 
-    A path that must open goes first; a path is added only by what closing asks for. One path alone opens without a
-    ramp, because in RAMP both would be closed.
+    A path that must open goes first; a path is added only by what closing asks for. FETs open under load as they are;
+    contacts of separate ports wait for their own current after their limit has gone to zero, as a pair does.
     """
     both, charge, discharge = P.CLOSED, P.CHARGE_ONLY, P.DISCHARGE_ONLY
+    ports = kind == Switchgear.SEPARATE
+    must, after = ("due", (P.CHARGE_RAMP, P.DISCHARGE_RAMP)) if ports else ("blocked", (P.OPENING, P.OPENING))
     return [
-        Rule(kind, both, "blocked both", P.OPENING, "fault"),
-        Rule(kind, both, "blocked discharge", charge, "fault"),
-        Rule(kind, both, "blocked charge", discharge, "fault"),
+        Rule(kind, both, f"{must} both", P.OPENING, "fault"),
+        Rule(kind, both, f"{must} discharge", charge, "fault"),
+        Rule(kind, both, f"{must} charge", discharge, "fault"),
         Rule(kind, both, "no wish", P.RAMP, "opening requested"),
-        Rule(kind, charge, "blocked charge", P.OPENING, "fault"),
-        Rule(kind, charge, "no wish", P.OPENING, "opening requested"),
+        Rule(kind, charge, f"{must} charge", P.OPENING, "fault"),
+        Rule(kind, charge, "no wish", after[0], "opening requested"),
         Rule(kind, charge, "start both", both, "discharge allowed again"),
-        Rule(kind, discharge, "blocked discharge", P.OPENING, "fault"),
-        Rule(kind, discharge, "no wish", P.OPENING, "opening requested"),
+        Rule(kind, discharge, f"{must} discharge", P.OPENING, "fault"),
+        Rule(kind, discharge, "no wish", after[1], "opening requested"),
         Rule(kind, discharge, "start both", both, "charge allowed again"),
         Rule(kind, P.RAMP, "open now", P.OPENING, "fault"),
         Rule(kind, P.OPEN, "start both", both, "close requested"),
@@ -50,6 +52,7 @@ def _paths(kind: int) -> list[Rule]:
     ]
 
 
+RAMPS = (P.RAMP, P.CHARGE_RAMP, P.DISCHARGE_RAMP)
 TABLE = Table(
     [
         Rule(C, P.MINUS, "abort", P.OPENING, "closing aborted"),
@@ -74,8 +77,12 @@ TABLE = Table(
         Rule(C, P.CHARGE_ONLY, "start both", P.CLOSED, "discharge allowed again"),
         *_paths(Switchgear.FETS),
         *_paths(Switchgear.SEPARATE),
-        Rule(ANY, P.RAMP, "quiet", P.OPENING, "current below break rating"),
+        Rule(ANY, P.CHARGE_RAMP, "open charge", P.OPENING, "fault"),
+        Rule(ANY, P.DISCHARGE_RAMP, "open discharge", P.OPENING, "fault"),
+        *[Rule(ANY, phase, "quiet", P.OPENING, "current below break rating") for phase in RAMPS],
         Rule(ANY, P.RAMP, "ramp over", P.OPENING, "current did not fall in time"),
+        Rule(ANY, P.CHARGE_RAMP, "charge ramp over", P.OPENING, "current did not fall in time"),
+        Rule(ANY, P.DISCHARGE_RAMP, "discharge ramp over", P.OPENING, "current did not fall in time"),
         Rule(ANY, P.OPENING, "opened", P.OPEN, "proven open"),
         Rule(ANY, P.OPENING, "proof over", P.OPEN, "opening not proven"),
         Rule(ANY, P.COOLING, "cooled", P.OPEN, "ready for the next try"),
@@ -92,8 +99,11 @@ for _phase in (P.CLOSED, P.CHARGE_ONLY, P.RAMP):
 for _kind in (Switchgear.FETS, Switchgear.SEPARATE):
     for _phase in (P.CLOSED, P.RAMP):
         _OUTPUTS[:, _kind, _phase] = (0, 0, 0, 1, 1)
-    _OUTPUTS[:, _kind, P.CHARGE_ONLY] = (0, 0, 0, 1, 0)
-    _OUTPUTS[:, _kind, P.DISCHARGE_ONLY] = (0, 0, 0, 0, 1)
+    for _phase in (P.CHARGE_ONLY, P.CHARGE_RAMP):
+        _OUTPUTS[:, _kind, _phase] = (0, 0, 0, 1, 0)
+    for _phase in (P.DISCHARGE_ONLY, P.DISCHARGE_RAMP):
+        _OUTPUTS[:, _kind, _phase] = (0, 0, 0, 0, 1)
+MAIN = np.array([[0], [2], [3], [4]])  # outputs that carry the whole current
 
 
 def outputs(config: Config, switches: Switches) -> Bools:
@@ -123,7 +133,8 @@ def start(config: Config, now_ns: int) -> Switches:
     """Return switchgear that is open, with no history."""
     n = config.layout.size["string"]
     zero, counts = np.zeros(n), np.zeros(n, np.int64)
-    return Switches(np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, np.full(n, np.nan))
+    unknown, calm = np.full(n, np.nan), np.full((2, n), FOREVER)
+    return Switches(np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm)
 
 
 def trusted(look: Look) -> Bools:
@@ -152,12 +163,20 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
         before = replace(before, tries=np.where(reset, 0, before.tries))
     if not has_switchgear(look.config):
         return before, []
+    before = _ramping(look, before, demand)
     facts = Facts(look, before, demand, wishes)
     phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
     heated = _resistor(look, before)
     if heated is not before.resistor_J:
         before = replace(before, resistor_J=heated)
     return (before, []) if (rule < 0).all() else _account(look, before, phase, rule)
+
+
+def _ramping(look: Look, before: Switches, demand: Demand) -> Switches:
+    """Remember since when faults ramp a path: contacts wait for their current, but not for ever."""
+    if not np.count_nonzero(demand.ramp) and (before.ramp_ns == FOREVER).all():
+        return before
+    return replace(before, ramp_ns=np.where(demand.ramp, np.minimum(before.ramp_ns, look.now_ns), FOREVER))
 
 
 @dataclass(frozen=True)
@@ -198,6 +217,13 @@ class Facts:
         return ~self.demand.blocked
 
     @cached_property
+    def due(self) -> Bools:
+        """(way, string): a path must open now: its fault does not ramp, its current has fallen, or it never will."""
+        along = np.array((self.look.current, -self.look.current))
+        waited = self.look.now_ns - self.before.ramp_ns >= self.table.open_delay_ns
+        return self.demand.open | (self.demand.ramp & ((along <= self.table.break_A) | waited))
+
+    @cached_property
     def charger(self) -> Bools:
         return self.look.of("charger_present")[self.look.config.layout.pack_of_string] == 1.0
 
@@ -219,6 +245,7 @@ class Facts:
 CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
     "open now": lambda f: f.demand.open[0] | f.demand.open[1],
     "open charge": lambda f: f.demand.open[0],
+    "open discharge": lambda f: f.demand.open[1],
     "abort": lambda f: ~(f.wish & f.pair),
     "ramp": lambda f: f.demand.ramp[0] | f.demand.ramp[1],
     "ramp charge": lambda f: f.demand.ramp[0],
@@ -230,6 +257,9 @@ CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
     "blocked charge": lambda f: ~f.free[0],
     "blocked discharge": lambda f: ~f.free[1],
     "blocked both": lambda f: ~(f.free[0] | f.free[1]),
+    "due charge": lambda f: f.due[0],
+    "due discharge": lambda f: f.due[1],
+    "due both": lambda f: f.due[0] & f.due[1],
     "refill over": lambda f: ~f.charger & ~f.free[1],
     "minus closed": lambda f: f.settled & _closed(f.look, "feedback_minus"),
     "plus closed": lambda f: f.plus,
@@ -238,11 +268,18 @@ CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
     "precharged": lambda f: f.settled & _precharged(f.look),
     "precharge over": lambda f: (f.held_ns >= f.table.precharge_ns) | (f.before.resistor_J >= f.table.resistor_max_J),
     "quiet": lambda f: np.abs(f.look.current) <= f.table.break_A,
-    "ramp over": lambda f: f.held_ns >= np.where(f.free[0] & f.free[1], VOLUNTARY_RAMP_NS, f.table.open_delay_ns),
+    "ramp over": lambda f: _over(f, f.free[0] & f.free[1]),
+    "charge ramp over": lambda f: _over(f, f.free[0]),
+    "discharge ramp over": lambda f: _over(f, f.free[1]),
     "opened": lambda f: f.settled & _opened(f.look) & (np.abs(f.look.current) <= f.look.config.idle_A),
     "proof over": lambda f: f.held_ns >= PROOF_NS,
     "cooled": lambda f: (f.held_ns >= f.table.pause_ns) & f.cool,
 }
+
+
+def _over(facts: Facts, free: Bools) -> Bools:
+    """Return whether the wait for the current has lasted: short under a fault, longer when a person asked."""
+    return facts.held_ns >= np.where(free, VOLUNTARY_RAMP_NS, facts.table.open_delay_ns)
 
 
 def _closed(look: Look, feedback: str) -> Bools:
@@ -284,8 +321,9 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
     moved = phase != before.phase
     current = np.abs(look.current)
     failed, into_closed = moved & (phase == P.COOLING), moved & np.isin(phase, (P.CLOSED, P.CHARGE_ONLY))
-    was_closed = np.isin(before.phase, (P.CLOSED, P.CHARGE_ONLY, P.DISCHARGE_ONLY, P.RAMP, P.PLUS))
-    breaks = moved & was_closed & np.isin(phase, (P.OPENING, P.COOLING))
+    was_closed = np.isin(before.phase, (P.CLOSED, P.CHARGE_ONLY, P.DISCHARGE_ONLY, P.PLUS, *RAMPS))
+    fell = (_OUTPUTS[MAIN, table.kind, before.phase] & ~_OUTPUTS[MAIN, table.kind, phase]).any(axis=0)
+    breaks = moved & was_closed & fell
     share = np.where(breaks & ~np.isnan(current), (current / table.life_A) ** 2, 0.0)
     after = Switches(
         phase=phase,
@@ -296,6 +334,7 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
         openings_under_load=before.openings_under_load + (breaks & (current > table.break_A)),
         wear=before.wear + share,
         opened_A=np.where(breaks, current, before.opened_A),
+        ramp_ns=before.ramp_ns,
     )
     events = [
         Event(

@@ -10,154 +10,17 @@ Add a signal by adding a function to SIGNALS; what it needs to be measured and i
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, Digest
-from cellarer.model.config import Config, Switchgear
+from cellarer.core.decide.look import AWAITED, COOLING, FEEDBACK, FLOWS, OPENING, Reading, hides
+from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
+from cellarer.core.decide.look import Look as Look
+from cellarer.core.decide.look import has_switchgear as has_switchgear
+from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
+from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
-
-OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
-OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
-NO_SWITCHGEAR = int(Switchgear.NONE)
-FLOWS = ("any", "charging", "discharging")
-FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
-
-
-Value = TypeVar("Value")
-
-
-class once(Generic[Value]):  # noqa: N801
-    """A property that is worked out once per object: functools.cached_property without its lock, 1 µs each time."""
-
-    def __init__(self, work: Callable[[Any], Value]) -> None:
-        self.work, self.name = work, work.__name__
-
-    def __get__(self, owner: object, _: object = None) -> Value:
-        value = owner.__dict__[self.name] = self.work(owner)
-        return value
-
-
-class Reading(NamedTuple):
-    """One signal now. value is the worst known one in the row's own direction."""
-
-    value: Floats  # (string,) −inf where nothing is known or it does not apply
-    known: Bools  # (string,) every element is known
-    time_ns: Ints  # (string,) when the worst one was measured
-
-
-@dataclass(frozen=True)
-class Look:
-    """What decide may see: measurements, their memory, the switchgear. Never an estimate."""
-
-    config: Config
-    seen: Seen
-    digest: Digest
-    watch: Watch
-    state: State
-    now_ns: int
-
-    def of(self, name: str) -> Floats:
-        """Return a signal as seen, one value per element of its axis; NaN = unknown."""
-        return self.seen.value[self.config.layout.where[name]]
-
-    def time_ns(self, name: str) -> Ints:
-        """Return when each element of a signal was measured."""
-        return self.seen.time_ns[self.config.layout.where[name]]
-
-    @once
-    def current(self) -> Floats:
-        """String current, A, (string,)."""
-        return self.of("current")
-
-    @once
-    def flows(self) -> tuple[Bools, Bools, Bools]:
-        """Whether the current is known, charges, discharges, (string,)."""
-        return ~np.isnan(self.current), self.current > self.config.idle_A, -self.current > self.config.idle_A
-
-    @property
-    def applies(self) -> tuple[Bools, Bools]:
-        """Whether a row of each flow applies, and whether we know, (flow, string) each, in the order of FLOWS."""
-        known, charges, discharges = self.flows
-        yes = self.config.layout.yes
-        return np.array((yes, charges, discharges)), np.array((yes, known, known))
-
-    @once
-    def extremes(self) -> Floats:
-        """Highest and lowest cell (V) and temperature (degC), (4, string): NaN where an element is unknown or none is.
-
-        Where a foreign BMS reports its extreme cells these count.
-        """
-        places, digest = _places(self.config), self.digest
-        worst, known = digest.value[places.kind, places.at], digest.known[HIGH][places.at]
-        result = np.where(known & (worst > NOT_NOW), places.sign * worst, np.nan)
-        if places.foreign is not None:
-            said = np.array((self.of("cell_voltage_high"), self.of("cell_voltage_low")))
-            result[:2] = np.where(places.foreign, said, result[:2])
-        return result
-
-    @once
-    def total(self) -> Floats:
-        """Sum of the cells of each string, V, (string,); NaN if one is unknown."""
-        return self.config.layout.total(self.of("cell_voltage"))
-
-    @once
-    def voltage(self) -> Floats:
-        """Voltage of each string: the sum of its cells, or as measured where cells are unknown; NaN if unknown.
-
-        Cells first: limits then do not move when the string's own sensor is lost, and without cells they are zero.
-        """
-        return np.where(np.isnan(self.total), self.of("string_voltage"), self.total)
-
-    @once
-    def contacts(self) -> tuple[Bools, Floats, Bools, Ints]:
-        """Auxiliary contacts: present, closed, ordered closed, time, (5, string) each, in the order of FEEDBACK."""
-        layout, command = self.config.layout, self.state.command
-        where, n = slice(layout.where[FEEDBACK[0]].start, layout.where[FEEDBACK[-1]].stop), layout.yes.size
-        present, closed, time_ns = self.config.sensing.present[where], self.seen.value[where], self.seen.time_ns[where]
-        ordered = (command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch)
-        return present.reshape(5, n), closed.reshape(5, n), np.array(ordered), time_ns.reshape(5, n)
-
-    @once
-    def all_off(self) -> Bools:
-        """The string's switchgear is ordered open and had time to follow, (string,)."""
-        if not has_switchgear(self.config):
-            return ~self.config.layout.yes
-        off = ~self.contacts[2].any(axis=0)
-        return off & (self.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[self.state.switches.phase]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Places:
-    """Where the extremes of a site stand in its Digest; (4, string), rows as in Look.extremes."""
-
-    kind: Ints  # (4, 1)
-    at: Ints
-    sign: Floats  # (4, 1)
-    foreign: Bools | None  # (2, string) a foreign BMS reports this extreme; None where none does
-
-
-@lru_cache(maxsize=16)
-def _places(config: Config) -> Places:
-    layout = config.layout
-    cells, temps = (
-        np.arange(layout.owned[name].start, layout.owned[name].stop) for name in ("cell_voltage", "temp_degC")
-    )
-    foreign = np.array([config.sensing.present[layout.where[f"cell_voltage_{end}"]] for end in ("high", "low")])
-    return Places(
-        kind=np.array([[HIGH], [LOW], [HIGH], [LOW]]),
-        at=np.array((cells, cells, temps, temps)),
-        sign=np.array([[1.0], [-1.0], [1.0], [-1.0]]),
-        foreign=foreign if foreign.any() else None,
-    )
-
-
-@lru_cache(maxsize=16)
-def has_switchgear(config: Config) -> bool:
-    """Return whether any string has something to switch."""
-    return bool((config.switch.kind != NO_SWITCHGEAR).any())
+from cellarer.model.values import NEVER, Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +100,7 @@ temp_high, temp_low = Measured("temp_degC", "high"), Measured("temp_degC", "low"
 def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
     """Take the reported extreme where the site measures no cells of its own."""
     name = "cell_voltage_high" if sign > 0 else "cell_voltage_low"
-    foreign = _places(look.config).foreign
+    foreign = hides(look.config)
     if foreign is None:
         return cells
     present = foreign[HIGH if sign > 0 else LOW]
@@ -252,13 +115,35 @@ def _foreign(look: Look, cells: Reading, sign: float) -> Reading:
 
 def cell_spread(look: Look) -> Reading:
     """Highest minus lowest cell."""
+    reading = _spread(look, "cell_voltage")
+    foreign = hides(look.config)
+    if foreign is None:
+        return reading
     high, low = cell_high(look), cell_low(look)
-    return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
+    said = foreign.any(axis=0)
+    return Reading(
+        value=np.where(said, high.value + low.value, reading.value),
+        known=np.where(said, high.known & low.known, reading.known),
+        time_ns=np.where(said, np.maximum(high.time_ns, low.time_ns), reading.time_ns),
+    )
 
 
 def temp_spread(look: Look) -> Reading:
-    high, low = temp_high(look), temp_low(look)
-    return Reading(high.value + low.value, high.known & low.known, np.maximum(high.time_ns, low.time_ns))
+    """Hottest minus coldest sensor."""
+    return _spread(look, "temp_degC")
+
+
+def _spread(look: Look, name: str) -> Reading:
+    """Highest minus lowest known element of each string, by medians: a single wild sample spreads nothing."""
+    calm, layout = look.calm[name], look.config.layout
+    known = ~np.isnan(calm)
+    ends = np.where(known, calm, NOT_NOW), np.where(known, -calm, NOT_NOW)
+    if name == "cell_voltage":
+        high, low = (layout.highest(end) for end in ends)
+    else:
+        high, low = (layout.over_temps(np.maximum, end, NOT_NOW) for end in ends)
+    of_high, of_low = Measured(name, "high")(look), Measured(name, "low")(look)
+    return Reading(high + low, of_high.known, np.maximum(of_high.time_ns, of_low.time_ns))
 
 
 def temp_rate(look: Look) -> Reading:
@@ -275,11 +160,19 @@ def discharge_over_limit(look: Look) -> Reading:
     return _one(look.watch.over_discharge_A, look.time_ns("current"))
 
 
+def refill_current(look: Look) -> Reading:
+    """Charge current while a cell is below its precondition voltage, A: an empty cell bears little."""
+    current = Measured("current", "high")(look)
+    empty = look.extremes[1] < look.config.limits.precondition_V
+    return _masked(current, empty, ~np.isnan(look.extremes[1]))
+
+
 def sum_difference(look: Look) -> Reading:
-    """|sum of cells − string voltage|, V: a lost, drifted or wrongly wired measurement."""
+    """|sum of cells − string voltage|, V, by medians: a lost, drifted or wrongly wired measurement."""
     newest = np.maximum.reduceat(look.time_ns("cell_voltage"), look.config.layout.first_cell)
     time_ns = np.minimum(newest, look.time_ns("string_voltage"))
-    return _one(np.abs(look.total - look.of("string_voltage")), time_ns)
+    total = look.config.layout.total(look.calm["cell_voltage"])
+    return _one(np.abs(total - look.calm["string_voltage"]), time_ns)
 
 
 def current_difference(look: Look) -> Reading:
@@ -312,10 +205,13 @@ def current_open(look: Look) -> Reading:
     return _masked(reading, look.all_off, look.config.layout.yes)
 
 
-def _contact(look: Look, stuck_closed: bool) -> Reading:
-    """1 where an auxiliary contact contradicts its coil; contacts lie side by side in the sample."""
+def _contact(look: Look, judged: Bools, wrongly_closed: bool) -> Reading:
+    """1 where an auxiliary contact contradicts its coil; contacts lie side by side in the sample.
+
+    judged: (contact, string) those that are looked at now
+    """
     present, closed, ordered, time_ns = look.contacts
-    wrong = present & (ordered != stuck_closed) & (closed == float(stuck_closed))
+    wrong = present & judged & (ordered != wrongly_closed) & (closed == float(wrongly_closed))
     some = wrong.any(axis=0)
     known = ~np.logical_or.reduce(present & np.isnan(closed), axis=0)
     return Reading(some.astype(np.float64), known, np.where(some & ~wrong, NEVER, time_ns).max(axis=0))
@@ -323,12 +219,28 @@ def _contact(look: Look, stuck_closed: bool) -> Reading:
 
 def contact_welded(look: Look) -> Reading:
     """1 where a contact stays closed although ordered open."""
-    return _contact(look, stuck_closed=True)
+    return _contact(look, look.config.layout.yes, wrongly_closed=True)
 
 
 def contact_stuck_open(look: Look) -> Reading:
-    """1 where a contact stays open although ordered closed."""
-    return _contact(look, stuck_closed=False)
+    """1 where a contact that was closed is open although ordered closed; closing itself has its own time-out."""
+    return _contact(look, ~AWAITED[:, look.state.switches.phase], wrongly_closed=False)
+
+
+def contact_slow(look: Look) -> Reading:
+    """1 where a contact that is being closed has not followed its coil yet."""
+    return _contact(look, AWAITED[:, look.state.switches.phase], wrongly_closed=False)
+
+
+def silence(*names: str) -> Callable[[Look], Reading]:
+    """Return a signal: how long the longest silent of several string-wide quantities is overdue, s."""
+
+    def read_overdue(look: Look) -> Reading:
+        owned = [look.config.layout.owned[name] for name in names]
+        value = np.maximum.reduce([look.digest.value[OVERDUE, at] for at in owned])
+        return Reading(value, look.config.layout.yes, np.full(value.shape, look.now_ns))
+
+    return read_overdue
 
 
 def link_follows(look: Look) -> Reading:
@@ -381,6 +293,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "discharge_current": Measured("current", "low"),
     "charge_over_limit": charge_over_limit,
     "discharge_over_limit": discharge_over_limit,
+    "refill_current": refill_current,
     "current_silence": Measured("current", "overdue"),
     "current_absurd": Measured("current", "absurd"),
     "current_difference": current_difference,
@@ -388,7 +301,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "sum_difference": sum_difference,
     "string_voltage_silence": Measured("string_voltage", "overdue"),
     "link_voltage_silence": Measured("link_voltage", "overdue"),
-    "feedback_silence": Measured("feedback_plus", "overdue"),
+    "feedback_silence": silence(*FEEDBACK[:3]),
+    "switch_feedback_silence": silence(*FEEDBACK[3:]),
     "emergency_stop_silence": Measured("emergency_stop", "overdue"),
     "interlock_silence": Measured("interlock_open", "overdue"),
     "crash_silence": Measured("crash", "overdue"),
@@ -404,6 +318,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "supply_low": Measured("supply_voltage", "low"),
     "contact_welded": contact_welded,
     "contact_stuck_open": contact_stuck_open,
+    "contact_slow": contact_slow,
     "link_follows": link_follows,
     "precharge_failures": precharge_failures,
     "open_under_load": open_under_load,
@@ -446,7 +361,7 @@ def gather(config: Config) -> Gather:
     """Plan the reading of all rows of a site; once per Config."""
     layout, table = config.layout, config.faults
     owned, strings = layout.owners, np.arange(layout.yes.size)
-    places: dict[str, Ints] = {}
+    lies: dict[str, Ints] = {}
     derived: list[str] = []
     flows = {name: signal.flow for name, signal in SIGNALS.items() if isinstance(signal, Measured)}
     for name in table.signals:
@@ -455,13 +370,13 @@ def gather(config: Config) -> Gather:
             signal = PLAIN[name][0]
         if isinstance(signal, Measured):
             of_string = layout.pack_of_string if BY_NAME[signal.name].axis == "pack" else strings
-            places[name] = KINDS.index(signal.kind) * owned + layout.owned[signal.name].start + of_string
+            lies[name] = KINDS.index(signal.kind) * owned + layout.owned[signal.name].start + of_string
         else:
-            places[name] = len(KINDS) * owned + len(derived) * strings.size + strings
+            lies[name] = len(KINDS) * owned + len(derived) * strings.size + strings
             derived.append(name)
     rows = [table.signals[k] for k in table.signal_index]
     flow = np.array([FLOWS.index(flows.get(name, "any")) for name in rows])
-    return Gather(tuple(derived), np.array([places[name] for name in rows]), flow)
+    return Gather(tuple(derived), np.array([lies[name] for name in rows]), flow)
 
 
 def read(look: Look) -> tuple[Floats, Bools, Ints]:

@@ -14,6 +14,8 @@ const PHASES = {
   cooling: "Pause: the precharge resistor cools",
   charge_only: "Charge path only",
   discharge_only: "Discharge path only",
+  charge_ramp: "Charge path only, its limit goes to zero before it opens",
+  discharge_ramp: "Discharge path only, its limit goes to zero before it opens",
 };
 
 // name of the order, of its feedback, label, centre of the contact

@@ -17,11 +17,12 @@ Part = Mapping[str, Any]
 ZERO = ("foreign_charge_limit", "foreign_discharge_limit", "charge_W", "discharge_W")
 PHASES = (
     "open", "minus", "precharge", "plus", "closed", "ramp", "opening", "cooling", "charge_only", "discharge_only",
+    "charge_ramp", "discharge_ramp",
 )  # fmt: skip
 CHARGE_PHASES = (
     "idle", "blocked", "precondition", "bulk", "absorption", "float", "taper", "hold", "storage", "refill", "warming",
 )  # fmt: skip
-_CLOSED = {"closed", "ramp", "charge_only", "discharge_only"}
+_CLOSED = {"closed", "ramp", "charge_only", "discharge_only", "charge_ramp", "discharge_ramp"}
 
 
 def number(value: float | None) -> float:

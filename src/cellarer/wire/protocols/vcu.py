@@ -11,6 +11,7 @@ from cellarer.wire.table import Blocks, Field, Message, Option, Protocol, Role
 
 _PHASES = dict(enumerate((
     "open", "minus", "precharge", "plus", "closed", "ramp", "opening", "cooling", "charge_only", "discharge_only",
+    "charge_ramp", "discharge_ramp",
 )))  # fmt: skip
 _CHARGE = dict(
     enumerate(
@@ -41,7 +42,7 @@ STATE = Message(
     "state",
     0x2A0,
     (
-        Field("phase", 0, 4, unknown=15, high=9, choices=_PHASES, means="switchgear"),
+        Field("phase", 0, 4, unknown=15, high=11, choices=_PHASES, means="switchgear"),
         Field("charge_phase", 0, 4, bit=4, unknown=15, high=10, choices=_CHARGE),
         _bit("closed", 1, 0, "every string is connected"),
         _bit("allow_charge", 1, 1),

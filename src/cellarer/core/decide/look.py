@@ -1,0 +1,168 @@
+"""What decide may see: measurements, their memory and the switchgear of one cycle. Never an estimate.
+
+Views that several rules need are worked out when first asked for and kept for the rest of the cycle.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from cellarer.core.digest import Digest
+from cellarer.core.validate import FILTERED, filtered, median
+from cellarer.model.config import Config, Switchgear
+from cellarer.model.values import Bools, Floats, Ints, Phase, Seen, State, Watch
+
+OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
+OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
+NO_SWITCHGEAR = int(Switchgear.NONE)
+FLOWS = ("any", "charging", "discharging")
+FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
+# Contacts of a pair that the sequence still waits for, with its own time-out and tries: (contact, phase)
+AWAITED = np.zeros((len(FEEDBACK), len(Phase)), bool)
+AWAITED[0, Phase.MINUS] = AWAITED[1, Phase.PRECHARGE] = AWAITED[2, Phase.PLUS] = True
+
+
+Value = TypeVar("Value")
+
+
+class once(Generic[Value]):  # noqa: N801
+    """A property that is worked out once per object: functools.cached_property without its lock, 1 µs each time."""
+
+    def __init__(self, work: Callable[[Any], Value]) -> None:
+        self.work, self.name = work, work.__name__
+
+    def __get__(self, owner: object, _: object = None) -> Value:
+        value = owner.__dict__[self.name] = self.work(owner)
+        return value
+
+
+class Reading(NamedTuple):
+    """One signal now. value is the worst known one in the row's own direction."""
+
+    value: Floats  # (string,) −inf where nothing is known or it does not apply
+    known: Bools  # (string,) every element is known
+    time_ns: Ints  # (string,) when the worst one was measured
+
+
+@dataclass(frozen=True)
+class Look:
+    """What decide may see: measurements, their memory, the switchgear. Never an estimate."""
+
+    config: Config
+    seen: Seen
+    digest: Digest
+    watch: Watch
+    state: State
+    now_ns: int
+
+    def of(self, name: str) -> Floats:
+        """Return a signal as seen, one value per element of its axis; NaN = unknown."""
+        return self.seen.value[self.config.layout.where[name]]
+
+    def time_ns(self, name: str) -> Ints:
+        """Return when each element of a signal was measured."""
+        return self.seen.time_ns[self.config.layout.where[name]]
+
+    @once
+    def current(self) -> Floats:
+        """String current, A, (string,)."""
+        return self.of("current")
+
+    @once
+    def flows(self) -> tuple[Bools, Bools, Bools]:
+        """Whether the current is known, charges, discharges, (string,)."""
+        return ~np.isnan(self.current), self.current > self.config.idle_A, -self.current > self.config.idle_A
+
+    @property
+    def applies(self) -> tuple[Bools, Bools]:
+        """Whether a row of each flow applies, and whether we know, (flow, string) each, in the order of FLOWS."""
+        known, charges, discharges = self.flows
+        yes = self.config.layout.yes
+        return np.array((yes, charges, discharges)), np.array((yes, known, known))
+
+    @once
+    def calm(self) -> dict[str, Floats]:
+        """Medians of the last three samples of what sums and spreads are made of, by signal; NaN = unknown now."""
+        values = median(self.seen.value[filtered(self.config)], self.watch.earlier)
+        sizes = [self.config.layout.where[name] for name in FILTERED]
+        ends = np.cumsum([where.stop - where.start for where in sizes])
+        return dict(zip(FILTERED, np.split(values, ends[:-1]), strict=True))
+
+    @once
+    def extremes(self) -> Floats:
+        """Highest and lowest cell (V) and temperature (degC), (4, string): NaN where an element is unknown or none is.
+
+        Elements that the site does not measure do not count.
+
+        Medians, so that one wild sample moves no limit; where a foreign BMS reports its extreme cells these count.
+        """
+        layout, cells, temps = self.config.layout, self.calm["cell_voltage"], self.calm["temp_degC"]
+        absent = partly(self.config)
+        (low, high), (cold, hot) = (
+            (x, x) if out is None else (np.where(out, np.inf, x), np.where(out, -np.inf, x))
+            for x, out in zip((cells, temps), absent, strict=True)
+        )
+        hot, cold = layout.over_temps(np.maximum, hot, np.nan), layout.over_temps(np.minimum, cold, np.nan)
+        result = np.array((layout.highest(high), layout.lowest(low), hot, cold))
+        if any(out is not None for out in absent):
+            result[np.isinf(result)] = np.nan  # no element at all
+        foreign = hides(self.config)
+        if foreign is not None:
+            said = np.array((self.of("cell_voltage_high"), self.of("cell_voltage_low")))
+            result[:2] = np.where(foreign, said, result[:2])
+        return result
+
+    @once
+    def total(self) -> Floats:
+        """Sum of the cells of each string, V, (string,); NaN if one is unknown."""
+        return self.config.layout.total(self.of("cell_voltage"))
+
+    @once
+    def voltage(self) -> Floats:
+        """Voltage of each string: the sum of its cells, or as measured where cells are unknown; NaN if unknown.
+
+        Cells first: limits then do not move when the string's own sensor is lost, and without cells they are zero.
+        """
+        return np.where(np.isnan(self.total), self.of("string_voltage"), self.total)
+
+    @once
+    def contacts(self) -> tuple[Bools, Floats, Bools, Ints]:
+        """Auxiliary contacts: present, closed, ordered closed, time, (5, string) each, in the order of FEEDBACK."""
+        layout, command = self.config.layout, self.state.command
+        where, n = slice(layout.where[FEEDBACK[0]].start, layout.where[FEEDBACK[-1]].stop), layout.yes.size
+        present, closed, time_ns = self.config.sensing.present[where], self.seen.value[where], self.seen.time_ns[where]
+        ordered = (command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch)
+        return present.reshape(5, n), closed.reshape(5, n), np.array(ordered), time_ns.reshape(5, n)
+
+    @once
+    def all_off(self) -> Bools:
+        """The string's switchgear is ordered open and had time to follow, (string,)."""
+        if not has_switchgear(self.config):
+            return ~self.config.layout.yes
+        off = ~self.contacts[2].any(axis=0)
+        return off & (self.config.switch.kind != NO_SWITCHGEAR) & OFF_PHASES[self.state.switches.phase]
+
+
+@lru_cache(maxsize=16)
+def partly(config: Config) -> tuple[Bools | None, Bools | None]:
+    """Return which cells, (cell,), and sensors, (temp,), the site does not measure; None where it measures all."""
+    absent = (~config.sensing.present[config.layout.where[name]] for name in ("cell_voltage", "temp_degC"))
+    cells, temps = (out if out.any() else None for out in absent)
+    return cells, temps
+
+
+@lru_cache(maxsize=16)
+def hides(config: Config) -> Bools | None:
+    """Return (2, string) where a foreign BMS reports its highest, its lowest cell; None where none does."""
+    where = config.layout.where
+    foreign = np.array([config.sensing.present[where[f"cell_voltage_{end}"]] for end in ("high", "low")])
+    return foreign if foreign.any() else None
+
+
+@lru_cache(maxsize=16)
+def has_switchgear(config: Config) -> bool:
+    """Return whether any string has something to switch."""
+    return bool((config.switch.kind != NO_SWITCHGEAR).any())

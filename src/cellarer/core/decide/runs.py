@@ -1,0 +1,119 @@
+"""Which cell or sensor is bad long enough by itself: the debounce of rows that look at single elements.
+
+A row of many cells must not add up what different cells do: wild samples that hit another cell each time are noise,
+however often they come. So each (row, element) pair, a spot, counts its own fresh bad samples and its own time. A good
+sample ends a run, one between release and trip takes one sample back, an unknown one changes nothing. While no spot of
+a site is bad or was lately, its memory is empty and costs nothing.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from cellarer.core.decide.look import FLOWS, Look, hides
+from cellarer.core.decide.signals import PLAIN, SIGNALS, Measured
+from cellarer.core.digest import NOT_NOW
+from cellarer.model.config import Config
+from cellarer.model.quantities import BY_NAME
+from cellarer.model.values import FOREVER, Bools, Bytes, Floats, Ints, Runs
+
+try:
+    from cellarer.core import kernel as _kernel
+except ImportError:  # without numba NumPy does the work
+    _kernel = None  # type: ignore[assignment]
+
+SINGLE = ("high", "low", "absurd")  # reductions whose worst element is a sample, not an age
+NO, YES, OWN = 0, 1, 2  # a spot of the row is not ripe, is ripe; the row has no spots and counts by itself
+ABSURD = 0  # direction of a spot: otherwise +1 or −1, the sign of the value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spots:
+    """All (row, element) pairs of a site, side by side; (spot,) unless said."""
+
+    row: Ints
+    string: Ints
+    at: Ints  # where its element lies in the flat array
+    direction: Ints  # +1 or −1: the value counts so; ABSURD: whether the sample is absurd counts
+    flow: Ints  # index into FLOWS
+    rows: Ints  # the rows that have spots
+    none: Bytes  # (row, string) OWN where the row has no spots, else NO: the answer while nothing is bad
+
+
+def start() -> Runs:
+    """Return the memory in which nothing is bad."""
+    return Runs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@lru_cache(maxsize=16)
+def spots(config: Config) -> Spots:
+    """Lay out the spots of a site; once per Config."""
+    layout, table = config.layout, config.faults
+    owners = {"cell": layout.string_of_cell, "temp": layout.string_of_temp}
+    foreign = hides(config)
+    hidden = ~layout.yes if foreign is None else foreign.any(axis=0)
+    parts: list[tuple[Ints, ...]] = []
+    none = np.full(table.trip.shape, OWN, np.int8)
+    for row, name in enumerate(table.signal):
+        signal = PLAIN[name][0] if name in PLAIN else SIGNALS[name]
+        if not (isinstance(signal, Measured) and signal.kind in SINGLE and BY_NAME[signal.name].axis in owners):
+            continue
+        if table.samples[row] == 1 and table.debounce_ns[row] == 0:
+            continue
+        owner = owners[BY_NAME[signal.name].axis]
+        mine = np.flatnonzero((table.enabled[row] & ~hidden if name in PLAIN else table.enabled[row])[owner])
+        none[row, owner[mine]] = NO
+        direction = {"high": 1, "low": -1, "absurd": ABSURD}[signal.kind]
+        facts = np.tile([[row], [direction], [FLOWS.index(signal.flow)]], mine.size)
+        parts.append((facts[0], owner[mine], layout.where[signal.name].start + mine, facts[1], facts[2]))
+    flat = np.concatenate([np.array(part, np.int64) for part in parts], axis=1) if parts else np.zeros((5, 0), np.int64)
+    return Spots(flat[0], flat[1], flat[2], flat[3], flat[4], np.unique(flat[0]), none)
+
+
+def advance(look: Look, runs: Runs, bad: Bools, plain: bool = False) -> tuple[Runs, Bytes]:
+    """Return the new memory, and (row, string) whether a spot of each row has been bad long enough: NO, YES or OWN.
+
+    bad: (row, string) some element is beyond the trip value now. plain: by NumPy even where the kernel is there.
+    """
+    plan = spots(look.config)
+    if not (runs.counted.size or np.count_nonzero(bad[plan.rows])):
+        return runs, plan.none
+    if not runs.counted.size:
+        runs = Runs(np.full(plan.row.size, FOREVER), np.zeros(plan.row.size, np.int64))
+    new, ripe = (_advance_plain if plain or _kernel is None else _advance)(look, runs, plan)
+    return (new if np.count_nonzero(new.counted) else start()), ripe
+
+
+def _advance_plain(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
+    table, now_ns, seen = look.config.faults, look.now_ns, look.seen
+    at = plan.row, plan.string
+    applies, sure = (known[plan.flow, plan.string] for known in look.applies)
+    signed = np.where(plan.direction == ABSURD, seen.absurd[plan.at], plan.direction * seen.value[plan.at])
+    known = ~np.isnan(signed)
+    value: Floats = np.where(known & applies, signed, NOT_NOW)
+    bad = value > table.trip[at]
+    good = known & sure & (value <= table.release[at])
+    between = known & sure & ~bad & ~good
+    fresh = seen.time_ns[plan.at] > look.state.seen.time_ns[plan.at]
+    step = np.where(bad, fresh, np.where(between, -fresh.astype(np.int64), 0))
+    counted = np.where(good, 0, np.maximum(before.counted + step, 0))
+    since = np.where(bad, np.minimum(before.since_ns, now_ns), np.where(counted == 0, FOREVER, before.since_ns))
+    long = now_ns - since >= table.debounce_ns[plan.row]
+    found = np.flatnonzero(bad & (counted >= table.samples[plan.row]) & long)
+    ripe = plan.none.copy()
+    ripe[plan.row[found], plan.string[found]] = YES
+    return Runs(since, counted), ripe
+
+
+def _advance(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
+    """Do what _advance_plain does in one compiled pass."""
+    table, seen, ripe = look.config.faults, look.seen, plan.none.copy()
+    new = Runs(np.empty_like(before.since_ns), np.empty_like(before.counted))
+    _kernel.runs(
+        seen.value, seen.absurd, seen.time_ns, look.state.seen.time_ns,
+        plan.row, plan.string, plan.at, plan.direction, plan.flow, *look.applies,
+        table.trip, table.release, table.samples, table.debounce_ns, look.now_ns,
+        before.since_ns, before.counted, new.since_ns, new.counted, ripe,
+    )  # fmt: skip
+    return new, ripe
