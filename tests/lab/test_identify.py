@@ -112,6 +112,17 @@ def test_a_slow_curve_alone_gets_usual_resistance_and_says_so(tmp_path: Path) ->
     assert part.rmse >= 0.02
 
 
+@pytest.mark.needs("scipy", "pyarrow")
+def test_resistance_never_falls_towards_empty() -> None:
+    """Thin data near empty once put zero beside twice the usual: power promises would have believed the zero."""
+    folder = HERE / "nissan_leaf_2013"
+    found = identify([folder / "cell_hppc_25degC.parquet", folder / "cell_hppc_10degC.parquet"], "leaf")
+    for part in found.fitted:
+        low = part.r0[:7]
+        assert np.all(np.diff(low) <= 1e-12)
+        assert low.min() > 0.5 * part.r0[8]
+
+
 @pytest.mark.needs("scipy")
 def test_beyond_the_measured_temperature_resistance_and_doubt_grow(tmp_path: Path) -> None:
     """From one drive at 25 degC: colder rows exist, with more resistance, a smaller exchange current, a wider sigma."""

@@ -82,8 +82,9 @@ def check_sign(file: str, time: Floats, current: Floats, voltage: Floats, charge
     steps = int(fast.sum())
     agreeing = float(np.mean(di[fast] * dv[fast] > 0.0)) if steps else 0.5
     trend = 0.0
-    if np.ptp(voltage) > 0.2 and np.ptp(charge_Ah) > 0.0:
-        trend = float(np.corrcoef(charge_Ah, voltage)[0, 1])
+    flows = np.abs(current) > 0.2 * float(np.abs(current).max())  # not rests: they fall after a charge
+    if flows.sum() > 2 and np.ptp(voltage[flows]) > 0.3 and np.ptp(charge_Ah[flows]) > 0.0:
+        trend = float(np.corrcoef(charge_Ah[flows], voltage[flows])[0, 1])
     if (steps >= 6 and agreeing < AGAINST) or (steps < 6 and trend < -0.7 and agreeing <= 0.5):
         found = f"{100 * (1 - agreeing):.0f} % of {steps} steps lower the voltage when it rises" if steps >= 6 else (
             "voltage that falls while it charges")  # fmt: skip

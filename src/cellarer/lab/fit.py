@@ -22,6 +22,7 @@ KNOTS = np.array([0.0, 0.03, 0.06, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50, 0.60, 0.7
 SHAPE = 1.0 + 0.9 * np.exp(-KNOTS / 0.07)  # resistance rises towards empty
 LOOSE = 3.0
 HUBER_V = 0.04  # residuals beyond it count less: end of discharge in the cold is another world
+RISES_BELOW = 0.3  # SOC under which no resistance falls towards empty: data is thin there and would invent zeros
 LOADED_C = 0.1
 ROWS = 5000  # per run that enter the normal equations
 MINUTE_S = 60.0
@@ -32,6 +33,21 @@ USUAL_OHM_AH = np.array([0.055, 0.025, 0.045])
 USUAL_SPREAD = 0.8
 USUAL_SLOPE_K = 3300.0  # d ln R / d(1/T)
 WARM_K = 298.15
+
+
+def _rising() -> Floats:
+    """Unknowns ≥ 0 → parameters: towards empty a resistance is the one above it plus something. Corrections stay."""
+    k = len(KNOTS)
+    block = np.eye(k)
+    for j in range(int(np.searchsorted(KNOTS, RISES_BELOW))):
+        block[j, j + 1 : int(np.searchsorted(KNOTS, RISES_BELOW)) + 1] = 1.0
+    out = np.eye(5 * k)
+    for n in range(3):
+        out[n * k : (n + 1) * k, n * k : (n + 1) * k] = block
+    return out
+
+
+RISING = _rising()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,9 +144,9 @@ class Problem:
             self.weight.append(np.full(len(rows), np.sqrt(minutes / max(len(rows), 1)) / priors.error))
             self.over_temp.append(1.0 / (KELVIN + run.temp_degC[rows]) - 1.0 / self.temp_K)
         self.cache: dict[tuple[int, float], Floats] = {}
-        self.typical = self._typical()
         colder = float(np.exp(USUAL_SLOPE_K * (1.0 / self.temp_K - 1.0 / WARM_K)))
         self.usual = USUAL_OHM_AH * colder / capacity_Ah
+        self.typical = self._typical()
         self.ridge, self.pull = self._ridge()
 
     def _typical(self) -> float:
@@ -140,7 +156,7 @@ class Problem:
             di, dv = np.diff(item.run.current), np.diff(item.run.voltage)
             big = np.abs(di) > 0.5 * max(float(np.abs(di).max()), 1e-9)
             found.append(float(np.median(dv[big] / di[big])))
-        return float(np.clip(np.median(found), 1e-6, 10.0))
+        return float(np.clip(np.median(found), 0.2 * self.usual[0], 20.0 * self.usual[0]))
 
     def _polarised(self, n: int, tau: float) -> Floats:
         key = (n, round(float(tau), 3))
@@ -162,9 +178,10 @@ class Problem:
         # NNLS knows no sign: the correction is a difference of two parts
         both = np.hstack([np.eye(4 * k), np.vstack([np.zeros((3 * k, k)), -np.eye(k)])])
         normal, right = both.T @ small @ both, both.T @ right4
-        full = normal + self.ridge
+        full = RISING.T @ (normal + self.ridge) @ RISING
         lower = np.linalg.cholesky(full + 1e-12 * np.trace(full) / size * np.eye(size))
-        best, _ = nnls(lower.T, np.linalg.solve(lower, right + self.pull), maxiter=20 * size)
+        rises, _ = nnls(lower.T, np.linalg.solve(lower, RISING.T @ (right + self.pull)), maxiter=20 * size)
+        best = RISING @ rises
         misfit = max(square - 2.0 * float(best @ right) + float(best @ normal @ best), 0.0)
         cost = misfit + float(best @ self.ridge @ best) - 2.0 * float(best @ self.pull)
         return best, cost

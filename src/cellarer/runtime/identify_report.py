@@ -5,11 +5,13 @@ import numpy as np
 from cellarer.lab.curve import GRID
 from cellarer.lab.fit import KNOTS
 from cellarer.lab.identify import Identified
+from cellarer.runtime import identify_charges
 from cellarer.runtime.plots import Line, Panel, draw
 from cellarer.runtime.report import Figure, Report, Section
 
 CLASS_HEADER = ("°C", "misses by mV", "SOC %", "R0 / R1 / R2 at 50 %, mΩ", "tau s", "files")
-COLOURS = ("low", "measured", "truth", "model", "high", "quiet")
+USED_HEADER = ("run", "kind", "SOC known from", "°C", "rows", "misses by mV")
+COLOURS = ("measured", "model", "truth", "high", "quiet", "low")
 
 
 def figures(found: Identified) -> dict[str, object]:
@@ -45,11 +47,16 @@ def write_up(found: Identified) -> Report:
         (
             f"{p.temp_degC:.1f}", f"{p.rmse * 1e3:.1f}", f"{p.covered[0] * 100:.0f}–{p.covered[1] * 100:.0f}",
             f"{p.r0[middle] * 1e3:.3g} / {p.r1[middle] * 1e3:.3g} / {p.r2[middle] * 1e3:.3g}",
-            f"{p.tau1:.3g} / {p.tau2:.3g}", ", ".join(p.files),
+            f"{p.tau1:.1f} / {p.tau2:.0f}", ", ".join(p.files),
         )
         for p in found.fitted
     ]  # fmt: skip
-    used = [(i.run.label, i.kind, i.anchored, f"{i.temp_degC:.1f}", str(i.run.time_s.size)) for i in found.items]
+    misses = {name: miss for part in found.fitted for name, miss in zip(part.files, part.misses, strict=True)}
+    used = [
+        (i.run.label, i.kind, i.anchored, f"{i.temp_degC:.1f}", str(i.run.time_s.size),
+         f"{misses[i.run.label] * 1e3:.1f}" if i.run.label in misses else "not fitted")
+        for i in found.items
+    ]  # fmt: skip
     return Report(
         title=f"Identification of {found.table['name']}",
         subtitle=f"{found.chemistry} by its curve; {len(found.items)} runs, {len(found.fitted)} temperature(s)",
@@ -63,7 +70,8 @@ def write_up(found: Identified) -> Report:
             Section("Curves", f"Open-circuit voltage: {found.curve.source}.", svg=_curve(found)),
             Section("Resistance", svg=_resistance(found)),
             Section("Temperatures", header=CLASS_HEADER, rows=classes),
-            Section("What each run was used for", header=("run", "kind", "SOC known from", "°C", "rows"), rows=used),
+            *identify_charges.section(found),
+            Section("What each run was used for", header=USED_HEADER, rows=used),
         ],
     )  # fmt: skip
 

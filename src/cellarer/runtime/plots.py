@@ -100,7 +100,8 @@ def draw(x: Floats, panels: list[Panel], label: str = "") -> str:
                 _lines(axis, panel.content, x, begin, scale)
                 axis.set_ylim(panel.span)
         axes[-1].set_xlabel(label or f"time in {unit}")
-        axes[-1].set_xlim(0.0, max((end - begin) / scale, 1e-9))
+        low = float(np.nanmin(x)) if label and float(np.nanmin(x)) > 0.5 * end else 0.0  # far from zero: without it
+        axes[-1].set_xlim(low, max((end - begin) / scale, 1e-9))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
