@@ -15,6 +15,7 @@ from cellarer import __version__
 COMMANDS = {
     "demo": "Run the built-in simulated home storage with its dashboard.",
     "run": "Run a site: measure, protect, record, serve.",
+    "commission": "Check the wiring of a new battery, step by step.",
     "check": "Check a site file; say what it can and cannot protect.",
     "replay": "Push a recording through the same code that runs live.",
     "simulate": "Run a site in virtual time, much faster than real.",

@@ -1,0 +1,140 @@
+"""Commissioning finds every fault in the wires that it is there for, names it once, and is quiet where all is right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cellarer.board.files import Folder
+from cellarer.board.ring import BoardError
+from cellarer.board.snapshot import Snapshot, SnapshotWriter, create_snapshot
+from cellarer.cli import cellarer
+from cellarer.config import load
+from cellarer.core.cycle import start
+from cellarer.runtime import commission_rigs as rigs
+from cellarer.runtime.commission import STEPS, Finding, at_rest, bleeding, charging, commission, warming
+
+HOME = load("home")
+
+
+def found(
+    fault: str, cell: int = 0, step: str = "rest", size: float | None = None, site: str = "home"
+) -> list[Finding]:
+    rig = rigs.SimulatedRig(load(site))
+    rig.plant.inject(fault, 0, cell, size)
+    return list(STEPS[step][1](rig))
+
+
+@pytest.mark.parametrize("name", ["home", "ebike", "laptop"])
+def test_a_right_wiring_is_quiet(name: str) -> None:
+    said: list[str] = []
+    result = commission(rigs.SimulatedRig(load(name)), said.append)
+    assert [one for one in result if one.level == "wrong"] == []
+    assert [line for line in said if line.startswith("step 4 of 4")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "cell", "step", "what", "named"),
+    [
+        ("cell_sign", 4, "rest", "polarity", "cell 5"),
+        ("cell_sensor_silent", 6, "rest", "cell_voltage of cell 7", "cell 7"),
+        ("cells_swapped", 2, "bleed", "order of cells", "exchange the sense leads of cell 3 and cell 4"),
+        ("bleed_stuck_off", 3, "bleed", "bleeder", "cell 4 was bled and no reading fell"),
+        ("temp_swapped", 0, "warm", "temperature mapping", "temperature sensor 1 was warmed and temperature sensor 2"),
+        ("temp_stuck", 0, "warm", "temperature", "temperature sensor 1 was warmed and no reading rose"),
+        ("temp_open", 0, "rest", "temperature", "temperature sensor 1"),
+        ("current_reversed", 0, "charge", "current sign", "string 1"),
+        ("current_stuck", 0, "charge", "current", "only"),
+        ("current_offset", 0, "rest", "current zero", "string 1"),
+        ("string_voltage_offset", 0, "rest", "string voltage", "add up to"),
+        ("loose_joint", 5, "charge", "joint", "between its cells"),
+    ],
+)
+def test_a_fault_in_the_wires_is_named_once(fault: str, cell: int, step: str, what: str, named: str) -> None:
+    result = found(fault, cell, step)
+    assert [one.what for one in result] == [what], result
+    assert named in f"{result[0].text}; {result[0].to_do}"
+
+
+def test_a_reversed_cell_disturbs_no_other_check() -> None:
+    assert found("cell_sign", 4, "bleed") == found("cell_sign", 4, "charge") == []
+
+
+def test_what_a_rig_cannot_do_is_said() -> None:
+    rig = rigs.SimulatedRig(HOME)
+    rig.steps = ("rest",)  # type: ignore[misc]
+    notes = {one.step: one.text for one in commission(rig) if one.level == "note"}
+    assert set(notes) == {"bleed", "warm", "charge"}
+    assert "--running" in notes["charge"]
+
+
+def test_the_command_prints_one_line_and_says_by_its_status_what_is_wrong() -> None:
+    done = CliRunner().invoke(cellarer, ["commission", "laptop", "--fault", "cells_swapped:1", "--json"])
+    report = json.loads(done.stdout)
+    assert (done.exit_code, report["right"]) == (1, False)
+    assert any(f["what"] == "order of cells" for f in report["findings"])
+    told = CliRunner().invoke(cellarer, ["commission", "home", "--fault", "nothing"])
+    assert "--fault = nothing" in str(told.exception)
+
+
+class Battery:
+    """A wire on which the modules of the home site answer, as a stub: notes every frame that is sent."""
+
+    def __init__(self, *_: object) -> None:
+        self.sent: list[Any] = []
+
+    def receive(self, _: float) -> Iterator[Any]:
+        yield from ()
+
+    def send(self, frame: Any) -> None:
+        self.sent.append(frame)
+
+    def close(self) -> None:
+        return
+
+
+def test_the_real_rig_orders_nothing_closed_and_bleeds_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rigs, "Wire", Battery)
+    monkeypatch.setattr(rigs.Line, "order", lambda line, orders, armed: orders if not armed else None)
+    asked: list[str] = []
+    rig = rigs.OpenRig(HOME, asked.append, asked.append)
+    given: list[Any] = []
+    for _, line in rig._lines:
+        monkeypatch.setattr(line.driver, "order", lambda order, now_ns: given.append((order, order.bleed.copy())) or [])
+    rig.bleed(3)
+    assert np.isnan(rig.look(0.02)).all()
+    assert given
+    for orders, bleed in given:
+        assert not orders.closed.any()
+        assert np.flatnonzero(bleed).tolist() == [3]
+    rig.warm(1)
+    assert "sensor 2" in asked[-1]
+    rig.close()
+    assert "charge" not in rig.steps
+
+
+def test_a_running_site_is_only_watched(tmp_path: Path) -> None:
+    config = HOME.config
+    state = start(config, 0)
+    (tmp_path / "run").mkdir()
+    first = Snapshot(0.0, 0, 0, True, np.zeros(1, bool), state)
+    create_snapshot(tmp_path / "run" / "snapshot", first)
+    asked: list[str] = []
+    rig = rigs.RunningRig(HOME, tmp_path, asked.append)
+    with pytest.raises(BoardError, match="is the site running"):
+        rig.look(0.05)
+    SnapshotWriter(Folder.of(tmp_path).snapshot).write(first)
+    assert np.isnan(rig.look(0.05)).all()
+    rig.flow(28.0)
+    rig.flow(0.0)
+    assert asked == ["Let the charger charge with about 28 A", "Stop the charger"]
+
+
+def test_each_step_stands_for_itself() -> None:
+    assert [check for _, check in STEPS.values()] == [at_rest, bleeding, warming, charging]
