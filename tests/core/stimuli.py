@@ -14,7 +14,7 @@ import numpy as np
 from tests.core.bench import Bench
 
 from cellarer.core.slow import OVER_LIMIT
-from cellarer.model.values import Phase
+from cellarer.model.values import SUSPICIONS, Phase
 
 Apply = Callable[[Bench, int, float], None]
 ON = 0.5  # above it a fact is true
@@ -211,6 +211,20 @@ def contact_wear(bench: Bench, string: int, x: float) -> None:
     switches(bench, string, wear=x)
 
 
+def suspected(index: int) -> Apply:
+    """The estimators say so, in a look of their own."""
+
+    def apply(bench: Bench, string: int, x: float) -> None:
+        told = bench.state.diagnosis
+        value, known, cell, time_ns = (a.copy() for a in (told.value, told.known, told.cell, told.time_ns))
+        value[index, string], known[index, string], cell[index, string] = x, True, first(bench, string)
+        time_ns[:] = bench.now_ns
+        diagnosis = replace(told, value=value, known=known, cell=cell, time_ns=time_ns)
+        bench.state = replace(bench.state, diagnosis=diagnosis)
+
+    return apply
+
+
 CELLS = ("cell_voltage", "cell_voltage_high", "cell_voltage_low")
 STIMULI: dict[str, Stimulus] = {
     "cell_high": Stimulus(cell("cell_voltage_high"), freezes=CELLS),
@@ -249,6 +263,7 @@ STIMULI: dict[str, Stimulus] = {
     "precharge_failures": Stimulus(precharge_failures, "open"),
     "open_under_load": Stimulus(open_under_load, "open", freezes=("current",)),
     "contact_wear": Stimulus(contact_wear),
+    **{name: Stimulus(suspected(index), freezes=("cell_voltage",)) for index, name in enumerate(SUSPICIONS)},
 }
 
 # Signals that only time can move; they have tests of their own in test_rows.py.

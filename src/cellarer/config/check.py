@@ -16,12 +16,13 @@ from cellarer.config.load import Site
 from cellarer.config.rows import FACTS, RowFile, read_rows
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import Level
+from cellarer.model.values import SUSPICIONS, Level
 
 Floats = NDArray[np.float64]
 
 GUARD_S = 0.005  # s: the guard looks at the sample ring this often
-WINDOW_S = {"temp_rate": 3.0}  # over which a signal is a mean: core/validate.py RATE_WINDOW_NS
+# Over which a signal is a mean: core/validate.py RATE_WINDOW_NS; how often suspicions are looked at: decide/diagnose.py
+WINDOW_S = {"temp_rate": 3.0} | dict.fromkeys(SUSPICIONS, 60.0)
 ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
 MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate"}  # of three samples: they lag by one
 

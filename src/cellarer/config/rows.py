@@ -18,7 +18,7 @@ from cellarer.config.schema import Strict
 from cellarer.model.config import FaultTable, Sensing
 from cellarer.model.layout import Layout
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import Latch, Level
+from cellarer.model.values import SUSPICIONS, Latch, Level
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -53,6 +53,8 @@ class RowFile(Strict):
     def _one_side(self) -> "RowFile":
         if (self.above is None) == (self.below is None):
             raise ValueError(f"{self.name}: exactly one of above and below")
+        if self.signal in SUSPICIONS and "open" in (self.level if isinstance(self.level, tuple) else (self.level,)):
+            raise ValueError(f"{self.name}: an estimate may warn, derate or ramp, not open at once")
         return self
 
 

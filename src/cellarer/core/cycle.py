@@ -11,7 +11,7 @@ import numpy as np
 from cellarer.core import forecast, slow
 from cellarer.core.asked import answer, held_soc, reset_answers, start_wishes, zeroed
 from cellarer.core.counters import happened
-from cellarer.core.decide import balance, charge, cool, protect, sequence
+from cellarer.core.decide import balance, charge, cool, diagnose, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
 from cellarer.core.decide.limit import limit, rated_window
 from cellarer.core.decide.signals import Look
@@ -61,6 +61,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         estimated_ns=known.estimated_ns,
         power_ns=known.power_ns,
         forecast=known.forecast,
+        diagnosis=known.diagnosis,
         faults=faults,
         switches=switches,
         charging=charging,
@@ -93,6 +94,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         estimated_ns=NEVER,
         power_ns=NEVER,
         forecast=forecast.start(config),
+        diagnosis=diagnose.start(config),
         faults=known.faults,
         switches=known.switches,
         charging=charge.start(config, now_ns),

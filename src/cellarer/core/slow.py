@@ -15,6 +15,7 @@ from cellarer.core.asked import fraction
 from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
+from cellarer.core.decide.diagnose import diagnose
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.validate import filtered, frozen_since, median, recall, temp_rates
@@ -23,6 +24,7 @@ from cellarer.model.values import (
     NEVER,
     Bools,
     Counters,
+    Diagnosis,
     Estimate,
     Faults,
     Floats,
@@ -53,6 +55,7 @@ class Known:
     estimated_ns: int
     power_ns: int
     forecast: Forecast
+    diagnosis: Diagnosis
     counters: Counters
 
 
@@ -175,7 +178,9 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         said, powers = state.estimate, state.forecast
         if not forecast.complete(config, powers):
             said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
-        return Known(look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.counters)
+        return Known(
+            look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.diagnosis, state.counters
+        )
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables = compiled(config)
     if np.count_nonzero(asked) or np.count_nonzero(full):
@@ -217,6 +222,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         estimated_ns=now_ns,
         power_ns=power_ns,
         forecast=powers,
+        diagnosis=diagnose(look, tables, estimator),
         counters=flow(look, elapsed_s),
     )
 

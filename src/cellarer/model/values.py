@@ -19,6 +19,7 @@ Bools = NDArray[np.bool_]
 NEVER = -(2**62)
 FOREVER = 2**62
 WAYS = ("charge", "discharge")  # axis `way`
+SUSPICIONS = ("self_discharge", "joint_resistance", "weak_cell", "lost_parallel", "current_drift")  # decide/diagnose.py
 HORIZONS_S = (2.0, 10.0, 30.0, 1800.0)  # axis `horizon` of SOP; the last stands for continuous
 
 
@@ -360,6 +361,20 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Diagnosis:
+    """What the estimates make suspect, for the estimated rows of the fault table; see decide/diagnose.py."""
+
+    value: Floats  # (suspicion, string) of its worst cell, in the unit of the suspicion; −inf where nothing is known
+    known: Bools  # (suspicion, string) of all cells
+    time_ns: Ints  # (suspicion, string) of the last look
+    cell: Ints  # (suspicion, string) which cell; −1 = none
+    shift_Ah: Floats  # (cell,) charge above the string's median at an earlier look, NaN before it
+    shift_sigma_Ah: Floats  # (cell,)
+    moved_Ah: Floats  # (cell,) put in by converters less bled, then
+    then_ns: Ints  # (1,) when that was
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """Everything that one cycle leaves to the next. `step` makes a new one; nothing is altered."""
 
@@ -371,6 +386,7 @@ class State:
     estimated_ns: int  # when the estimate was made
     power_ns: int  # when the present round of SOP began
     forecast: Forecast
+    diagnosis: Diagnosis
     faults: Faults
     switches: Switches
     charging: Charging

@@ -1,4 +1,4 @@
-"""What decide may see: measurements, their memory and the switchgear of one cycle. Never an estimate.
+"""What decide may see in one cycle: measurements, their memory, the switchgear, and suspicions of estimates.
 
 Views that several rules need are worked out when first asked for and kept for the rest of the cycle.
 """
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What decide may see: measurements, their memory, the switchgear. Never an estimate."""
+    """What decide may see: measurements, their memory, the switchgear; of estimates only suspicions."""
 
     config: Config
     seen: Seen

@@ -20,7 +20,7 @@ from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import NEVER, Bools, Floats, Ints
+from cellarer.model.values import NEVER, SUSPICIONS, Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,23 @@ class Measured:
                 return -look.seen.valid_ns[where].astype(np.float64), axis
             case _:
                 return look.seen.absurd[where].astype(np.float64), axis
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """A signal that an estimate makes suspect (diagnose.py); the only one that is no measurement."""
+
+    index: int  # in SUSPICIONS
+
+    def __call__(self, look: Look) -> Reading:
+        d = look.state.diagnosis
+        return Reading(d.value[self.index], d.known[self.index], d.time_ns[self.index])
+
+    def elements(self, look: Look) -> tuple[Floats, str]:
+        """Return what `Measured.elements` returns; only the worst cell of each string is kept."""
+        values, cell = np.full(look.config.layout.size["cell"], NOT_NOW), look.state.diagnosis.cell[self.index]
+        values[cell[cell >= 0]] = look.state.diagnosis.value[self.index][cell >= 0]
+        return values, "cell"
 
 
 def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
@@ -323,6 +340,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "precharge_failures": precharge_failures,
     "open_under_load": open_under_load,
     "contact_wear": contact_wear,
+    **{name: Suspected(index) for index, name in enumerate(SUSPICIONS)},
 }
 
 # Whose elements name the culprit of a derived signal
@@ -338,7 +356,7 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
 def elements(look: Look, name: str) -> tuple[Floats, str] | None:
     """Return the elements that a signal was the worst of, and their axis; None for string-wide signals."""
     signal = SIGNALS[name]
-    if isinstance(signal, Measured):
+    if isinstance(signal, Measured | Suspected):
         return signal.elements(look)
     return CULPRIT[name](look) if name in CULPRIT else None
 
@@ -349,10 +367,10 @@ PLAIN["cell_deep"] = PLAIN["cell_low"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gather:
-    """Where the rows of a site find their values: the measured ones in one flat array, the derived ones behind it."""
+    """Where the rows of a site find their values: in one flat array the measured, the suspected, the derived ones."""
 
     derived: tuple[str, ...]
-    index: Ints  # (row, string) into (kinds × owned + derived × string)
+    index: Ints  # (row, string) into (kinds × owned + suspicions × string + derived × string)
     flow: Ints  # (row,) index into FLOWS
 
 
@@ -371,8 +389,10 @@ def gather(config: Config) -> Gather:
         if isinstance(signal, Measured):
             of_string = layout.pack_of_string if BY_NAME[signal.name].axis == "pack" else strings
             lies[name] = KINDS.index(signal.kind) * owned + layout.owned[signal.name].start + of_string
+        elif isinstance(signal, Suspected):
+            lies[name] = len(KINDS) * owned + signal.index * strings.size + strings
         else:
-            lies[name] = len(KINDS) * owned + len(derived) * strings.size + strings
+            lies[name] = len(KINDS) * owned + (len(SUSPICIONS) + len(derived)) * strings.size + strings
             derived.append(name)
     rows = [table.signals[k] for k in table.signal_index]
     flow = np.array([FLOWS.index(flows.get(name, "any")) for name in rows])
@@ -381,9 +401,10 @@ def gather(config: Config) -> Gather:
 
 def read(look: Look) -> tuple[Floats, Bools, Ints]:
     """Return value, known and time of all that rows look at, flat; `gather(config).index` says where each row looks."""
-    digest, derived = look.digest, [SIGNALS[name](look) for name in gather(look.config).derived]
+    digest, told = look.digest, look.state.diagnosis
+    derived = [SIGNALS[name](look) for name in gather(look.config).derived]
     return (
-        np.concatenate([digest.value.reshape(-1), *[r.value for r in derived]]),
-        np.concatenate([digest.known.reshape(-1), *[r.known for r in derived]]),
-        np.concatenate([digest.time_ns.reshape(-1), *[r.time_ns for r in derived]]),
+        np.concatenate([digest.value.reshape(-1), told.value.reshape(-1), *[r.value for r in derived]]),
+        np.concatenate([digest.known.reshape(-1), told.known.reshape(-1), *[r.known for r in derived]]),
+        np.concatenate([digest.time_ns.reshape(-1), told.time_ns.reshape(-1), *[r.time_ns for r in derived]]),
     )

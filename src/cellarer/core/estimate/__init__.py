@@ -14,6 +14,7 @@ from cellarer.core.estimate.imbalance import Imbalance, imbalance
 from cellarer.core.estimate.power import DOUBT, HORIZONS_S, REASONS, Power, power
 from cellarer.core.estimate.readout import (
     current_offset,
+    current_offset_sigma,
     hysteresis,
     ocv,
     resistance_scale,
@@ -54,6 +55,7 @@ __all__ = [
     "compile_cells",
     "core_temperature",
     "current_offset",
+    "current_offset_sigma",
     "energy",
     "hysteresis",
     "imbalance",

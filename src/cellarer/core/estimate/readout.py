@@ -35,6 +35,11 @@ def current_offset(cfg: EstimatorConfig, state: EstimateState) -> Floats:
     return get(cfg, state, "b") * cfg.parallel
 
 
+def current_offset_sigma(cfg: EstimatorConfig, state: EstimateState) -> Floats:
+    """One sigma of the offset, A of the string."""
+    return np.sqrt(np.maximum(get(cfg, state, "p55"), 0.0)) * cfg.parallel
+
+
 def hysteresis(cfg: EstimatorConfig, state: EstimateState) -> Floats:
     """Hysteresis state, −1 (discharge branch) … 1 (charge branch)."""
     return get(cfg, state, "h")

@@ -1,0 +1,113 @@
+"""What the estimates make suspect, worst cell of each string: estimated rows of the fault table look here.
+
+Every suspicion is a bound that holds within SURE sigmas: what is only likely stays silent. Estimated rows may warn,
+derate, or ramp and then open; they never clear, mask or delay a measured one (the union of all rows counts, and
+config refuses a level above `ramp`). Runs once a minute: these faults grow over hours and days.
+
+- self_discharge     1/h: charge that a cell loses beyond its neighbours, over its capacity. A soft internal short.
+- joint_resistance   1: resistance over the string's median. A loose joint or an aged cell; normalised to temperature.
+- weak_cell          1: capacity that is missing against the string's median.
+- lost_parallel      1: of p cells side by side one is gone when capacity falls by 1/p and resistance rises by 1/(p − 1)
+- current_drift      C: offset of the current sensor that rest and voltage have shown.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cellarer.core import estimate as estimators
+from cellarer.core.decide.signals import Look
+from cellarer.core.digest import NOT_NOW
+from cellarer.core.estimate.imbalance import SURE
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, SUSPICIONS, Diagnosis, Floats
+
+EVERY_NS = 60_000_000_000
+SHORTEST_NS = 6 * 3600 * 1_000_000_000  # between two looks at the charge of cells that tell of leakage …
+LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the older one is renewed
+BOTH = 2.0  # sigmas where two independent signs must agree
+
+
+def start(config: Config) -> Diagnosis:
+    """Return the memory before the first look: nothing known, nothing suspect."""
+    shape, cells = (len(SUSPICIONS), config.layout.yes.size), config.layout.size["cell"]
+    none = np.full(cells, np.nan)
+    return Diagnosis(
+        value=np.full(shape, NOT_NOW), known=np.zeros(shape, bool), time_ns=np.full(shape, NEVER),
+        cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full(1, NEVER),
+    )  # fmt: skip
+
+
+def diagnose(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Diagnosis:
+    """Return what is suspect now; between two looks what was found last."""
+    before, layout, now_ns = look.state.diagnosis, look.config.layout, look.now_ns
+    if before.time_ns[0, 0] > NEVER and now_ns - before.time_ns[0, 0] < EVERY_NS:
+        return before
+    found = suspect(look, tables, estimator)
+    sure = ~np.isnan(found)
+    lowered = np.where(sure, found, NOT_NOW)
+    value = np.maximum.reduceat(lowered, layout.first_cell, axis=1)
+    worst = sure & (lowered == value[:, layout.string_of_cell])
+    number = np.where(worst, np.arange(found.shape[1]), found.shape[1])
+    cell = np.minimum.reduceat(number, layout.first_cell, axis=1)
+    new = replace(
+        before,
+        value=value,
+        known=np.logical_and.reduceat(sure, layout.first_cell, axis=1),
+        time_ns=np.full(value.shape, now_ns),
+        cell=np.where(cell < found.shape[1], cell, -1),
+    )
+    if before.then_ns[0] > NEVER and now_ns - before.then_ns[0] < LONGEST_NS:
+        return new
+    shift, shift_sigma = _shift(look, tables, estimator)
+    moved = look.state.balancing.moved_Ah
+    return replace(new, shift_Ah=shift, shift_sigma_Ah=shift_sigma, moved_Ah=moved, then_ns=np.full(1, now_ns))
+
+
+def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
+    """Return every suspicion of every cell, (suspicion, cell), in the order of SUSPICIONS; NaN = not known."""
+    owner = look.config.layout.string_of_cell
+    pairs = estimators.Pairs(*estimator.pairs)
+    found = estimators.imbalance(tables, estimator, owner)
+    scale = estimators.resistance_scale(tables, estimator)
+    scale_sigma = estimators.resistance_scale_sigma(tables, estimator) / np.maximum(scale, 0.1)
+    measured = np.where(pairs.closed > 0.0, 1.0, np.nan)  # a capacity of the file proves nothing
+    missing, more = 1.0 - found.capacity_share, found.resistance_share
+    p = np.where(tables.parallel > 1.0, tables.parallel, np.nan)
+    lost_Ah = (missing - BOTH * pairs.relative) * measured * p
+    lost_ohm = (more * (1.0 - BOTH * scale_sigma) - 1.0) * (p - 1.0)
+    offset, offset_sigma = (
+        estimators.current_offset(tables, estimator),
+        estimators.current_offset_sigma(tables, estimator),
+    )
+    capacity = estimators.capacity_Ah(tables, estimator)
+    return np.stack([
+        _leakage(look, tables, estimator) / capacity,
+        more * (1.0 - SURE * scale_sigma),
+        (missing - SURE * pairs.relative) * measured,
+        np.minimum(lost_Ah, lost_ohm),
+        (np.abs(offset) - SURE * offset_sigma) / capacity,
+    ])  # fmt: skip
+
+
+def _shift(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState
+) -> tuple[Floats, Floats]:
+    """Return charge above the string's median at half full, and its sigma with that of the capacity, (cell,) Ah."""
+    found = estimators.imbalance(tables, estimator, look.config.layout.string_of_cell)
+    away = np.abs(estimators.soc(tables, estimator) - 0.5)
+    return found.shift_Ah, np.hypot(found.shift_sigma_Ah, away * estimators.capacity_sigma_Ah(tables, estimator))
+
+
+def _leakage(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
+    """Return the current that leaks beyond the neighbours' for sure, (cell,) A; NaN before SHORTEST_NS have passed."""
+    before, elapsed_ns = look.state.diagnosis, look.now_ns - look.state.diagnosis.then_ns[0]
+    if before.then_ns[0] == NEVER or elapsed_ns < SHORTEST_NS:
+        return np.full(tables.cells, np.nan)
+    shift, sigma = _shift(look, tables, estimator)
+    moved = look.state.balancing.moved_Ah - before.moved_Ah  # bled or converted: no leakage
+    owner, first = look.config.layout.string_of_cell, look.config.layout.first_cell
+    usual = np.add.reduceat(moved, first) / np.diff(first, append=moved.size)
+    hours = elapsed_ns / 3.6e12
+    lost = -(shift - before.shift_Ah - (moved - usual[owner])) / hours
+    return np.asarray(lost - SURE * np.hypot(sigma, before.shift_sigma_Ah) / hours)
