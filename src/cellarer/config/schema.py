@@ -173,7 +173,13 @@ class FaceFile(Strict):
 
 
 class LoadFile(Strict):
-    """What acts on the simulated pack: household with solar, drive cycle, constant, charger."""
+    """What acts on the simulated pack: household with solar, drive cycle, constant, charger.
+
+    It behaves as in the field: answers limits `delay_s` late in steps of `step_A`, does not follow changes within
+    `dead_band_A`, moves no faster than `slew_A_per_s`, is `voltage_offset_V` off at the charge voltage. It misbehaves
+    where told: does not obey some limits (`ignores`; `obeys_limits = false`: none), drops out every `drops_every_s` for
+    `drops_for_s`, or charges when it should discharge (`wrong_sign`).
+    """
 
     kind: Literal["home", "drive", "ebike", "laptop", "constant", "rest"] = "home"
     inverter_A: Positive | None = None
@@ -182,7 +188,15 @@ class LoadFile(Strict):
     current_A: Finite = 0.0
     trips_per_day: Annotated[float, Field(gt=0, le=6)] | None = None  # None = one after the other
     obeys_limits: bool = True
+    ignores: list[Literal["charge", "discharge", "voltage"]] = []
     delay_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    step_A: Positive | None = None
+    dead_band_A: Annotated[float, Field(ge=0, le=1000)] | None = None
+    slew_A_per_s: Positive | None = None
+    voltage_offset_V: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    drops_every_s: Positive | None = None
+    drops_for_s: Positive = 60.0
+    wrong_sign: bool = False
 
 
 class YearFile(Strict):

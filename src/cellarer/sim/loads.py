@@ -27,6 +27,7 @@ UP = 0.85  # link voltage against that of the strings from which on the inverter
 SLEW_PER_S = 5.0  # of its rating
 STEP = 0.001  # of its rating: resolution of the current
 DEAD_BAND = 0.004  # of its rating: smaller changes are not followed
+ROUND_UP = 1e-9  # of a step: a limit that is a whole number of steps stays one
 CHARGER_C = 0.5  # 1/h: a charger without a rating
 ROUNDS = {"drive": trips.drive, "ebike": trips.ride, "laptop": trips.laptop}
 
@@ -66,22 +67,34 @@ class Load:
         connected = np.isfinite(bus.emf) & (bus.volts > UP * np.where(np.isfinite(bus.emf), bus.emf, 0.0))
         up_s = np.where(connected, self.up_s + h, 0.0)
         awake = connected & (up_s >= START_S) if self.file.kind == "home" else connected
+        awake &= not self._dropped(time_s)
         limit = self._limits(time_s, bus)
+        deaf = not self.file.obeys_limits
+        unregulated = disobey_charge | deaf | ("voltage" in self.file.ignores)
+        disobey_charge = disobey_charge | deaf | ("charge" in self.file.ignores)
+        disobey_discharge = disobey_discharge | deaf | ("discharge" in self.file.ignores)
         low = np.where(disobey_discharge, -self.rated_A, -np.minimum(self.rated_A, limit[1]))
         high = np.where(disobey_charge, self.rated_A, np.minimum(self.rated_A, limit[0]))
         with np.errstate(invalid="ignore"):
-            regulated = np.maximum((limit[2] - bus.emf) / bus.ohm, 0.0)
-        high = np.where(disobey_charge | ~np.isfinite(regulated), high, np.minimum(high, regulated))
-        wish = np.clip(self.wish(time_s, h, bus, high), low, high)
-        wish = np.where(np.abs(wish - self.now_A) < DEAD_BAND * self.rated_A, np.clip(self.now_A, low, high), wish)
-        step = STEP * self.rated_A
-        wish = np.trunc(wish / step) * step
-        most = SLEW_PER_S * self.rated_A * h
+            regulated = np.maximum((limit[2] + self.file.voltage_offset_V - bus.emf) / bus.ohm, 0.0)
+        high = np.where(unregulated | ~np.isfinite(regulated), high, np.minimum(high, regulated))
+        sign = -1.0 if self.file.wrong_sign else 1.0
+        wish = np.clip(sign * self.wish(time_s, h, bus, high), low, high)
+        band = DEAD_BAND * self.rated_A if self.file.dead_band_A is None else self.file.dead_band_A
+        wish = np.where(np.abs(wish - self.now_A) < band, np.clip(self.now_A, low, high), wish)
+        step = self.file.step_A or STEP * self.rated_A
+        wish = np.trunc(wish / step + ROUND_UP * np.sign(wish)) * step
+        most = (self.file.slew_A_per_s or SLEW_PER_S * self.rated_A) * h
         moved = np.clip(wish, self.now_A - most, self.now_A + most)
         moved = np.where((moved > 0.0) & ~bus.may_charge, 0.0, moved)
         moved = np.where((moved < 0.0) & ~bus.may_discharge, 0.0, moved)
         self.coming = np.where(awake, moved, 0.0), up_s
         return self.coming[0]
+
+    def _dropped(self, time_s: float) -> bool:
+        """Return whether it has dropped out now; a time of good service comes first."""
+        every_s = self.file.drops_every_s
+        return every_s is not None and time_s % (every_s + self.file.drops_for_s) >= every_s
 
     def settle(self) -> None:
         """Take what `current` returned last as what flows; until then it may be asked again and again."""

@@ -251,8 +251,7 @@ class Plant:
                 charge_V=np.minimum.reduceat(np.where(main, known(orders.charge_V), np.inf), self.fixed.first_string),
                 may_charge=link.fold(main & charge) > 0, may_discharge=link.fold(main & discharge) > 0,
             )  # fmt: skip
-        deaf = not self.load.file.obeys_limits
-        disobey = (knobs["disobey_charge"] > 0.5) | deaf, (knobs["disobey_discharge"] > 0.5) | deaf
+        disobey = knobs["disobey_charge"] > 0.5, knobs["disobey_discharge"] > 0.5
         source = self.load.current(self.time_s, h, bus, *disobey)
         forced = knobs["force_A"]
         source = np.where(np.isfinite(forced) & (total > 0.0), forced, source)
