@@ -26,7 +26,10 @@ def command(dice: np.random.Generator, strings: int, packs: int, cells: int) -> 
     limits = [dice.random(strings) * 100 for _ in range(6)]
     reasons = [np.zeros(strings, np.int8)] * 3
     given = {name: some(strings) for name in orders.OUTPUTS} | {name: some(packs) for name in orders.FLAGS}
-    given |= {"window": Window(*limits, *reasons), "bleed": some(cells)}
+    given |= {
+        "window": Window(*limits, *reasons, np.zeros((4, 2, strings)), np.zeros((4, 2, strings)), np.zeros(strings)),
+        "bleed": some(cells),
+    }
     given |= {"heater": dice.random(packs), "pump": dice.random(packs)}
     rest = {f.name: np.zeros(1) for f in fields(Command) if f.name not in given}  # not for devices
     return Command(**given, **rest)

@@ -50,23 +50,33 @@ def reason(bench: Bench, way: str) -> str:
     return REASONS[int(getattr(bench.command.window, f"{way}_reason")[0])]
 
 
-@pytest.mark.parametrize(("volts", "share"), [(3.499, 1.0), (3.525, 0.5), (3.549, 0.02), (3.55, 0.0)])
+def ohm(bench: Bench) -> float:
+    """Return the mean resistance of the cells, as estimated."""
+    return float((bench.config.cell_ohm * bench.state.estimate.resistance_scale).mean())
+
+
+@pytest.mark.parametrize(("volts", "share"), [(3.46, 1.0), (3.525, 0.5), (3.549, 0.02), (3.55, 0.0)])
 def test_charge_falls_to_zero_from_operating_to_recommended_voltage(volts: float, share: float) -> None:
     bench = closed("one")
     bench.put("cell_voltage", volts, 1)
     bench.run(0.1)
-    assert bench.command.window.charge_A[0] == pytest.approx(140.0 * share, abs=1e-6)
+    settled = (3.55 - volts) / (0.05 + 140.0 * ohm(bench))  # where the current itself lifts the cell
+    assert bench.command.window.charge_A[0] == pytest.approx(140.0 * min(share, settled), abs=1e-6)
     assert bench.command.window.discharge_A[0] > 0.0
+    bench.put("current", 140.0 * share)  # it flows: the voltage is that under load
+    bench.run(30.0)
+    assert bench.command.window.charge_A[0] == pytest.approx(140.0 * share, abs=1e-6)
     if share < 1.0:
         assert reason(bench, "charge") == "cell voltage high"
 
 
-@pytest.mark.parametrize(("volts", "share"), [(3.001, 1.0), (2.9, 0.5), (2.8, 0.0)])
+@pytest.mark.parametrize(("volts", "share"), [(3.06, 1.0), (2.9, 0.5), (2.8, 0.0)])
 def test_discharge_falls_to_zero_from_operating_to_recommended_voltage(volts: float, share: float) -> None:
     bench = closed("one")
     bench.put("cell_voltage", volts, 1)
     bench.run(0.1)
-    assert bench.command.window.discharge_A[0] == pytest.approx(180.0 * share, abs=1e-6)
+    settled = (volts - 2.8) / (0.2 + 180.0 * ohm(bench))
+    assert bench.command.window.discharge_A[0] == pytest.approx(180.0 * min(share, settled), abs=1e-6)
     assert share == 1.0 or reason(bench, "discharge") == "cell voltage low"
 
 
@@ -130,9 +140,57 @@ def test_cvl_follows_the_highest_cell_and_never_exceeds_all_cells_at_their_end(v
     seen = bench.state.seen.value[bench.layout.where["cell_voltage"]]
     cvl, end, high = bench.command.window.charge_V[0], 3.45, float(seen.max())
     assert 0.0 <= cvl <= 4 * end + 1e-9
-    assert cvl == pytest.approx(max(min(4 * end, seen.sum() + 4 * (end - high)), 0.0))
-    if high > end:
-        assert cvl < seen.sum()  # the charger has to give way
+    if high > end + 0.005:
+        assert cvl == pytest.approx(max(seen.sum() + 4 * (end - high), 0.0))
+        assert cvl < seen.sum()  # the charger has to give way, at once
+
+
+def test_cvl_settles_where_the_highest_cell_ends_and_noise_does_not_shake_it() -> None:
+    bench, rng = closed("one"), np.random.default_rng(1)
+    bench.dt_ns = 100_000_000
+    seen = []
+    for _ in range(1200):
+        bench.cells[:] = np.array([3.40, 3.41, 3.42, 3.44]) + 0.001 * rng.standard_normal(4)
+        bench.step()
+        seen.append(bench.command.window.charge_V[0])
+    assert seen[-1] == pytest.approx(4 * 3.45 - (4 * 3.44 - 13.67), abs=0.005)
+    assert np.ptp(seen[-300:]) < 0.003
+
+
+def test_wiring_gives_a_peak_budget_that_is_used_up_and_comes_back() -> None:
+    bench = closed("one")
+    table = bench.config.limits
+    one = np.ones((1, 1))
+    limits = replace(table, wire_A=100.0 * one, wire_s=30.0 * one)
+    bench.config = replace(bench.config, limits=limits)
+    bench.state = replace(bench.state, watch=replace(bench.state.watch, wire_heat=0.0 * one))
+    bench.dt_ns = 1_000_000_000
+    bench.run(5.0)
+    cold = bench.command.window
+    assert cold.peak_A[0, 1, 0] == 180.0 and cold.peak_A[3, 1, 0] == pytest.approx(100.0)
+    at_30_s = 100.0 / np.sqrt(1.0 - np.exp(-1.0))
+    assert cold.peak_A[2, 1, 0] == pytest.approx(at_30_s, rel=1e-6)
+    for _ in range(120):  # a load that takes all it may
+        bench.put("current", -bench.command.window.discharge_A[0])
+        bench.step()
+        assert bench.state.watch.wire_heat[0, 0] <= 100.0**2 * (1.0 + 1e-9)
+    warm = bench.command.window
+    assert 100.0 <= warm.discharge_A[0] < 130.0 and reason(bench, "discharge") == "wiring"
+    bench.put("current", 0.0)
+    bench.run(150.0)
+    assert bench.command.window.peak_A[2, 1, 0] == pytest.approx(at_30_s, rel=0.01)
+
+
+def test_peaks_fall_with_the_horizon_and_never_exceed_what_is_rated() -> None:
+    bench = closed("one")
+    bench.step(set_soc=0.15)
+    bench.run(8.0)
+    peak = bench.command.window.peak_A[:, :, 0]
+    assert (np.diff(peak, axis=0) <= 1e-9).all()
+    assert (peak <= np.array([140.0, 180.0]) + 1e-9).all() and (peak >= 0.0).all()
+    bench.put("cell_voltage", np.nan, 0)
+    bench.step()
+    assert not bench.command.window.peak_A.any() and not bench.command.window.peak_W.any()
 
 
 def test_powers_are_current_times_voltage() -> None:

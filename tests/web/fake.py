@@ -135,6 +135,10 @@ class Site:
                 "charge_reason": "temperature low" if closed else "switchgear open",
                 "discharge_reason": "rated" if closed else "switchgear open", "voltage_reason": "rated",
             },
+            "peaks": {
+                "charge_A": [110.0, 92.0, 92.0, 90.0], "discharge_A": [180.0, 140.0, 140.0, 120.0],
+                "charge_W": [5900.0, 4900.0, 4900.0, 4800.0], "discharge_W": [9400.0, 7300.0, 7300.0, 6200.0],
+            },
             "power_charge_10s_W": 5350.0, "power_discharge_10s_W": 7900.0,
             "faults": self.faults() if p == 0 else [],
             "missing": self.missing(closed, current),

@@ -162,10 +162,21 @@ def _string(config: Config, state: State, string: int) -> View:
         "temps_degC": numbers(seen[layout.where["temp_degC"]][temps], 2),
         "limits": {key: number(getattr(state.window, key)[string], 3) for key in LIMITS}
         | {key: REASONS[getattr(state.window, key)[string]] for key in LIMIT_REASONS},
+        "peaks": _peaks(state, string),
         "power_charge_10s_W": number(estimate.charge_10s_W[string], 1),
         "power_discharge_10s_W": number(estimate.discharge_10s_W[string], 1),
         "faults": _faults(config, state, string),
         "missing": missing(config, state, string),
+    }
+
+
+def _peaks(state: State, string: int) -> View:
+    """Return what may flow over each horizon; the last one is continuous."""
+    window = state.window
+    return {
+        f"{way}_{unit}": numbers(peak[:, k, string], 2)
+        for unit, peak in (("A", window.peak_A), ("W", window.peak_W))
+        for k, way in enumerate(("charge", "discharge"))
     }
 
 

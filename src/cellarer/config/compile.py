@@ -197,6 +197,8 @@ def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str)
         discharge_cold_degC=of(lambda s, c, p: c.discharge_temp_min_degC[1]),
         map_degC=np.array([padded(c.limits.charge_map_degC) for _, c in packs]),
         map_A=np.array([padded(c.limits.charge_map_A) * p.parallel for p, c in packs]),
+        wire_A=_wiring(packs, "continuous_A", np.inf),
+        wire_s=_wiring(packs, "tau_s", 1.0),
         rise_per_s=of(lambda s, c, p: s.rise_pct_per_s / 100.0),
         end_of_charge_V=of(lambda s, c, p: narrow("end_of_charge_V", s.end_of_charge_V, c.charge_voltage, 1.0)),
         float_V=of(lambda s, c, p: min(c.float_voltage, s.end_of_charge_V or np.inf)),
@@ -211,6 +213,13 @@ def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str)
         pre_alarm_soc=of(lambda s, c, p: s.pre_alarm_soc_pct / 100.0),
         floor_soc=of(lambda s, c, p: c.floor_soc),
     )
+
+
+def _wiring(packs: list[tuple[PackFile, Cell]], key: str, absent: float) -> Floats:
+    """Return a value of every element of wiring, (element, string)."""
+    most = max(len(p.wiring) for p, _ in packs)
+    rows = [[getattr(w, key) for w in p.wiring] + [absent] * (most - len(p.wiring)) for p, _ in packs]
+    return np.array(rows, dtype=np.float64).reshape(len(packs), most).T
 
 
 def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits: LimitTable) -> dict[str, Floats]:

@@ -106,6 +106,17 @@ class ThermalFile(Strict):
     supply: Literal["mains", "pack"] = "mains"
 
 
+class WiringFile(Strict):
+    """A fuse, cable or contact in the path of every string, by its I²t curve as a first-order thermal image.
+
+    It carries `continuous_A` for ever and I amperes for tau_s · ln(I²/(I² − continuous_A²)) seconds from cold.
+    """
+
+    name: Name
+    continuous_A: Positive
+    tau_s: Annotated[float, Field(ge=0.01, le=36000)]
+
+
 class PackFile(Strict):
     name: Name
     cell: str
@@ -117,6 +128,7 @@ class PackFile(Strict):
     switchgear: SwitchgearFile = SwitchgearFile()
     balancing: BalancingFile = BalancingFile()
     limits: NarrowFile = NarrowFile()
+    wiring: list[WiringFile] = []
     heater: bool = False
     cooler: bool = False
     thermal: ThermalFile = ThermalFile()

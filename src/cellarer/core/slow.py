@@ -140,7 +140,19 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         allowed_discharge_A=allowed[1],
         over_charge_A=over[0],
         over_discharge_A=over[1],
+        wire_heat=_wire_heat(config, state, current, now_ns),
     )
+
+
+def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Floats:
+    """Return the thermal image of wiring, (element, string) A²; where current is unknown the limits of now count."""
+    before = state.watch.wire_heat
+    if not before.size or state.time_ns == NEVER:
+        return before
+    most = np.maximum(state.window.charge_A, state.window.discharge_A)
+    flows = np.where(np.isnan(current), most, np.abs(current))
+    left = np.exp(-(now_ns - state.time_ns) * 1e-9 / config.limits.wire_s)
+    return left * before + (1.0 - left) * flows * flows
 
 
 def _over(config: Config, state: State, current: Floats, now_ns: int) -> tuple[Floats, Floats]:
@@ -149,7 +161,8 @@ def _over(config: Config, state: State, current: Floats, now_ns: int) -> tuple[F
     rated, published = _falls(config)
     before, limit = state.watch, state.window
     allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
-    allowed = np.maximum((limit.charge_A, limit.discharge_A), allowed)
+    published_A = np.maximum((limit.charge_A, limit.discharge_A), limit.peak_A.max(axis=0))
+    allowed = np.maximum(published_A, allowed)
     if published is None:
         return allowed, np.full(allowed.shape, -np.inf)
     over = np.array((current, -current)) - OVER_LIMIT * allowed - config.idle_A

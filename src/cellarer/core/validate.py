@@ -56,6 +56,7 @@ def start_watch(config: Config, now_ns: int) -> Watch:
         allowed_discharge_A=zero,
         over_charge_A=zero,
         over_discharge_A=zero,
+        wire_heat=np.zeros_like(config.limits.wire_A),
     )
 
 

@@ -130,6 +130,8 @@ class LimitTable:
     discharge_cold_degC: Floats
     map_degC: Floats  # (string, point) charge current over temperature
     map_A: Floats  # (string, point)
+    wire_A: Floats  # (element, string) what fuse, cables and contacts carry for ever; inf = none …
+    wire_s: Floats  # (element, string) … and the time constant with which they warm
     rise_per_s: Floats  # fraction of the rated limit that comes back per second
     end_of_charge_V: Floats  # per cell
     float_V: Floats  # per cell; NaN = none

@@ -15,6 +15,7 @@ REASONS: tuple[str, ...] = (
     "recovering",  # limits go up slowly
     "charge phase",
     "plan",
+    "wiring",  # fuse, cables or contacts are warm
 )
 
 INDEX = {name: i for i, name in enumerate(REASONS)}

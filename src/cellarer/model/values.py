@@ -155,6 +155,9 @@ class Window:
     charge_reason: Bytes  # index into model.reasons.REASONS
     discharge_reason: Bytes
     voltage_reason: Bytes
+    peak_A: Floats  # (horizon, way, string) what may flow for 2, 10, 30 s and continuously; way 0 charges
+    peak_W: Floats  # (horizon, way, string)
+    uneven_V: Floats  # what the highest cell takes off the charge voltage, smoothed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -337,6 +340,7 @@ class Watch:
     allowed_discharge_A: Floats  # (string,)
     over_charge_A: Floats  # (string,) A beyond that; −inf where nothing is published to anybody
     over_discharge_A: Floats  # (string,)
+    wire_heat: Floats  # (element, string) A²: slow mean of current squared in fuse, cables, contacts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -88,6 +88,15 @@ class Lifetime(Form):
     broken_A: Number = Field(description="the largest current that was ever broken")
 
 
+class Peaks(Form):
+    """What may flow for 2 s, 10 s, 30 s and continuously, from now."""
+
+    charge_A: Numbers
+    discharge_A: Numbers
+    charge_W: Numbers
+    discharge_W: Numbers
+
+
 class String(Form):
     """Series cells with one current and one switchgear."""
 
@@ -120,6 +129,7 @@ class String(Form):
     highest_V: Number
     temps_degC: Numbers
     limits: StringLimits
+    peaks: Peaks
     power_charge_10s_W: Number
     power_discharge_10s_W: Number
     faults: list[Fault]

@@ -34,7 +34,13 @@ WINDOWS = (
     ("temperature high", "temperature high"),
     ("temperature low", "temperature low"),
     ("charge phase", "state of charge"),
+    ("wiring", "wiring"),
 )
+FORECAST, VOLTAGE, PHASE, WIRING = 5, 6, 9, 10  # rows of WINDOWS
+HORIZONS_S = (2.0, 10.0, 30.0, np.inf)
+IN_FORCE = 1  # the horizon of the limits in force
+BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
+UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
 WAYS = np.arange(2)[:, None]
 FADES = np.array([[0, 1], [2, 2], [3, 3]])  # (3, way) into Look.extremes: cell voltage, hot, cold
@@ -140,20 +146,26 @@ def limit(
     end_V, charge_A, discharge_A = phase
     config, bounds = look.config, _bounds(look.config)
     voltage = look.voltage
-    windows = _windows(look, demand, switches, estimate, voltage)
-    windows[9, 0] = charge_A
-    windows[9, 1] = discharge_A
+    windows = _windows(look, demand, switches, estimate)
+    windows[PHASE, 0] = charge_A
+    windows[PHASE, 1] = discharge_A
     if bounds.has_floor:
-        windows[9, 1] *= _above_floor(config.limits.floor_soc, floor_soc(look, estimate))
+        windows[PHASE, 1] *= _above_floor(config.limits.floor_soc, floor_soc(look, estimate))
     windows = _zero_if_unknown(windows)
+    peaks = _peaks(look, estimate, windows)
+    windows[FORECAST], windows[WIRING] = peaks[:, IN_FORCE]
     most, reason = windows.min(axis=0), REASON[windows.argmin(axis=0), WAYS]
     before = look.state.window
-    slow = np.array((before.charge_A, before.discharge_A)) + bounds.rise * dt_s
+    rise = bounds.rise * dt_s
+    slow = np.array((before.charge_A, before.discharge_A)) + rise
     reason = np.where(most > slow + 1e-9, RECOVERING, reason)
     current = np.minimum(most, slow)
     power = _zero_if_unknown(current * voltage)
-    missing_V = config.series * (end_V - look.extremes[0])  # of the string until its highest cell arrives
-    charge_V = _zero_if_unknown(np.minimum(config.series * end_V, voltage + missing_V))
+    windows[[FORECAST, WIRING]] = bounds.rated_A
+    peak_A = np.minimum(np.minimum(peaks.min(axis=0), windows.min(axis=0)), before.peak_A + rise)
+    uneven_V = _uneven(look, voltage, end_V, dt_s)
+    known = (voltage > 0.0) & (look.extremes[0] > 0.0)
+    charge_V = np.where(known, _zero_if_unknown(config.series * end_V - uneven_V), 0.0)
     narrowed = charge_V < bounds.end_V - 1e-9
     return Window(
         charge_A=current[0],
@@ -165,10 +177,49 @@ def limit(
         charge_reason=reason[0],
         discharge_reason=reason[1],
         voltage_reason=np.where(narrowed, CELL_HIGH, RATED),
+        peak_A=peak_A,
+        peak_W=_peak_power(peak_A, estimate, voltage),
+        uneven_V=uneven_V,
     )
 
 
-def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate, voltage: Floats) -> Floats:
+def _peaks(look: Look, estimate: Estimate, windows: Floats) -> Floats:
+    """Return what SOP and wiring allow over each horizon, A, (2, horizon, way, string); windows as `_windows` made.
+
+    Where no forecast was made yet it does not speak (measured windows still do). Wiring is a thermal image x of the
+    current squared: from x, over T seconds, I² = (L² − x·e)/(1 − e) with e = exp(−T/tau) ends at its limit L². What
+    was not used comes back with the same time constant: a peak budget that recharges.
+    """
+    table, rated = look.config.limits, _bounds(look.config).rated_A
+    sop = np.where(np.isnan(estimate.sop_A), rated, np.maximum(estimate.sop_A, 0.0))
+    if not table.wire_A.size:
+        return np.array((sop, np.broadcast_to(rated, sop.shape)))
+    left = np.exp(-np.array(HORIZONS_S)[:, None, None] / table.wire_s)
+    squared = (table.wire_A**2 - look.watch.wire_heat * left) / (1.0 - left)
+    wires = np.sqrt(np.maximum(squared, 0.0)).min(axis=1)  # (horizon, string)
+    return np.array((sop, np.minimum(wires[:, None, :], rated)))
+
+
+def _peak_power(peak_A: Floats, estimate: Estimate, voltage: Floats) -> Floats:
+    """Return the power of peak currents at the voltage of now, no more than was forecast, (horizon, way, string) W."""
+    power = _zero_if_unknown(peak_A * voltage)
+    return np.where(np.isnan(estimate.sop_W), power, np.minimum(power, np.maximum(estimate.sop_W, 0.0)))
+
+
+def _uneven(look: Look, voltage: Floats, end_V: Floats, dt_s: float) -> Floats:
+    """Return by how much the highest cell, times all, exceeds the string, (string,) V, smoothed; ≥ 0.
+
+    Clearly beyond its end voltage nothing is smoothed: the charger has to give way now.
+    """
+    now, before = look.config.series * look.extremes[0] - voltage, look.state.window.uneven_V
+    time_s = np.where(now > before, *UNEVEN_S)
+    share = np.where(np.isnan(before), 1.0, dt_s / (dt_s + time_s))
+    smooth = np.where(np.isnan(before), now, before + share * (now - before))
+    smooth = np.where(look.extremes[0] > end_V + BEYOND_V, np.maximum(smooth, now), smooth)
+    return np.where(np.isnan(now), before, np.maximum(smooth, 0.0))
+
+
+def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate) -> Floats:
     """Return what each reason allows, A, (window, way, string), in the order of WINDOWS; the last one is left open.
 
     NaN is unknown; the caller makes it zero.
@@ -182,8 +233,9 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate,
     windows[2] = rated if bounds.foreign is None else _foreign(look, bounds.foreign, rated)
     windows[3] = rated if demand.none else np.where(demand.blocked, 0.0, rated * demand.fraction)
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
-    windows[5] = _forecast(np.array((estimate.charge_10s_W, estimate.discharge_10s_W)), voltage, rated)
+    windows[FORECAST] = windows[WIRING] = rated
     windows[6:9] = rated * _share(bounds.zero - look.extremes.take(FADES, axis=0), bounds.band)
+    windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look, estimate))
     windows[8, 0] = np.minimum(windows[8, 0], on_map(look.extremes[2:], look.config).min(axis=0))
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
@@ -212,10 +264,19 @@ def _foreign(look: Look, present: Bools, rated: Floats) -> Floats:
     return np.where(present, _zero_if_unknown(said), rated)
 
 
-def _forecast(power: Floats, voltage: Floats, rated: Floats) -> Floats:
-    """Turn SOP into a current; where no forecast was made yet it does not speak (measured windows still do)."""
-    current = power / np.where(voltage > 0.0, voltage, np.nan)
-    return np.where(np.isnan(current), rated, np.maximum(current, 0.0))
+def _settled(look: Look, estimate: Estimate) -> Floats:
+    """Return the current at which the extreme cells come to rest on their fade, A, (way, string).
+
+    The fade alone is a loop: more current, more voltage, less allowed; with a machine that answers after seconds it
+    swings. With the resistance R of the string's cells known, i = slope · (zero − v − R·(i − now)) has one solution,
+    which does not move when the current does. An error of R leaves a loop with the gain of that error only.
+    """
+    config, bounds = look.config, _bounds(look.config)
+    scale = np.where(estimate.resistance_scale > 0.0, estimate.resistance_scale, 1.0)
+    ohm = config.layout.total(config.cell_ohm * scale) / config.series
+    rise = np.array((ohm, -ohm))
+    left = bounds.zero[0] - look.extremes[:2] + ohm * look.current
+    return bounds.rated_A * _share(left, bounds.band[0] + rise * bounds.rated_A)
 
 
 def _zero_if_unknown(x: Floats) -> Floats:
@@ -226,4 +287,5 @@ def rated_window(config: Config) -> Window:
     """Return the window before the first cycle: nothing is allowed."""
     zero = np.zeros(config.layout.size["string"])
     reason = np.full(zero.shape, INDEX["unknown measurement"], np.int8)
-    return Window(zero, zero, zero, zero, zero, zero, reason, reason, reason)
+    peaks = np.zeros((len(HORIZONS_S), 2, zero.size))
+    return Window(zero, zero, zero, zero, zero, zero, reason, reason, reason, peaks, peaks, np.full(zero.size, np.nan))
