@@ -172,26 +172,21 @@ def _shoot(task: Task) -> Part:
     pairs = [_pair(task, k) for k in range(len(task.rows))]
     groups: dict[tuple[str, float], list[Aim]] = {}
     for aim in single:
-        kind = "long" if watch_s(site, aim) > SHORT_S else "short"
-        groups.setdefault((kind, aim.cases[0].dt_s or worlds.CYCLE_S), []).append(aim)
-    groups[PAIR_GROUP] = pairs
+        dt_s = aim.cases[0].dt_s or worlds.CYCLE_S
+        long = dt_s > worlds.CYCLE_S or watch_s(site, aim) > SHORT_S
+        groups.setdefault(("long" if long else "short", dt_s), []).append(aim)
+    groups.setdefault(("long", worlds.CYCLE_S), []).extend(pairs)
     most = min(MOST_PACKS, MOST_CELLS // int(site.config.series[0]))
     count = min(most, max(map(len, groups.values())))
     settled = worlds.settled(worlds.repeated(site, count), task.mode, task.seed)
-    for (kind, dt_s), aims in groups.items():
+    for (_, dt_s), aims in groups.items():
         for first in range(0, len(aims), most):
             volley = Volley(site, settled.fork(), aims[first : first + most], dt_s)
-            if kind == "pair":
-                volley.play(PAIR_S)
-                part.pairs += len(volley.aims)
-            else:
-                volley.play(max(watch_s(site, aim) for aim in volley.aims))
-                part.shots += volley.shots(task.subject, task.mode)
+            volley.play(max([PAIR_S, *(watch_s(site, aim) for aim in volley.aims if len(aim.cases) == 1)]))
+            part.shots += volley.shots(task.subject, task.mode)
+            part.pairs += sum(len(aim.cases) > 1 for aim in volley.aims)
             part.unsafe += _unsafe(task, volley)
     return part
-
-
-PAIR_GROUP = ("pair", worlds.CYCLE_S)
 
 
 def _aim(task: Task, run: int, row: Row) -> Aim:

@@ -15,8 +15,8 @@ from cellarer.model.config import Switchgear
 from cellarer.model.values import Level, Phase
 from cellarer.runtime import campaign_world as worlds
 
-COARSE_S = 0.2
-LOSS_EVERY_S, LOSS_LONGEST_S = 20.0, 0.2
+COARSE_S = 0.5
+LOSS_EVERY_S, LOSS_LONGEST_S = 30.0, 0.2
 AROUND_S = 0.5  # in whole cycles from a loss of frames until everything has come again
 PACKS, MOST_CELLS = 256, 8192
 OPENING = (Phase.OPENING, Phase.RAMP)
@@ -35,7 +35,7 @@ class Task:
     @property
     def weight(self) -> float:
         """About how long it takes, against others."""
-        return 0.12 * self.hours * 3600.0 / self.packs * (1.0 + self.packs / 100.0)
+        return 4.0 + 0.03 * self.hours * 3600.0 / self.packs * (1.0 + self.packs / 60.0)
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ TICK_S = 0.005  # phases of injections: a quarter of the cycle
 LEAD_S = 0.1
 ASK_S = 0.3  # after the start of the fault
 ALSO_S = 0.5
-PAIR_S = 5.0
+PAIR_S = 5.0  # at least
 OFF_S = 1.0  # of an intermittent fault; it is there for its row's bound and this much more
 MORE_S = 0.4
 RAMP_S = 10.0
@@ -193,8 +193,8 @@ class Volley:
         worlds.play(self.made, LEAD_S + seconds, self.dt_s, asked, self.record.watch)
 
     def shots(self, subject: str, mode: str) -> list[Shot]:
-        """Return what came of each injection."""
-        return [self._judge(k, aim, subject, mode) for k, aim in enumerate(self.aims)]
+        """Return what came of each single injection."""
+        return [self._judge(k, aim, subject, mode) for k, aim in enumerate(self.aims) if len(aim.cases) == 1]
 
     def _judge(self, k: int, aim: Aim, subject: str, mode: str) -> Shot:
         case, table, string = aim.cases[0], self.made.config.faults, self.string[k]
