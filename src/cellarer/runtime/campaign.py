@@ -172,10 +172,10 @@ def _shoot(task: Task) -> Part:
     pairs = [_pair(task, k) for k in range(len(task.rows))]
     groups: dict[tuple[str, float], list[Aim]] = {}
     for aim in single:
-        dt_s = aim.cases[0].dt_s or worlds.CYCLE_S
-        long = dt_s > worlds.CYCLE_S or watch_s(site, aim) > SHORT_S
+        dt_s = aim.cases[0].dt_s
+        long = dt_s > 0.0 or watch_s(site, aim) > SHORT_S
         groups.setdefault(("long" if long else "short", dt_s), []).append(aim)
-    groups.setdefault(("long", worlds.CYCLE_S), []).extend(pairs)
+    groups.setdefault(("long", 0.0), []).extend(pairs)
     most = min(MOST_PACKS, MOST_CELLS // int(site.config.series[0]))
     count = min(most, max(map(len, groups.values())))
     settled = worlds.settled(worlds.repeated(site, count), task.mode, task.seed)

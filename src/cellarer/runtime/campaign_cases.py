@@ -29,6 +29,8 @@ class Case(NamedTuple):
     size: float | None = None  # None = the catalogue's
     over: float | None = None  # size such that the row's threshold is exceeded by this factor
     beyond: float | None = None  # size = the row's threshold and this much beyond it, in its unit
+    past: float | None = None  # size such that a cell is so many V beyond the row's threshold
+    drop: float = 0.0  # share of its voltage that a cell loses: only where that is below the row's threshold
     below: str = ""  # size = a current in the middle between the limit and the threshold of this row
     ask: str = ""  # what a person asks for right after the start: open, close
     watch_s: float = 4.0
@@ -74,9 +76,9 @@ CASES: tuple[Case, ...] = (
     Case("current_silent", ("current_reading_lost",)),
     Case("second_sensor_differs", ("current_sensors_disagree",), watch_s=9.0, shapes=ALL),
     Case("string_voltage_offset", ("sum_mismatch",), shapes=ALL),
-    Case("cell_overvoltage", ("cell_over_voltage_maximum",), onset="truth", size=0.25, shapes=ALL),
-    Case("cell_undervoltage", LOW, onset="truth", shapes=ALL),
-    Case("cell_undervoltage", ("deep_discharge",), onset="truth", size=0.8),
+    Case("cell_overvoltage", ("cell_over_voltage_maximum",), onset="truth", past=0.3, shapes=ALL),
+    Case("cell_undervoltage", LOW, onset="truth", past=0.2, shapes=ALL),
+    Case("cell_undervoltage", ("deep_discharge",), onset="truth", past=0.2),
     Case("deep_discharge", LOW, onset="truth", size=-0.08, shapes=ONCE),
     Case("overcurrent_charge", ("charge_over_current_maximum",), CLOSED, "truth", over=1.3),
     Case("overcurrent_discharge", ("discharge_over_current_maximum",), CLOSED, "truth", over=1.3),
@@ -94,7 +96,7 @@ CASES: tuple[Case, ...] = (
     Case("pack_hot", ("over_temperature_maximum",), (STANDBY, DISCHARGE), "truth", beyond=4.0),
     Case("pack_cold", COLD[CHARGE], (CHARGE,), beyond=4.0, limit=CHARGE, may=True),
     Case("pack_cold", COLD[DISCHARGE], (DISCHARGE,), beyond=4.0, limit=DISCHARGE, may=True),
-    Case("thermal_runaway", LOW, onset="truth"),
+    Case("thermal_runaway", LOW, onset="truth", drop=0.4),
     Case("plus_welded", ("contactor_welded",), CLOSED, "open", ask="open", gear="contactors", shapes=ONCE),
     Case("minus_welded", ("contactor_welded",), CLOSED, "open", ask="open", gear="contactors", shapes=ONCE),
     Case("charge_switch_shorted", ("contactor_welded",), CLOSED, "open", ask="open", gear="fets separate",

@@ -89,6 +89,8 @@ class Record:
             name = QUANTITY.get(self.signal[k])
             if name:
                 errors[k] = float(plant.sensors.error(name, float(table.trip[row[k], k])).max())
+            if name == "cell_voltage":  # and a cell that is bled reads low by its wires
+                errors[k] += float(self.config.balance.bleed_A[k]) * plant.fixed.wire_ohm
         return errors
 
     def _maximum(self, signal: str) -> int:

@@ -94,10 +94,11 @@ def _step_s(made: worlds.World) -> float:
     losses, now_s = made.plant.sensors.dropouts, made.plant.time_s
     assert losses is not None
     begin_s = losses.begin_s(now_s)
-    if begin_s - worlds.CYCLE_S <= now_s <= begin_s + AROUND_S:
-        return worlds.CYCLE_S
-    left_s = begin_s - worlds.CYCLE_S - now_s if now_s < begin_s else COARSE_S
-    return float(np.clip(np.floor(left_s / worlds.CYCLE_S) * worlds.CYCLE_S, worlds.CYCLE_S, COARSE_S))
+    cycle_s = made.cycle_s
+    if begin_s - cycle_s <= now_s <= begin_s + AROUND_S:
+        return cycle_s
+    left_s = begin_s - cycle_s - now_s if now_s < begin_s else COARSE_S
+    return float(np.clip(np.floor(left_s / cycle_s) * cycle_s, cycle_s, max(COARSE_S, cycle_s)))
 
 
 def _held(made: worlds.World) -> np.ndarray:

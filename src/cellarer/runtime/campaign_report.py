@@ -109,7 +109,8 @@ their maximum in truth, a limit be above zero under a fault or with unknown cell
 more than control does, or anything close against a fault.
 
 Quiet hours: what the site's load does on its days and rides, sensors as wrong as GB/T 38661 allows, and frames lost for
-up to 200 ms, every signal of a pack for itself, every 30 s. In coarse steps of 0.5 s, around a loss of frames in whole cycles.
+up to 200 ms, every signal of a pack for itself, every 30 s. Steps are coarse, 0.5 s, but single cycles
+around a loss of frames.
 
 """
 

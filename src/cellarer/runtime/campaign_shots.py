@@ -25,6 +25,7 @@ MORE_S = 0.4
 RAMP_S = 10.0
 AFTER_S = 1.0  # watched beyond bound and ramp
 ADD_S = 1e-6
+ROOM_V = 0.1  # that a collapsing cell must be below a threshold to be seen by it for sure
 BETWEEN = np.array([1.06, 0.94])  # a current "between" keeps this far from the limit and from the threshold
 Key = tuple[int, ...]
 
@@ -75,15 +76,22 @@ def expected(config: Config, case: Case, mode: str) -> int | None:
         return None
     known = [table.name.index(name) for name in case.rows if name in table.name]
     row = next((r for r in known if table.enabled[r].all()), None)
-    if row is not None and (case.below or case.beyond is not None) and np.isnan(_size(config, case, 0, row)):
+    if row is not None and (case.below or case.drop) and np.isnan(_size(config, case, 0, row)):
         return None
     return row
 
 
+def _cell_V(config: Config) -> tuple[float, float]:
+    """Return the rest voltage of a cell as packs are settled, and the catalogue's unit "cell voltage", V."""
+    model = config.models[config.cell_kind[0]]
+    middle = model.ocv.shape[1] // 2
+    rest = np.interp(25.0, model.temp_degC, model.ocv[:, round(worlds.START_SOC * (model.ocv.shape[1] - 1))])
+    return float(rest), float(np.interp(25.0, model.temp_degC, model.ocv[:, middle]))
+
+
 def _tries_soon(config: Config) -> bool:
     """Return whether the precharge resistor is cool enough for the next try at once."""
-    switch, model = config.switch, config.models[config.cell_kind[0]]
-    volts = config.series[0] * float(np.interp(25.0, model.temp_degC, model.ocv[:, model.ocv.shape[1] // 2]))
+    switch, volts = config.switch, config.series[0] * _cell_V(config)[1]
     joules = volts * volts / switch.resistor_ohm[0] * switch.precharge_ns[0] * 1e-9
     return bool(joules * switch.tries[0] <= 0.5 * switch.resistor_max_J[0])
 
@@ -122,6 +130,12 @@ def _size(config: Config, case: Case, string: int, row: int) -> float:
     at = float(table.sign[row] * table.trip[row, string]) if row >= 0 else float("nan")
     if case.over is not None:
         return case.over * abs(at) / rated
+    if case.past is not None or case.drop:
+        volts, nominal = _cell_V(config)
+        if case.drop:
+            return float("nan") if volts - case.drop * nominal > at - ROOM_V else BY_NAME[case.fault].size
+        assert case.past is not None
+        return (abs(volts - at) + case.past) / nominal
     if case.below:
         limit = limits.rated_charge_A if case.below.startswith("charge") else limits.rated_discharge_A
         top = float(abs(table.trip[table.name.index(case.below), string]))
@@ -147,16 +161,16 @@ def watch_s(site: Site, aim: Aim) -> float:
 class Volley:
     """Injections into the packs of one world."""
 
-    def __init__(self, one: Site, made: worlds.World, aims: list[Aim], dt_s: float = worlds.CYCLE_S) -> None:
-        """Aim. one: the site with one pack; made: a settled world of its own, at least as many packs as aims."""
-        self.one, self.made, self.aims, self.dt_s = one, made, aims, dt_s
+    def __init__(self, one: Site, made: worlds.World, aims: list[Aim], dt_s: float = 0.0) -> None:
+        """Aim. one: the site with one pack; made: a settled world with packs for all aims; dt_s: 0 = its cycle."""
+        self.one, self.made, self.aims, self.dt_s = one, made, aims, dt_s or made.cycle_s
         config, strings = made.config, made.config.layout.size["string"]
         self.string = [int(config.layout.first_string[k]) for k in range(len(aims))]
         row, start_ns = np.full(strings, -1), np.full(strings, FOREVER)
         for k, aim in enumerate(aims):
             row[self.string[k]], start_ns[self.string[k]] = aim.row, self._inject(k, aim)
         self.start_ns = start_ns
-        made.guards.pace(max(config.cycle_ns, round(dt_s * 1e9)))
+        made.guards.pace(round(self.dt_s * 1e9))
         self.record = Record(made, start_ns, row)
 
     def _inject(self, k: int, aim: Aim) -> int:

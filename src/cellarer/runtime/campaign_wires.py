@@ -138,7 +138,7 @@ class Wired(worlds.World):
 def wired(made: worlds.World, site: Site, targets: Sequence[str], seed: int) -> Wired:
     """Return a world that goes on through wires. targets: per pack the device whose wire has a fault."""
     plant = made.plant
-    tick_s = np.full(plant.layout.size["signal"], worlds.CYCLE_S / TICKS)
+    tick_s = np.full(plant.layout.size["signal"], made.cycle_s / TICKS)
     plant.sensors.pace(tick_s, np.zeros_like(tick_s))
     devices = []
     for file in site.file.device:
@@ -159,7 +159,7 @@ def shoot(task: Task) -> list[Shot]:
     every = [aim for aim in aimed(whole) if aim.device in first]
     many = worlds.repeated(whole, len(every))
     made = wired(worlds.settled(many, CHARGE, task.seed), many, [aim.device for aim in every], task.seed)
-    worlds.run(made, SETTLE_S, worlds.CYCLE_S)
+    worlds.run(made, SETTLE_S, made.cycle_s)
     aims = [
         Aim((Case(aim.fault, (aim.row,), (CHARGE,)),), "step", _row(one, aim), (task.seed, k, WIRES))
         for k, aim in enumerate(every)

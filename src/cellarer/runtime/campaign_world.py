@@ -27,10 +27,10 @@ from cellarer.sim.plant import Orders, Plant
 from cellarer.sim.sensors import TOLERANCE, Dropouts
 from cellarer.wire.devices.periods import periods_s
 
-CYCLE_S = 0.02
 SETTLE_DT_S = 0.1
 SETTLE_S = 25.0  # limits rise by 5 % of the rating per second
 READY_S, CLOSE_S = 2.0, 4.0  # until the guard has seen good data; until everything is closed
+START_SOC = 0.55
 HALF = 0.5  # of the rating: what flows in the settled states
 EVERY_INPUT = ("insulation", "gas", "crash", "current_check", "supply_voltage", "emergency_stop", "interlock_open")
 PHASE, LOSS = 31, 32  # purposes of random numbers
@@ -81,6 +81,11 @@ class World:
     orders: Orders
     plan: Plan
 
+    @property
+    def cycle_s(self) -> float:
+        """The site's cycle."""
+        return self.config.cycle_ns * 1e-9
+
     def fork(self) -> "World":
         """Return an independent world that goes on from here."""
         kept = {id(self.config): self.config, id(self.config.layout): self.config.layout}
@@ -107,12 +112,12 @@ class World:
 
 def world(
     site: Site, simulation: SimulationFile, seed: int, numbers: Sequence[int] | None = None, *,
-    dt_s: float = CYCLE_S, tolerance: bool = False, losses: tuple[float, float] | None = None,
+    dt_s: float = 0.0, tolerance: bool = False, losses: tuple[float, float] | None = None,
 ) -> World:  # fmt: skip
     """Return a world that has just begun, everything open.
 
     numbers    (pack,) what seeds each pack, so that it is the same in any batch
-    dt_s       longest step that will be taken
+    dt_s       longest step that will be taken; 0 = the cycle
     tolerance  sensors as bad as the standards allow
     losses     every so many seconds, each signal of a pack is lost for at most so many
     """
@@ -131,10 +136,11 @@ def world(
 
 def _pace(plant: Plant, site: Site, seed: int, numbers: Sequence[int]) -> None:
     """Sample every signal as often as the site's devices do, each at its own phase against the cycle."""
-    period_s = np.maximum(periods_s(site.file, plant.layout), CYCLE_S)
-    cycles = np.round(period_s / CYCLE_S)
+    cycle_s = site.config.cycle_ns * 1e-9
+    period_s = np.maximum(periods_s(site.file, plant.layout), cycle_s)
+    cycles = np.round(period_s / cycle_s)
     drawn = noise.uniform(_keys(plant, seed, numbers, PHASE), PHASE)
-    plant.sensors.pace(period_s, np.floor(drawn * cycles) * CYCLE_S)
+    plant.sensors.pace(period_s, np.floor(drawn * cycles) * cycle_s)
 
 
 def _keys(plant: Plant, seed: int, numbers: Sequence[int], purpose: int) -> np.ndarray:
@@ -158,19 +164,19 @@ def settled(site: Site, mode: str, seed: int, numbers: Sequence[int] | None = No
     )
     own = site.file.simulation or SimulationFile()
     simulation = SimulationFile.model_validate(
-        own.model_dump(exclude={"load"}) | {"load": load, "start_soc_pct": 55.0, "ambient_degC": 22.0}
+        own.model_dump(exclude={"load"}) | {"load": load, "start_soc_pct": 100.0 * START_SOC, "ambient_degC": 22.0}
     )
     made = world(site, simulation, seed, numbers, dt_s=SETTLE_DT_S)
     if mode == STANDBY:
-        run(made, READY_S + CLOSE_S, CYCLE_S)
+        run(made, READY_S + CLOSE_S, made.cycle_s)
     else:
         close_all(made)
-        run(made, SETTLE_S, SETTLE_DT_S)
+        run(made, SETTLE_S, max(SETTLE_DT_S, made.cycle_s))
         geared = made.config.switch.kind != Switchgear.NONE
         if not np.all(made.state.switches.phase[geared] == Phase.CLOSED):
             raise ValueError(f"site {site.path}: its packs do not settle closed; simulate it first")
     made.guards.pace(made.config.cycle_ns)
-    run(made, 10 * CYCLE_S, CYCLE_S)
+    run(made, 10 * made.cycle_s, made.cycle_s)
     return made
 
 
@@ -182,9 +188,9 @@ def run(made: World, seconds: float, dt_s: float) -> None:
 
 def close_all(made: World) -> None:
     """Close every pack; unknown SOC is confirmed."""
-    run(made, READY_S, CYCLE_S)
-    made.cycle(CYCLE_S, asks(made.config, close=np.ones(made.config.layout.size["pack"], bool)))
-    run(made, CLOSE_S, CYCLE_S)
+    run(made, READY_S, made.cycle_s)
+    made.cycle(made.cycle_s, asks(made.config, close=np.ones(made.config.layout.size["pack"], bool)))
+    run(made, CLOSE_S, made.cycle_s)
 
 
 def asks(config: Config, **wishes: Bools) -> Requests:
