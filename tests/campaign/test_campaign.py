@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache, partial
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from cellarer import config
 from cellarer.cli import cellarer
 from cellarer.config import check
 from cellarer.core import validate
-from cellarer.runtime import campaign, campaign_array, campaign_quiet, campaign_report, campaign_shots, campaign_wires
+from cellarer.runtime import (
+    campaign,
+    campaign_array,
+    campaign_plot,
+    campaign_quiet,
+    campaign_report,
+    campaign_shots,
+    campaign_wires,
+)
 from cellarer.runtime import campaign_world as worlds
 from cellarer.runtime.campaign_cases import CASES, MODES, UNSEEN
 from cellarer.sim.catalogue import BY_NAME, FAULTS
@@ -81,6 +90,19 @@ def test_a_run_covers_every_pair_of_values_that_can_occur_together() -> None:
     assert len(chosen) < len(valid)
     covered = campaign_array.coverage(valid, chosen)
     assert covered.pairs[0] == covered.pairs[1] and covered.whole == (len(set(chosen)), len(valid))
+
+
+def test_the_picture_shows_every_reaction_with_budget_and_bound() -> None:
+    made = [
+        campaign_shots.Shot("home", f"fault_{k}", "charge", "step", "row", "open", 1.0, 0.5, 0.1, 0.2 + k, "control",
+                            False, "late" if k else "")
+        for k in range(2)
+    ]  # fmt: skip
+    picture = ElementTree.fromstring(campaign_plot.svg(campaign.Outcome(1, shots=made)))
+    drawn = [element.tag.split("}")[1] for element in picture]
+    assert drawn.count("circle") == 2
+    texts = [element.text for element in picture if element.text]
+    assert "fault 0 → row" in texts and "fault 1 → row" in texts
 
 
 @pytest.mark.slow

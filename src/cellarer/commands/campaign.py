@@ -19,7 +19,7 @@ MOST, MOST_JOBS = 10_000, 256
     "--hours", type=float, default=1000.0, show_default=True, metavar="N", help="Quiet pack-hours, all sites."
 )
 @click.option("--jobs", type=int, default=0, metavar="N", help="Processes; without it as many as there are processors.")
-@click.option("--out", type=FILE, metavar="OUT.md", help="Table of reaction times to write.")
+@click.option("--out", type=FILE, metavar="OUT.md", help="Table of reaction times to write, OUT.svg with it.")
 @console.json_option
 def command(
     sites: tuple[str, ...], seeds: int, seed: int, hours: float, jobs: int, out: Path | None, as_json: bool
@@ -40,12 +40,14 @@ def command(
         raise Mistake(f"--jobs = {jobs}: allowed is 0 (all processors) to {MOST_JOBS}")
     if out is not None and not out.parent.is_dir():
         raise Mistake(f"--out = {out}: the folder {out.parent} does not exist")
-    from cellarer.runtime import campaign, campaign_report
+    from cellarer.runtime import campaign, campaign_plot, campaign_report
 
     with console.progress("injecting faults") as progress:
         found = campaign.campaign(sites or campaign.SUBJECTS, seeds, seed, hours, progress, jobs=jobs or processors())
     if out is not None:
-        out.write_text(campaign_report.page(found), encoding="utf-8")
+        picture = out.with_suffix(".svg")
+        picture.write_text(campaign_plot.svg(found), encoding="utf-8")
+        out.write_text(campaign_report.page(found, picture.name), encoding="utf-8")
     if as_json:
         console.emit(campaign.figures(found))
         return

@@ -120,11 +120,11 @@ def _table(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in whole]
 
 
-def page(out: Outcome) -> str:
-    """Return docs/reaction-times.md."""
+def page(out: Outcome, picture: str = "reaction-times.svg") -> str:
+    """Return docs/reaction-times.md. picture: the file of `campaign_plot.svg` beside it."""
     lines = [TEXT.format(arguments=f" --seeds {out.runs} --hours {out.hours:.0f} --seed {out.seed}")]
     lines += [f"- {name}: {text}" for name, text in summary(out).items() if name != "missed"]
-    lines += ["", *_table(HEADER, rows(out))]
+    lines += ["", f"![Reaction times against budgets]({picture})", "", *_table(HEADER, rows(out))]
     if slow := rows(out, slow=True):
         lines += ["", "## Slow faults", "", "In longer steps of virtual time.", "", *_table(HEADER, slow)]
     lines += ["", "## Missed", ""] + ([f"- {line(m)}" for m in missed(out)] or ["Nothing."])
