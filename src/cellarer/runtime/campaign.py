@@ -92,8 +92,15 @@ def campaign(
     progress: Progress = lambda fraction: None, modes: Sequence[str] = MODES, jobs: int = 1,
 ) -> Outcome:  # fmt: skip
     """Run everything: `seeds` covering arrays of single faults, as many pairs, faults of wires, quiet hours."""
-    out = Outcome(seed, seeds)
-    valid = possible(subjects, modes)
+    out, tasks = plan(subjects, seeds, seed, quiet_hours, modes)
+    return gather(out, _results(tasks, jobs, progress))
+
+
+def plan(
+    subjects: Sequence[str], seeds: int, seed: int, quiet_hours: float, modes: Sequence[str] = MODES
+) -> tuple[Outcome, list[object]]:  # fmt: skip
+    """Return an outcome without results, and the tasks that give them."""
+    out, valid = Outcome(seed, seeds), possible(subjects, modes)
     pairs = arrays.tuples(valid, 2)
     chosen = [(run, k) for run in range(seeds) for k in arrays.array(valid, _draw(seed, run, PICK), pairs)]
     out.coverage = arrays.coverage(valid, (k for _, k in chosen))
@@ -102,7 +109,12 @@ def campaign(
     tasks: list[object] = [Task(subject, mode, seed, tuple(rows)) for (subject, mode), rows in grouped.items()]
     tasks += wires.tasks(subjects, seed) if set(modes) == set(MODES) else []
     tasks += quiet.tasks(subjects, quiet_hours, seed)
-    for part in _results(tasks, jobs, progress):
+    return out, tasks
+
+
+def gather(out: Outcome, parts: Iterable["Part"]) -> Outcome:
+    """Fill an outcome with what its tasks found, in their order."""
+    for part in parts:
         out.shots += part.shots
         out.pairs += part.pairs
         out.unsafe += part.unsafe

@@ -158,7 +158,8 @@ def _places(limits: Limits) -> list[int]:
     for string in limits.strings:
         for first, count in (string.cells, string.temperatures):
             found |= set(range(first, first + count))
-        found |= {place for place in (string.current,) if place is not None}
+        found -= set(string.absent)
+        found |= {p for p in (string.current, string.cell_high, string.cell_low) if p is not None}
     for pack in limits.packs:
         found |= {place for name in INPUTS if (place := getattr(pack, name)) is not None}
     return sorted(found)

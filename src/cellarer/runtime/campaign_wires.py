@@ -37,7 +37,7 @@ SILENT = ("frames_lost", "frames_stale", "frames_corrupt", "frames_truncated", "
 BORNE = ("frames_babbling", "frames_replayed", "frames_inserted")
 LOST = (("current", "current_reading_lost"), ("cell_voltage", "cell_reading_lost"),
         ("emergency_stop", "emergency_stop_lost"), ("feedback_plus", "feedback_lost"),
-        ("feedback_charge", "feedback_lost"))  # fmt: skip
+        ("feedback_charge", "switch_feedback_lost"))  # fmt: skip
 FLIPPED = ("frames_corrupt", "duplicate_address")  # frames without a CRC of their own: CAN's drops them, they are lost
 POLLED = ("poll_exceptions", "poll_collisions")  # what only a line with questions and answers knows
 
