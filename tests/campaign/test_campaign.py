@@ -28,10 +28,7 @@ from cellarer.runtime.campaign_cases import CASES, MODES, UNSEEN
 from cellarer.sim.catalogue import BY_NAME, FAULTS
 from cellarer.wire.devices.periods import periods_s
 
-KNOWN = {  # defects that are known, by fault and cause: see docs/reaction-times.md
-    ("current_noise", "raised current_on_open_string, where nothing was right"),
-    ("voltage_spikes", "raised cell_over_voltage_recommended, where nothing was right"),
-}
+NOISE = "current_noise", "raised current_on_open_string, where nothing was right"  # known: see the test that fails
 
 
 @cache
@@ -45,7 +42,7 @@ def test_every_fault_that_can_be_seen_is_seen_by_its_row_and_answered_in_time() 
     figures = campaign.figures(short())
     single = figures["single"]
     assert isinstance(single, dict) and single["injected"] > 50
-    assert [s for s in short().shots if s.cause and (s.fault, s.cause) not in KNOWN] == []
+    assert [s for s in short().shots if s.cause and (s.fault, s.cause) != NOISE] == []
 
 
 @pytest.mark.slow
@@ -166,9 +163,29 @@ def test_the_guard_of_a_campaign_opens_alone_when_control_does_not_see_it() -> N
     control_blind = made.config.faults.enabled
     control_blind[:] = False  # this Config is the test's own
     made.plant.inject("cell_overvoltage", 0, 1, 0.3, made.plant.time_s)
-    worlds.run(made, 3.0, worlds.CYCLE_S)
+    worlds.run(made, 3.0, made.cycle_s)
     assert made.guards.tripped("cell over-voltage").tolist() == [True, False]
     assert not made.orders.charge_switch[0] and made.orders.charge_switch[1]
+
+
+def _judged(subject: str, mode: str, fault: str) -> list[campaign_shots.Shot]:
+    site = campaign.site_of(subject)
+    case = next(c for c in CASES if c.fault == fault)
+    row = campaign_shots.expected(site.config, case, mode)
+    assert row is not None
+    made = worlds.settled(worlds.repeated(site, 2), mode, 1)
+    volley = campaign_shots.Volley(site, made, [campaign_shots.Aim((case,), "step", row, (1, k)) for k in range(2)])
+    volley.play(4.0)
+    return volley.shots(subject, mode)
+
+
+@pytest.mark.xfail(strict=True, reason="the threshold of 0.5 % of the rating is below what a sensor of 2 % may show")
+def test_noise_of_one_per_cent_of_the_rating_opens_nothing_at_rest() -> None:
+    assert [shot.cause for shot in _judged("home", "standby", "current_noise")] == ["", ""]
+
+
+def test_wild_samples_on_all_cells_open_nothing() -> None:
+    assert [shot.cause for shot in _judged("laptop", "discharge", "voltage_spikes")] == ["", ""]
 
 
 def test_every_fault_of_every_wire_of_a_site_is_aimed_at() -> None:
