@@ -89,7 +89,10 @@ class Site:
         """Return the process id of a child, found among the children of the supervisor."""
         module = {"guard": "cellarer.guard"}.get(role, "cellarer.runtime.process")
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue  # it has just ended
             if module in words and (role == "guard" or role in words):
                 return int(pid)
         return None
