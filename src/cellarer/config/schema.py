@@ -247,6 +247,14 @@ class GuardFile(Strict):
     consent_cycles: Annotated[int, Field(ge=1, le=10)] = 3
 
 
+class SleepFile(Strict):
+    """When a site sleeps. `command` releases the supply, returns when it is back: ["rtcwake", "-m", "mem", …]."""
+
+    idle_min: Annotated[float, Field(gt=0, le=525600)] = 60.0
+    timer_min: Annotated[float, Field(ge=0, le=525600)] = 0.0
+    command: list[str] = []
+
+
 class SiteFile(Strict):
     name: Name
     note: str = ""
@@ -260,5 +268,6 @@ class SiteFile(Strict):
     face: list[FaceFile] = []
     simulation: SimulationFile | None = None
     guard: GuardFile = GuardFile()
+    sleep: SleepFile | None = None
     keep: list[str] = []  # folders, on another disk at best, for copies of lifetime counters and permanent faults
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8090

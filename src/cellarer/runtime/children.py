@@ -112,19 +112,14 @@ class Family:
 
     def _tell(self, child: Child, text: str) -> None:
         say(f"{child.title} {text}")
+        self.tell("process down" if child.down else "process fell", f"{child.title} {text}")
+
+    def tell(self, name: str, cause: str) -> None:
+        """Record an event of the site itself."""
         now_ns = self.clock.now_ns()
-        name = "process down" if child.down else "process fell"
-        cause = f"{child.title} {text}"
+        unix_s = self.clock.unix_s(now_ns)
         self.events.write(
-            EventRecord(
-                seq=0,
-                unix_s=self.clock.unix_s(now_ns),
-                time_ns=now_ns,
-                kind="system",
-                name=name,
-                cause=cause,
-                text=cause,
-            )
+            EventRecord(seq=0, unix_s=unix_s, time_ns=now_ns, kind="system", name=name, cause=cause, text=cause)
         )
 
     def stop(self, roles: Iterable[str], wait_s: float) -> None:

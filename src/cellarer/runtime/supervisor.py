@@ -25,7 +25,7 @@ from cellarer.board.orders import OrdersReader, create_orders
 from cellarer.board.plans import create_plans
 from cellarer.board.ring import BoardError, create_ring
 from cellarer.board.samples import create_samples
-from cellarer.board.snapshot import Snapshot, create_snapshot
+from cellarer.board.snapshot import Snapshot, SnapshotReader, create_snapshot
 from cellarer.config.load import Site
 from cellarer.config.schema import DeviceFile
 from cellarer.core import slow
@@ -41,9 +41,11 @@ from cellarer.runtime.notify import Notifier, say
 from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run, state_home
 from cellarer.runtime.recorder import Inputs
+from cellarer.runtime.sleep import Drowsiness, Sleeper
 
 HOST = "127.0.0.1"
 LOOK_S = 0.02
+DROWSE_S = 1.0
 ASK_S = 0.3
 READY_S = 30.0  # the page answers by then, or we say that it does not
 GATE_S = 0.8  # the guard's last will takes at most this long
@@ -81,12 +83,31 @@ def run(
             return EXIT_BUSY
         listener = listen(site.file.web_port if port is None else port)
         try:
-            status = Supervisor(site, folder, state_dir, listener, speed, close_at_start).main()
+            status = awake_and_asleep(site, folder, state_dir, listener, speed, close_at_start)
         finally:
             listener.close()
         if all_kept(folder):
             folder.remove()
         return status
+
+
+def awake_and_asleep(
+    site: Site, folder: Folder, state_dir: Path, listener: socket.socket, speed: float, close_at_start: bool
+) -> int:
+    """Run a site, let it sleep where its file says so, and start it anew when something wakes it."""
+    woke = ""
+    while True:
+        supervisor = Supervisor(site, folder, state_dir, listener, speed, close_at_start and not woke)
+        if woke:
+            supervisor.tell("woke", woke)
+        status = supervisor.main()
+        if not supervisor.sleepy or site.file.sleep is None:
+            return status
+        say(f"{site.file.name} sleeps: {supervisor.sleepy}")
+        woke = Sleeper(site, listener, say).sleep(site.file.sleep)
+        if not woke:
+            return status
+        say(f"{site.file.name} wakes: {woke}")
 
 
 def listen(port: int) -> socket.socket:
@@ -137,6 +158,10 @@ class Supervisor:
         self.gate = OrdersReader(folder.gate)
         self.notifier = Notifier()
         self.stopping = False
+        self.sleepy = ""  # why it goes to sleep
+        self.drowsiness = Drowsiness(site.file.sleep, self.config) if site.file.sleep is not None else None
+        self.snapshots = SnapshotReader(folder.snapshot)
+        self.looked_s = 0.0
 
     def _children(self, socket_fd: int) -> Iterator[Child]:
         """Yield what this site needs, in the order in which it starts."""
@@ -167,13 +192,29 @@ class Supervisor:
                 if said:
                     self._say()
                     self.notifier.send("READY=1")
+            self._drowse()
             time.sleep(LOOK_S)
         self.notifier.send("STOPPING=1")
         self._stop()
         return EXIT_OK
 
+    def _drowse(self) -> None:
+        """Look each second whether it is time to sleep."""
+        now_s = time.monotonic()
+        if self.drowsiness is None or now_s - self.looked_s < DROWSE_S:
+            return
+        self.looked_s, shot = now_s, self.snapshots.newest()
+        if shot is not None and (why := self.drowsiness.due(shot, now_s)):
+            self.sleepy = why
+            self.tell("sleep", why)
+            self.stopping = True
+
+    def tell(self, name: str, cause: str) -> None:
+        """Record what becomes of the site itself."""
+        self.family.tell(name, cause)
+
     def _on_stop(self, _number: int, _frame: object) -> None:
-        self.stopping = True
+        self.stopping, self.sleepy, self.drowsiness = True, "", None
 
     def _answers(self) -> bool:
         """Tell whether the page is there."""
