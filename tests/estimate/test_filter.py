@@ -82,7 +82,10 @@ def test_kernel_is_vectorised_and_its_field_table_is_whole() -> None:
     state = estimate.init(cfg, np.full(cfg.cells, 0.5), np.full(cfg.cells, 0.1))
     fresh(state.buffer.copy(), cfg.tables.node, cfg.tables.rows, cfg.kind, 0.1, 0.0, 0.0)
     assembly = "".join(fresh.inspect_asm().values())
-    assert len(re.findall(r"\b(?:v?mulpd|vf\w+pd|fmul\s+v\d+\.2d|fmla\s+v\d+\.2d)", assembly)) > 50
+    packed = len(re.findall(r"\b(?:v?mulpd|vf\w+pd|fmul\s+v\d+\.2d|fmla\s+v\d+\.2d)", assembly))
+    alone = len(re.findall(r"\b(?:v?mulsd|vf\w+sd|fmul\s+d\d+|fmadd\s+d\d+)", assembly))
+    assert packed > 200, "advance and settle"
+    assert alone < 100, "only the look-up is done cell by cell"
     assert fields.INDEX["x_gamma"] * fields.LANES == kernel.X_GAMMA
     assert fields.INDEX["in_noise"] * fields.LANES == kernel.IN_NOISE
     assert fields.NAMES[: fields.STATE_WIDTH][-1] == "p55"

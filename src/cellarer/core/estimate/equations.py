@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 # Process noise, per second unless said; from measured drive cycles of two cell types, judged on others.
-DRIFT_Z = 1.3e-4 * 1.3e-4  # 1/s: SOC random walk, about 0.8 % per root hour
+DRIFT_Z = 1e-4 * 1e-4  # 1/s: SOC random walk, 0.6 % per root hour
 SCALE_Z = 5e-5  # per unit of SOC that flows: capacity and gain of the sensor are known within about a per cent
 DRIFT_K = 5e-4 * 5e-4  # 1/s
 DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of C per root hour … slow
@@ -29,7 +29,7 @@ NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
 FLOOR_Z = 6e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
 SENSOR = 4e-3  # V: offset of a cell voltage that no filter can see
-SHARE = 0.10
+SHARE = 0.13
 NEAR_EMPTY = 1.0  # a table of resistance is wrong by more where it rises steeply: SHARE grows so many times …
 EMPTY = 0.15  # … from this SOC down to nothing
 FRESH = 0.1  # of r0: current that has just changed is seen late or early against the voltage
@@ -76,173 +76,193 @@ def gap_variance(dt: Any) -> Any:
     return lost * lost if dt > GAP_S else 0.0
 
 
-def advance(
-    z: Any, s1: Any, s2: Any, h: Any, k: Any, b: Any,
-    p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
-    p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
-    q: Any, strain: Any, quiet_s: Any, quiet_i: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
-    v: Any, i: Any, c: Any, known: Any, zero: Any, noise: Any,
-    at_z: Any, ocv: Any, m: Any, r0: Any, r1: Any, r2: Any, near: Any, far: Any, sigma: Any, local: Any,
-    per_tau1: Any, per_tau2: Any, per_exchange: Any, gamma: Any,
-    dt: Any, trust: Any, gap: Any, learn: Any,
-) -> Any:  # fmt: skip
-    """Predict over dt, correct with the voltage, then with the knowledge that the true current is zero.
+def hush(i: Any, q: Any, noise: Any, zero: Any, quiet_s: Any, quiet_i: Any, dt: Any, learn: Any) -> Any:
+    """Follow how long the current has been small and steady: (zero, quiet seconds, quiet current).
 
-    c    mean current over dt, i current now, A of one cell; q capacity in Ah; noise A²: extra doubt of the current
-    known, zero  1 or 0: voltage is known; true current is known to be zero
-    at_z … gamma  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
-    local  the slope of the table there
-    trust  max(1, CORRELATION_S/dt), gap  variance that SOC gains because time is missing
-    react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
-    learn  1: a current that is small and steady for QUIET_S counts as zero (recordings without switchgear)
-    Returns state, covariance and what fields.MEMORY names.
+    learn  1: then it counts as zero after QUIET_S (recordings without switchgear)
     """
     # sign() instead of comparisons: NumPy and the compiler both turn it into lanes
     small = np.maximum(np.sign(QUIET_C * q - np.abs(i)), 0.0) * np.maximum(1.0 - noise, 0.0)
     small = small * np.maximum(np.sign(QUIET_STEADY_C * q - np.abs(i - quiet_i)), 0.0)
     quiet_s = small * (quiet_s + dt)
     quiet_i = i + small * (1.0 - np.minimum(dt / (quiet_s + 1e-9), 1.0)) * (quiet_i - i)
-    zero = np.maximum(zero, learn * np.maximum(np.sign(quiet_s - QUIET_S), 0.0))
-    span = np.minimum(np.maximum((2.0 * np.sqrt(np.maximum(p00, 0.0)) - NEAR) / (FAR - NEAR), 0.0), 1.0)
-    slope = near + span * (far - near)
-    r0 = r0 * falling(i * per_exchange)
+    return np.maximum(zero, learn * np.maximum(np.sign(quiet_s - QUIET_S), 0.0)), quiet_s, quiet_i
 
-    kappa = dt / (3600.0 * q)
-    cb = c - b
-    a1 = decay(dt * per_tau1)
-    a2 = decay(dt * per_tau2)
+
+def unseen(i: Any, c: Any, restless: Any, dt: Any, gap: Any) -> Any:
+    """Between rows far apart the current did what nobody saw, as it did of late: (restless, doubt of its mean), A²."""
+    far = np.maximum(np.sign(dt - HOLD_S), 0.0)
+    stray = far * np.maximum(1.0 - 1e12 * gap, 0.0) * (i - c) * (i - c)
+    restless = np.maximum(stray * RESTLESS_RISE + restless * (1.0 - RESTLESS_RISE), restless * (1.0 - RESTLESS_FALL))
+    return restless, 2.0 * np.maximum(stray, restless) * far
+
+
+def predict(
+    p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
+    p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
+    cb: Any, q: Any, kappa: Any, a1: Any, a2: Any, ah: Any, y: Any, wild: Any, dt: Any, gap: Any,
+) -> Any:  # fmt: skip
+    """P = F P F' + Q with F00 = 1, F05 = −kappa, F11 = a1, F15 = −b1, F22 = a2, F25 = −b2, F33 = ah, F44 = F55 = 1."""
     b1 = 1.0 - a1
     b2 = 1.0 - a2
-    y = np.abs(cb) * gamma * kappa
-    ah = decay(y)
-    z = z + kappa * cb
-    s1 = a1 * s1 + b1 * cb
-    s2 = a2 * s2 + b2 * cb
-    h = ah * h + (1.0 - ah) * np.sign(cb)
-
-    # P = F P F' + Q, F00 = 1, F05 = −kappa, F11 = a1, F15 = −b1, F22 = a2, F25 = −b2, F33 = ah, F44 = F55 = 1
     t05 = p05 - kappa * p55
     t15 = a1 * p15 - b1 * p55
     t25 = a2 * p25 - b2 * p55
-    # Between rows far apart the current did what nobody saw: its mean is as doubtful as its change.
-    stray = np.maximum(np.sign(dt - HOLD_S), 0.0) * np.maximum(1.0 - 1e12 * gap, 0.0) * (i - c) * (i - c)
-    restless = np.maximum(stray * RESTLESS_RISE + restless * (1.0 - RESTLESS_RISE), restless * (1.0 - RESTLESS_FALL))
-    rough = 2.0 * np.maximum(stray, restless) * np.maximum(np.sign(dt - HOLD_S), 0.0)
-    wild = NOISE_I * q * q + noise * trust + rough  # what is not known stays unknown for about a minute
-    n00 = p00 - kappa * (p05 + t05) + kappa * kappa * wild + DRIFT_Z * dt + SCALE_Z * kappa * np.abs(cb) + gap
-    n01 = a1 * (p01 - kappa * p15) - b1 * t05
-    n02 = a2 * (p02 - kappa * p25) - b2 * t05
-    n03 = ah * (p03 - kappa * p35)
-    n04 = p04 - kappa * p45
-    n11 = a1 * (a1 * p11 - b1 * p15) - b1 * t15 + b1 * b1 * wild
-    n12 = a2 * (a1 * p12 - b1 * p25) - b2 * t15
-    n13 = ah * (a1 * p13 - b1 * p35)
-    n14 = a1 * p14 - b1 * p45
-    n22 = a2 * (a2 * p22 - b2 * p25) - b2 * t25 + b2 * b2 * wild
-    n23 = ah * (a2 * p23 - b2 * p35)
-    n24 = a2 * p24 - b2 * p45
-    n33 = ah * ah * p33 + DRIFT_H * dt + 0.02 * np.minimum(y, 1.0)
-    n34 = ah * p34
-    n35 = ah * p35
-    n44 = p44 + DRIFT_K * dt
-    n55 = p55 + DRIFT_B * q * q * dt
+    return (
+        p00 - kappa * (p05 + t05) + kappa * kappa * wild + DRIFT_Z * dt + SCALE_Z * kappa * np.abs(cb) + gap,
+        a1 * (p01 - kappa * p15) - b1 * t05,
+        a2 * (p02 - kappa * p25) - b2 * t05,
+        ah * (p03 - kappa * p35),
+        p04 - kappa * p45,
+        t05,
+        a1 * (a1 * p11 - b1 * p15) - b1 * t15 + b1 * b1 * wild,
+        a2 * (a1 * p12 - b1 * p25) - b2 * t15,
+        ah * (a1 * p13 - b1 * p35),
+        a1 * p14 - b1 * p45,
+        t15,
+        a2 * (a2 * p22 - b2 * p25) - b2 * t25 + b2 * b2 * wild,
+        ah * (a2 * p23 - b2 * p35),
+        a2 * p24 - b2 * p45,
+        t25,
+        ah * ah * p33 + DRIFT_H * dt + 0.02 * np.minimum(y, 1.0),
+        ah * p34,
+        ah * p35,
+        p44 + DRIFT_K * dt,
+        p45,
+        p55 + DRIFT_B * q * q * dt,
+    )
 
-    ocv = ocv + local * (z - at_z)
+
+def lean(
+    p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
+    p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
+    slope: Any, g1: Any, g2: Any, m: Any, pol: Any, g5: Any,
+) -> Any:  # fmt: skip
+    """P H' for a measurement H = (slope, g1, g2, m, pol, g5), and H P H' behind it."""
+    w0 = slope * p00 + g1 * p01 + g2 * p02 + m * p03 + pol * p04 + g5 * p05
+    w1 = slope * p01 + g1 * p11 + g2 * p12 + m * p13 + pol * p14 + g5 * p15
+    w2 = slope * p02 + g1 * p12 + g2 * p22 + m * p23 + pol * p24 + g5 * p25
+    w3 = slope * p03 + g1 * p13 + g2 * p23 + m * p33 + pol * p34 + g5 * p35
+    w4 = slope * p04 + g1 * p14 + g2 * p24 + m * p34 + pol * p44 + g5 * p45
+    w5 = slope * p05 + g1 * p15 + g2 * p25 + m * p35 + pol * p45 + g5 * p55
+    return w0, w1, w2, w3, w4, w5, slope * w0 + g1 * w1 + g2 * w2 + m * w3 + pol * w4 + g5 * w5
+
+
+def shrink(
+    p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
+    p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
+    w0: Any, w1: Any, w2: Any, w3: Any, w4: Any, w5: Any, si: Any, fade: Any,
+) -> Any:  # fmt: skip
+    """P − w w' si; in SOC and offset, whose gain is gated, by Joseph's form with `fade` instead of si."""
+    u0, u1, u2, u3, u4 = si * w0, si * w1, si * w2, si * w3, si * w4
+    return (
+        p00 - fade * w0 * w0, p01 - u0 * w1, p02 - u0 * w2, p03 - u0 * w3, p04 - u0 * w4, p05 - fade * w0 * w5,
+        p11 - u1 * w1, p12 - u1 * w2, p13 - u1 * w3, p14 - u1 * w4, p15 - u1 * w5,
+        p22 - u2 * w2, p23 - u2 * w3, p24 - u2 * w4, p25 - u2 * w5,
+        p33 - u3 * w3, p34 - u3 * w4, p35 - u3 * w5,
+        p44 - u4 * w4, p45 - u4 * w5,
+        p55 - fade * w5 * w5,
+    )  # fmt: skip
+
+
+def bounded(z: Any, h: Any, k: Any, b: Any, q: Any) -> Any:
+    """Keep the states where a cell can be: a filter that is lost stays near, and finds back by `doubt`."""
+    return (
+        np.minimum(np.maximum(z, Z_LOW), Z_HIGH),
+        np.minimum(np.maximum(h, -1.0), 1.0),
+        np.minimum(np.maximum(k, K_LOW), K_HIGH),
+        np.minimum(np.maximum(b, -B_MOST * q), B_MOST * q),
+    )
+
+
+def advance(
+    z: Any, s1: Any, s2: Any, h: Any, k: Any, b: Any,
+    p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
+    p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
+    q: Any, strain: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
+    v: Any, i: Any, c: Any, known: Any, noise: Any,
+    at_z: Any, ocv: Any, m: Any, r0: Any, r1: Any, r2: Any, near: Any, far: Any, sigma: Any, local: Any,
+    per_exchange: Any, gamma: Any, per_As: Any, a1: Any, a2: Any,
+    dt: Any, trust: Any, gap: Any,
+) -> Any:  # fmt: skip
+    """Predict over dt and correct with the voltage. Before it comes `hush`, behind it, where that found rest, `settle`.
+
+    c    mean current over dt, i current now, A of one cell; q capacity in Ah; noise A²: extra doubt of the current
+    known  1 or 0: voltage is known
+    at_z … gamma  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
+    local  the slope of the table there; per_As  1/(3600 q); a1, a2  what is left of a polarisation after dt
+    trust  max(1, CORRELATION_S/dt), gap  variance that SOC gains because time is missing
+    react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
+    Returns state, covariance and what fields.MEMORY names. Long because it is one stretch of arithmetic over values
+    that must not leave the registers.
+    """
+    restless, rough = unseen(i, c, restless, dt, gap)
+    span = np.minimum(np.maximum((2.0 * np.sqrt(np.maximum(p00, 0.0)) - NEAR) / (FAR - NEAR), 0.0), 1.0)
+    slope = near + span * (far - near)
+    r0 = r0 * falling(i * per_exchange)
+    kappa = dt * per_As
+    cb = c - b
+    y = np.abs(cb) * gamma * kappa
+    ah = decay(y)
+    z = z + kappa * cb
+    s1 = a1 * s1 + (1.0 - a1) * cb
+    s2 = a2 * s2 + (1.0 - a2) * cb
+    h = ah * h + (1.0 - ah) * np.sign(cb)
+    wild = NOISE_I * q * q + noise * trust + rough  # what is not known stays unknown for about a minute
+    p = predict(
+        p00, p01, p02, p03, p04, p05, p11, p12, p13, p14, p15, p22, p23, p24, p25, p33, p34, p35, p44, p45, p55,
+        cb, q, kappa, a1, a2, ah, y, wild, dt, gap,
+    )  # fmt: skip
+
     ib = i - b
     pol = r0 * ib + r1 * s1 + r2 * s2
-    model = ocv + m * h + k * pol
+    model = ocv + local * (z - at_z) + m * h + k * pol
     e = known * (v - model)
-    g1 = k * r1
-    g2 = k * r2
-    g5 = -k * r0
-    w0 = slope * n00 + g1 * n01 + g2 * n02 + m * n03 + pol * n04 + g5 * t05
-    w1 = slope * n01 + g1 * n11 + g2 * n12 + m * n13 + pol * n14 + g5 * t15
-    w2 = slope * n02 + g1 * n12 + g2 * n22 + m * n23 + pol * n24 + g5 * t25
-    w3 = slope * n03 + g1 * n13 + g2 * n23 + m * n33 + pol * n34 + g5 * n35
-    w4 = slope * n04 + g1 * n14 + g2 * n24 + m * n34 + pol * n44 + g5 * p45
-    w5 = slope * t05 + g1 * t15 + g2 * t25 + m * n35 + pol * p45 + g5 * n55
-    hph = slope * w0 + g1 * w1 + g2 * w2 + m * w3 + pol * w4 + g5 * w5
+    w0, w1, w2, w3, w4, w5, hph = lean(*p, slope, k * r1, k * r2, m, pol, -k * r0)  # type: ignore[call-arg]
     share = SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - z / EMPTY, 0.0))
     fresh = FRESH * k * r0 * (ib - s1)
     error = sigma * sigma + share * share * pol * pol + fresh * fresh + k * k * r0 * r0 * noise
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
-    least = FLOOR * FLOOR * found + PINNED * PINNED * pol * pol + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
+    least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
-    gate = np.maximum(1.0 - least / (slope * slope * n00 + 0.02 * least + 1e-12), 0.0)
+    gate = np.maximum(1.0 - least / (slope * slope * p[0] + 0.02 * least + 1e-12), 0.0)
     si = known / (hph + found * trust)
     ke = si * e
-    fade = gate * (2.0 - gate) * si
     heard = gate * w0 * si  # of a volt
     stays = 1.0 - np.minimum(heard * slope, 1.0)
-    react_v = stays * react_v + heard
-    react_q = np.minimum(np.maximum(stays * (react_q - kappa * cb), -1.0), 1.0)
-    start_z = np.minimum(stays * (start_z + LEAK_SPREAD * dt), 1.0)
-    z = z + heard * e
-    s1 = s1 + w1 * ke
-    s2 = s2 + w2 * ke
-    h = h + w3 * ke
-    k = k + w4 * ke
-    b = b + gate * w5 * ke
     strain = strain + known * np.minimum(dt / STRAIN_S, 1.0) * (e * e / (hph + 4.0 * error) - strain)
     doubt = STRAIN_GAIN * dt * np.maximum(strain - STRAIN_OK, 0.0)
-
-    n00 = n00 - fade * w0 * w0 + doubt
-    n01 = n01 - si * w0 * w1
-    n02 = n02 - si * w0 * w2
-    n03 = n03 - si * w0 * w3
-    n04 = n04 - si * w0 * w4
-    t05 = t05 - fade * w0 * w5
-    n11 = n11 - si * w1 * w1
-    n12 = n12 - si * w1 * w2
-    n13 = n13 - si * w1 * w3
-    n14 = n14 - si * w1 * w4
-    t15 = t15 - si * w1 * w5
-    n22 = n22 - si * w2 * w2
-    n23 = n23 - si * w2 * w3
-    n24 = n24 - si * w2 * w4
-    t25 = t25 - si * w2 * w5
-    n33 = n33 - si * w3 * w3
-    n34 = n34 - si * w3 * w4
-    n35 = n35 - si * w3 * w5
-    n44 = n44 - si * w4 * w4
-    p45 = p45 - si * w4 * w5
-    n55 = n55 - fade * w5 * w5
-
-    # The true current is known to be zero: what the sensor shows is its offset.
-    rest = REST_SIGMA * q
-    gain = zero / (n55 + rest * rest * trust)
-    kb = gain * (i - b)
-    z = z + t05 * kb
-    s1 = s1 + t15 * kb
-    s2 = s2 + t25 * kb
-    h = h + n35 * kb
-    k = k + p45 * kb
-    b = b + n55 * kb
-    n00 = n00 - gain * t05 * t05
-    n01 = n01 - gain * t05 * t15
-    n02 = n02 - gain * t05 * t25
-    n03 = n03 - gain * t05 * n35
-    n04 = n04 - gain * t05 * p45
-    n11 = n11 - gain * t15 * t15
-    n12 = n12 - gain * t15 * t25
-    n13 = n13 - gain * t15 * n35
-    n14 = n14 - gain * t15 * p45
-    n22 = n22 - gain * t25 * t25
-    n23 = n23 - gain * t25 * n35
-    n24 = n24 - gain * t25 * p45
-    n33 = n33 - gain * n35 * n35
-    n34 = n34 - gain * n35 * p45
-    n44 = n44 - gain * p45 * p45
-    left = 1.0 - gain * n55
-    t05, t15, t25, n35, p45, n55 = t05 * left, t15 * left, t25 * left, n35 * left, p45 * left, n55 * left
-
-    most = B_MOST * q
-    n00 = np.minimum(n00, 1.0)
-    z = np.minimum(np.maximum(z, Z_LOW), Z_HIGH)
-    h = np.minimum(np.maximum(h, -1.0), 1.0)
-    k = np.minimum(np.maximum(k, K_LOW), K_HIGH)
-    b = np.minimum(np.maximum(b, -most), most)
+    p = shrink(*p, w0, w1, w2, w3, w4, w5, si, gate * (2.0 - gate) * si)  # type: ignore[call-arg]
+    z, h, k, b = bounded(z + heard * e, h + w3 * ke, k + w4 * ke, b + gate * w5 * ke, q)
     return (
-        z, s1, s2, h, k, b, n00, n01, n02, n03, n04, t05, n11, n12, n13, n14, t15, n22, n23, n24, t25,
-        n33, n34, n35, n44, p45, n55, strain, quiet_s, quiet_i, restless, react_v, react_q, start_z, model,
+        z, s1 + w1 * ke, s2 + w2 * ke, h, k, b, np.minimum(p[0] + doubt, 1.0), *p[1:],
+        strain, restless,
+        stays * react_v + heard,
+        np.minimum(np.maximum(stays * (react_q - kappa * cb), -1.0), 1.0),
+        np.minimum(stays * (start_z + LEAK_SPREAD * dt), 1.0),
+        model,
+    )  # fmt: skip
+
+
+def settle(
+    z: Any, s1: Any, s2: Any, h: Any, k: Any, b: Any,
+    p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
+    p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
+    q: Any, i: Any, zero: Any, trust: Any,
+) -> Any:  # fmt: skip
+    """Where the true current is known to be zero (`zero` 1) the sensor shows its offset; elsewhere change nothing."""
+    rest = REST_SIGMA * q
+    gain = zero / (p55 + rest * rest * trust)
+    kb = gain * (i - b)
+    left = 1.0 - gain * p55
+    state = z + p05 * kb, s1 + p15 * kb, s2 + p25 * kb
+    z, h, k, b = bounded(state[0], h + p35 * kb, k + p45 * kb, b + p55 * kb, q)
+    p = shrink(
+        p00, p01, p02, p03, p04, p05, p11, p12, p13, p14, p15, p22, p23, p24, p25, p33, p34, p35, p44, p45, p55,
+        p05, p15, p25, p35, p45, p55, gain, gain,
+    )  # fmt: skip
+    return (
+        z, state[1], state[2], h, k, b,
+        p[0], p[1], p[2], p[3], p[4], p05 * left, p[6], p[7], p[8], p[9], p15 * left,
+        p[11], p[12], p[13], p25 * left, p[15], p[16], p35 * left, p[18], p45 * left, p55 * left,
     )  # fmt: skip

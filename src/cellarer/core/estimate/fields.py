@@ -25,6 +25,9 @@ NAMES = (
     # what a constant error does to SOC by now: of a volt, of capacity (relative), of the first SOC (times its sigma)
     "react_v", "react_q", "start_z",
     "doubt_q",  # relative sigma of the capacity that the filter uses, and of the gain of the current sensor
+    "per_As",  # 1/(3600 capacity)
+    "dt", "left1", "left2",  # s: the step that these were made for: what is left of each polarisation after it
+    "per_parallel",  # 1 over the cells side by side: readings are those of the group
     # inputs of one step
     "in_v", "in_i", "in_c", "in_degC", "in_known", "in_zero", "in_noise",
     # tables of the cell as looked up at x_z, x_degC: kept until SOC or temperature has moved on
@@ -38,7 +41,7 @@ INDEX = {name: index for index, name in enumerate(NAMES)}
 
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
 # what advance takes behind them, and returns with the model's voltage between
-MEMORY = ("strain", "quiet_s", "quiet_i", "restless", "react_v", "react_q", "start_z", "model_v")
+MEMORY = ("strain", "restless", "react_v", "react_q", "start_z", "model_v")
 INPUT = INDEX["in_v"]
 LOOKED_UP = INDEX["x_z"]
 

@@ -26,6 +26,7 @@ from cellarer.core.estimate.state import (
     fields_of,
     get,
     put,
+    put_capacity,
 )
 
 try:
@@ -62,6 +63,8 @@ def init(
     buffer = aligned(cfg.lanes // LANES * WIDTH)
     buffer[:] = 0.0
     fields_of(buffer)[:, INDEX["capacity"], :] = 1.0
+    fields_of(buffer)[:, INDEX["per_As"], :] = 1.0 / 3600.0
+    fields_of(buffer)[:, INDEX["dt"], :] = -1.0
     fields_of(buffer)[:, INDEX["x_z"], :] = NEVER_LOOKED_UP
     fields_of(buffer)[:, INDEX["in_degC"], :] = 25.0
     scale = (
@@ -71,7 +74,8 @@ def init(
     )
     put(buffer, "z", np.where(unknown, 0.5, np.clip(soc0, 0.0, 1.0)))
     put(buffer, "k", scale)
-    put(buffer, "capacity", q)
+    put_capacity(buffer, q)
+    put(buffer, "per_parallel", 1.0 / cfg.parallel)
     for name, variance in (
         ("p00", sigma0**2), ("p11", START_POLARISATION * q * q), ("p22", START_POLARISATION * q * q),
         ("p33", np.full(cfg.cells, START_HYSTERESIS)), ("p44", np.full(cfg.cells, START_SCALE)),
@@ -227,7 +231,7 @@ def adopt_capacity(cfg: EstimatorConfig, state: EstimateState) -> EstimateState:
     if np.array_equal(p.capacity, get(cfg, state, "capacity")):
         return state
     buffer = copied(state.buffer)
-    put(buffer, "capacity", p.capacity)
+    put_capacity(buffer, p.capacity)
     put(buffer, "doubt_q", np.hypot(p.relative, GAIN))
     return replace(state, buffer=buffer)
 
@@ -252,12 +256,14 @@ def run_block(
     soc, sigma = np.empty((-(-len(dt) // every), cfg.cells)), np.empty((-(-len(dt) // every), cfg.cells))
     buffer = copied(state.buffer)
 
+    tile = aligned(3 * max(4, _kernel.TILE // cfg.lanes) * cfg.lanes)
+
     def table(values: Floats) -> Floats:
         return np.ascontiguousarray(values, dtype=np.float64).reshape(len(dt), -1)
 
     _kernel.run_block(
-        buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, 1.0 / cfg.parallel, table(voltage), table(current),
-        table(temp_degC), dt, 1.0 if cfg.learn_offset else 0.0, soc, sigma, every,
+        buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, table(voltage), table(current), table(temp_degC),
+        dt, 1.0 if cfg.learn_offset else 0.0, soc, sigma, every, tile,
     )  # fmt: skip
     return replace(state, buffer=buffer), soc, sigma
 

@@ -31,33 +31,52 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "5311f49bd190"
+STAMP = "161a3aa413cf"
+
+# From the bottom up
+PARTS = (
+    "decay",
+    "falling",
+    "gap_variance",
+    "hush",
+    "unseen",
+    "predict",
+    "lean",
+    "shrink",
+    "bounded",
+    "advance",
+    "settle",
+)
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True}
 INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline": True}
 
-decay = njit(**INLINE)(equations.decay)
-gap_variance = njit(**INLINE)(equations.gap_variance)
-falling = njit(**INLINE)(equations.falling)
-# The same code with the two bound to their compiled form
-COMPILED = {**vars(equations), "decay": decay, "falling": falling}
-advance = njit(**INLINE)(FunctionType(equations.advance.__code__, COMPILED))
+# Each of the parts sees the compiled form of the parts before it
+COMPILED: dict[str, Any] = dict(vars(equations))
+for _name in PARTS:
+    COMPILED[_name] = njit(**INLINE)(FunctionType(getattr(equations, _name).__code__, COMPILED))
+decay, gap_variance, hush, advance, settle = (
+    COMPILED[_name] for _name in ("decay", "gap_variance", "hush", "advance", "settle")
+)
 
 L = LANES
-CAPACITY, LAST_I, DOUBT_Q = (INDEX[name] * L for name in ("capacity", "last_i", "doubt_q"))
-STRAIN, QUIET_SECONDS, QUIET_I, RESTLESS, REACT_V, REACT_Q, START_Z, MODEL_V = (INDEX[name] * L for name in MEMORY)
+CAPACITY, LAST_I, DOUBT_Q, PER_AS, DT, LEFT1, LEFT2, PER_PARALLEL = (
+    INDEX[name] * L for name in ("capacity", "last_i", "doubt_q", "per_As", "dt", "left1", "left2", "per_parallel")
+)
+QUIET_SECONDS, QUIET_I = INDEX["quiet_s"] * L, INDEX["quiet_i"] * L
+STRAIN, RESTLESS, REACT_V, REACT_Q, START_Z, MODEL_V = (INDEX[name] * L for name in MEMORY)
 IN_V, IN_I, IN_C, IN_DEGC, IN_KNOWN, IN_ZERO, IN_NOISE = (INPUT * L + n * L for n in range(7))
 X_Z, X_DEGC, X_OCV, X_M, X_R0, X_R1, X_R2, X_NEAR, X_FAR, X_SIGMA, X_LOCAL = (LOOKED_UP * L + n * L for n in range(11))
 X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA = (LOOKED_UP * L + n * L for n in range(11, 15))
 TOP = SOC_POINTS - 1
 ROW = SOC_POINTS * NODE_WIDTH
-TILE = 4_000  # readings of one kind in a tile
+TILE = 8_000  # readings of one kind in a tile: with those of the others it fits the second cache
 
 
 @njit(**INLINE)
 def look_up_lane(d: Any, o: Any, kind: int, node: Any, rows: Any, dt: float) -> None:
     """Look up the tables of one cell; o is the cell's place in the buffer."""
-    z = d[o] + dt / (3600.0 * d[o + np.uint64(CAPACITY)]) * (d[o + np.uint64(IN_C)] - d[o + np.uint64(5 * L)])
+    z = d[o] + dt * d[o + np.uint64(PER_AS)] * (d[o + np.uint64(IN_C)] - d[o + np.uint64(5 * L)])
     temp_degC = d[o + np.uint64(IN_DEGC)]
     d[o + np.uint64(X_Z)] = z
     d[o + np.uint64(X_DEGC)] = temp_degC
@@ -84,21 +103,44 @@ def look_up_lane(d: Any, o: Any, kind: int, node: Any, rows: Any, dt: float) -> 
 
 
 @njit(**INLINE)
-def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float, gap: float, learn: float) -> None:
-    """Advance one block of LANES cells that begins at o."""
-    trust = max(1.0, CORRELATION_S / max(dt, 0.01))
+def refresh_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float) -> None:
+    """Look tables up again where a cell of the block has moved on, or the step has changed."""
     moved = 0.0
     for lane in range(L):
         l = o + np.uint64(lane)
-        z = d[l] + dt / (3600.0 * d[l + np.uint64(CAPACITY)]) * (d[l + np.uint64(IN_C)] - d[l + np.uint64(5 * L)])
-        moved = max(moved, abs(z - d[l + np.uint64(X_Z)]) * (1.0 / HOLD_SOC))
-        moved = max(moved, abs(d[l + np.uint64(IN_DEGC)] - d[l + np.uint64(X_DEGC)]) * (1.0 / HOLD_K))
-    if moved > 1.0:
+        z = d[l] + dt * d[l + np.uint64(PER_AS)] * (d[l + np.uint64(IN_C)] - d[l + np.uint64(5 * L)])
+        # a sum: LLVM turns it into lanes, which it does not with a maximum
+        moved += np.maximum(np.abs(z - d[l + np.uint64(X_Z)]) - HOLD_SOC, 0.0)
+        moved += np.maximum(np.abs(d[l + np.uint64(IN_DEGC)] - d[l + np.uint64(X_DEGC)]) - HOLD_K, 0.0)
+    if moved > 0.0:
         for lane in range(L):
             look_up_lane(d, o + np.uint64(lane), kind[b * L + lane], node, rows, dt)
+    # not `or dt != …`: with fast maths that comparison costs 40 % of the speed
+    if moved + abs(d[o + np.uint64(DT)] - dt) > 0.0:
+        for lane in range(L):
+            l = o + np.uint64(lane)
+            d[l + np.uint64(DT)] = dt
+            d[l + np.uint64(LEFT1)] = decay(dt * d[l + np.uint64(X_TAU1)])
+            d[l + np.uint64(LEFT2)] = decay(dt * d[l + np.uint64(X_TAU2)])
+
+
+@njit(**INLINE)
+def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float, gap: float, learn: float) -> None:
+    """Advance one block of LANES cells that begins at o."""
+    trust = max(1.0, CORRELATION_S / max(dt, 0.01))
+    refresh_block(d, o, b, kind, node, rows, dt)
+    rests = 0.0
     for lane in range(L):
         l = o + np.uint64(lane)
         d[l + np.uint64(LAST_I)] = d[l + np.uint64(IN_I)]
+        zero, seconds, mean = hush(
+            d[l + np.uint64(IN_I)], d[l + np.uint64(CAPACITY)], d[l + np.uint64(IN_NOISE)], d[l + np.uint64(IN_ZERO)],
+            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], dt, learn,
+        )  # fmt: skip
+        d[l + np.uint64(IN_ZERO)], d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)] = zero, seconds, mean
+        rests += zero
+    for lane in range(L):
+        l = o + np.uint64(lane)
         (
             d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)], d[l + np.uint64(4 * L)],
             d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)], d[l + np.uint64(8 * L)],
@@ -106,9 +148,9 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)], d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)],
             d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
             d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
-            d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(STRAIN)],
-            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(RESTLESS)],
-            d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)], d[l + np.uint64(MODEL_V)],
+            d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(STRAIN)], d[l + np.uint64(RESTLESS)],
+            d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)],
+            d[l + np.uint64(MODEL_V)],
         ) = advance(
             d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)], d[l + np.uint64(4 * L)],
             d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)], d[l + np.uint64(8 * L)],
@@ -117,14 +159,37 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
             d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
             d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(CAPACITY)], d[l + np.uint64(STRAIN)],
-            d[l + np.uint64(QUIET_SECONDS)], d[l + np.uint64(QUIET_I)], d[l + np.uint64(RESTLESS)],
-            d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)], d[l + np.uint64(IN_V)],
-            d[l + np.uint64(IN_I)], d[l + np.uint64(IN_C)], d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_ZERO)],
-            d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)], d[l + np.uint64(X_M)],
-            d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)], d[l + np.uint64(X_NEAR)],
-            d[l + np.uint64(X_FAR)], d[l + np.uint64(X_SIGMA)], d[l + np.uint64(X_LOCAL)], d[l + np.uint64(X_TAU1)],
-            d[l + np.uint64(X_TAU2)], d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)], dt, trust, gap, learn,
+            d[l + np.uint64(RESTLESS)], d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)],
+            d[l + np.uint64(START_Z)], d[l + np.uint64(IN_V)], d[l + np.uint64(IN_I)], d[l + np.uint64(IN_C)],
+            d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)],
+            d[l + np.uint64(X_M)], d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)],
+            d[l + np.uint64(X_NEAR)], d[l + np.uint64(X_FAR)], d[l + np.uint64(X_SIGMA)], d[l + np.uint64(X_LOCAL)],
+            d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)], d[l + np.uint64(PER_AS)],
+            d[l + np.uint64(LEFT1)], d[l + np.uint64(LEFT2)], dt, trust, gap,
         )  # fmt: skip
+    if rests > 0.0:
+        for lane in range(L):
+            l = o + np.uint64(lane)
+            (
+                d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)],
+                d[l + np.uint64(4 * L)], d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)],
+                d[l + np.uint64(8 * L)], d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)],
+                d[l + np.uint64(12 * L)], d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)],
+                d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)], d[l + np.uint64(17 * L)],
+                d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
+                d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)],
+                d[l + np.uint64(24 * L)], d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)],
+            ) = settle(
+                d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)],
+                d[l + np.uint64(4 * L)], d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)],
+                d[l + np.uint64(8 * L)], d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)],
+                d[l + np.uint64(12 * L)], d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)],
+                d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)], d[l + np.uint64(17 * L)],
+                d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
+                d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)],
+                d[l + np.uint64(24 * L)], d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)],
+                d[l + np.uint64(CAPACITY)], d[l + np.uint64(IN_I)], d[l + np.uint64(IN_ZERO)], trust,
+            )  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -135,75 +200,90 @@ def step_buffer(d: Any, node: Any, rows: Any, kind: Any, dt: float, gap: float, 
 
 
 # No fast maths in these functions' own lines: NaN is asked for here. What is inlined keeps its own flags.
+@njit(error_model="numpy", forceinline=True)
+def take(tile: Any, at: Any, flat: Any, wide: int, row: int, n: int, here: int) -> None:
+    """Copy one row's readings of the `here` cells from n on, as they are; wide 1: one reading stands for all cells."""
+    begin = np.uint64(row * wide + n)
+    if wide == 1:
+        for lane in range(L):
+            tile[at + np.uint64(lane)] = flat[np.uint64(row)]
+    elif here == L:  # a constant count and unsigned places: else it is done one by one
+        for lane in range(L):
+            tile[at + np.uint64(lane)] = flat[begin + np.uint64(lane)]
+    else:
+        for lane in range(L):
+            tile[at + np.uint64(lane)] = flat[begin + np.uint64(lane)] if lane < here else np.nan
+
+
+@njit(error_model="numpy", nogil=True)
+def take_tile(tile: Any, high: int, voltage: Any, current: Any, temp_degC: Any, wide: Any, cells: int, begin: int,
+              end: int) -> None:  # fmt: skip
+    """Copy rows begin to end into `tile`, block by block: memory is read in its order, which is three times as fast."""
+    for row in range(begin, end):
+        for b in range((cells + L - 1) // L):
+            n, here = b * L, min(L, cells - b * L)
+            at = np.uint64((b * high + row - begin) * 3 * L)
+            take(tile, at, voltage, wide[0], row, n, here)
+            take(tile, at + np.uint64(L), current, wide[1], row, n, here)
+            take(tile, at + np.uint64(2 * L), temp_degC, wide[2], row, n, here)
+
+
+@njit(error_model="numpy", forceinline=True)
+def mask_row(d: Any, o: Any, tile: Any, at: Any, dt: float, gap: float) -> None:
+    """Turn NaN of one row into masks, as filter.step does; x − x is 0 for a number, NaN for what is none."""
+    half = 0.5 if dt > HOLD_S else 0.0
+    held = max(1.0 - dt / FADE_S, 0.0)
+    for lane in range(L):
+        l, t = o + np.uint64(lane), at + np.uint64(lane)
+        v, i, warm = tile[t], tile[t + np.uint64(L)] * d[l + np.uint64(PER_PARALLEL)], tile[t + np.uint64(2 * L)]
+        last, q = d[l + np.uint64(LAST_I)], d[l + np.uint64(CAPACITY)]
+        known, present = v - v == 0.0, i - i == 0.0
+        i = i if present else last * held
+        d[l + np.uint64(IN_V)] = v if known else 0.0
+        d[l + np.uint64(IN_KNOWN)] = 1.0 if known else 0.0
+        d[l + np.uint64(IN_DEGC)] = warm if warm - warm == 0.0 else d[l + np.uint64(IN_DEGC)]
+        d[l + np.uint64(IN_I)] = i
+        d[l + np.uint64(IN_C)] = d[l + np.uint64(5 * L)] if gap > 0.0 else last + half * (i - last)
+        d[l + np.uint64(IN_ZERO)] = 0.0
+        d[l + np.uint64(IN_NOISE)] = 0.0 if present else LOST_C * LOST_C * q * q
+
+
 @njit(error_model="numpy", nogil=True)
 def run_tile(
-    d: Any, b: int, kind: Any, node: Any, rows: Any, per_parallel: Any, voltage: Any, current: Any, temp_degC: Any,
-    dt: Any, learn: float, soc: Any, soc_sigma: Any, every: int, begin: int, end: int,
+    d: Any, b: int, kind: Any, node: Any, rows: Any, cells: int, tile: Any, high: int, dt: Any, learn: float,
+    soc: Any, soc_sigma: Any, every: int, begin: int, end: int,
 ) -> None:  # fmt: skip
     """Run one block of lanes over the rows from begin to end."""
-    cells = per_parallel.size
-    last_v, last_i, last_t = voltage.shape[1] - 1, current.shape[1] - 1, temp_degC.shape[1] - 1
-    o = np.uint64(b * WIDTH)
-    here = min(L, cells - b * L)
-    for lane in range(here, L):
-        l = o + np.uint64(lane)
-        d[l + np.uint64(IN_KNOWN)] = 0.0
-        d[l + np.uint64(IN_I)] = 0.0
-        d[l + np.uint64(IN_C)] = 0.0
+    o, n = np.uint64(b * WIDTH), b * L
     for row in range(begin, end):
         span = dt[row]
         gap = gap_variance(span)
-        half = 0.5 if span > HOLD_S else 0.0
-        held = max(1.0 - span / FADE_S, 0.0)
-        for lane in range(here):
-            l = o + np.uint64(lane)
-            n = b * L + lane
-            v = voltage[row, min(n, last_v)]
-            i = current[row, min(n, last_i)] * per_parallel[n]
-            warm = temp_degC[row, min(n, last_t)]
-            q = d[l + np.uint64(CAPACITY)]
-            last = d[l + np.uint64(LAST_I)]
-            known, present = np.isfinite(v), np.isfinite(i)
-            if not known:
-                v = 0.0
-            if not present:
-                i = last * held
-            if np.isfinite(warm):
-                d[l + np.uint64(IN_DEGC)] = warm
-            mean = last + half * (i - last)
-            d[l + np.uint64(IN_V)] = v
-            d[l + np.uint64(IN_KNOWN)] = 1.0 if known else 0.0
-            d[l + np.uint64(IN_I)] = i
-            d[l + np.uint64(IN_C)] = d[l + np.uint64(5 * L)] if gap > 0.0 else mean
-            d[l + np.uint64(IN_ZERO)] = 0.0
-            d[l + np.uint64(IN_NOISE)] = 0.0 if present else LOST_C * LOST_C * q * q
+        mask_row(d, o, tile, np.uint64((b * high + row - begin) * 3 * L), span, gap)
         step_block(d, o, b, kind, node, rows, span, gap, learn)
         if row % every == 0:
-            for lane in range(here):
-                soc[row // every, b * L + lane] = d[o + np.uint64(lane)]
+            for lane in range(min(L, cells - n)):
                 scale = d[o + np.uint64(REACT_Q + lane)] * d[o + np.uint64(DOUBT_Q + lane)]
-                soc_sigma[row // every, b * L + lane] = np.sqrt(
-                    max(d[o + np.uint64(6 * L + lane)], 0.0) + scale * scale
-                )
+                variance = min(max(d[o + np.uint64(6 * L + lane)], 0.0) + scale * scale, 1.0)
+                soc[row // every, n + lane] = d[o + np.uint64(lane)]
+                soc_sigma[row // every, n + lane] = np.sqrt(variance)
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
 def run_block(
-    d: Any, node: Any, rows: Any, kind: Any, per_parallel: Any, voltage: Any, current: Any, temp_degC: Any, dt: Any,
-    learn: float, soc: Any, soc_sigma: Any, every: int,
+    d: Any, node: Any, rows: Any, kind: Any, voltage: Any, current: Any, temp_degC: Any, dt: Any, learn: float,
+    soc: Any, soc_sigma: Any, every: int, tile: Any,
 ) -> None:  # fmt: skip
-    """Run whole recordings, block by block, so that a block's state stays in the first cache.
+    """Run whole recordings, in tiles in time and block by block, so that a block's state stays in the first cache.
 
     voltage, current, temp_degC  (time, cell) or (time, 1) for all cells, NaN = unknown; dt (time,) s
-    per_parallel  (cell,) 1 / cells side by side; soc, soc_sigma  (time // every, cell), every `every`-th row
+    soc, soc_sigma  (time // every, cell), every `every`-th row; tile  scratch of 3 x high x lanes numbers
     """
-    cells = per_parallel.size
-    # Tiles in time: one tile of all readings fits the second cache, whatever the number of cells.
-    tile = max(4, TILE // max(cells, 1))
-    for begin in range(0, dt.size, tile):
-        end = min(begin + tile, dt.size)
-        for b in range(d.size // WIDTH):
-            run_tile(
-                d, b, kind, node, rows, per_parallel, voltage, current, temp_degC, dt, learn, soc, soc_sigma, every,
-                begin, end,
-            )  # fmt: skip
+    cells, blocks = soc.shape[1], d.size // WIDTH
+    wide = (voltage.shape[1], current.shape[1], temp_degC.shape[1])
+    flat = (voltage.reshape(-1), current.reshape(-1), temp_degC.reshape(-1))
+    high = tile.size // (3 * L * blocks)
+    for begin in range(0, dt.size, high):
+        end = min(begin + high, dt.size)
+        take_tile(tile, high, flat[0], flat[1], flat[2], wide, cells, begin, end)
+        for b in range(blocks):
+            run_tile(d, b, kind, node, rows, cells, tile, high, dt, learn, soc, soc_sigma, every, begin, end)

@@ -1,11 +1,12 @@
 """The step of the estimator in plain NumPy: the reference of the kernel, and its fallback where numba is missing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.core.estimate.equations import CORRELATION_S, advance
+from cellarer.core.estimate.equations import CORRELATION_S, advance, decay, hush, settle
 from cellarer.core.estimate.fields import (
     FIELDS,
     HOLD_K,
@@ -43,19 +44,25 @@ def look_up(node: Floats, rows: Floats, kind: Ints, z: Floats, temp_degC: Floats
 
 
 def refresh(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: float) -> None:
-    """Look tables up again for every block in which SOC or temperature of a cell has moved on."""
+    """Look tables up again for every block in which SOC or temperature of a cell has moved on, or the step changed."""
     field = buffer.reshape(-1, FIELDS, LANES)
     at = INDEX
-    z = field[:, 0] + dt / (3600.0 * field[:, at["capacity"]]) * (field[:, at["in_c"]] - field[:, 5])
+    z = field[:, 0] + dt * field[:, at["per_As"]] * (field[:, at["in_c"]] - field[:, 5])
     temp_degC = field[:, at["in_degC"]]
     moved = (np.abs(z - field[:, at["x_z"]]) > HOLD_SOC) | (np.abs(temp_degC - field[:, at["x_degC"]]) > HOLD_K)
     blocks = np.flatnonzero(moved.any(axis=1))
-    if not len(blocks):
-        return
-    values = look_up(node, rows, kind.reshape(-1, LANES)[blocks].reshape(-1), z[blocks].reshape(-1),
-                     temp_degC[blocks].reshape(-1))  # fmt: skip
-    field[blocks, at["x_z"]], field[blocks, at["x_degC"]] = z[blocks], temp_degC[blocks]
-    field[blocks, at["x_ocv"] :] = values.reshape(-1, len(blocks), LANES).transpose(1, 0, 2)
+    if len(blocks):
+        values = look_up(node, rows, kind.reshape(-1, LANES)[blocks].reshape(-1), z[blocks].reshape(-1),
+                         temp_degC[blocks].reshape(-1))  # fmt: skip
+        field[blocks, at["x_z"]], field[blocks, at["x_degC"]] = z[blocks], temp_degC[blocks]
+        field[blocks, at["x_ocv"] :] = values.reshape(-1, len(blocks), LANES).transpose(1, 0, 2)
+    field[:, at["dt"]] = dt
+    field[:, at["left1"]] = decay(dt * field[:, at["x_per_tau1"]])
+    field[:, at["left2"]] = decay(dt * field[:, at["x_per_tau2"]])
+
+
+def _typed(part: Callable[..., Any]) -> Callable[..., tuple[Floats, ...]]:
+    return part
 
 
 def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: float, gap: float, learn: float) -> None:
@@ -69,13 +76,21 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     x = [np.ascontiguousarray(field[:, n, :]).reshape(-1) for n in range(FIELDS)]
     at = INDEX
     v, i, c, _, known, zero, noise = (x[at["in_v"] + n] for n in range(7))
-    arithmetic: Callable[..., tuple[Floats, ...]] = advance
+    trust = max(1.0, CORRELATION_S / max(dt, 0.01))
+    q, hushed, arithmetic, finish = x[at["capacity"]], _typed(hush), _typed(advance), _typed(settle)
+    quiet = hushed(i, q, noise, zero, x[at["quiet_s"]], x[at["quiet_i"]], dt, learn)
     out = arithmetic(
-        *x[:STATE_WIDTH], x[at["capacity"]], *(x[at[name]] for name in MEMORY[:-1]), v, i, c, known, zero, noise,
-        x[at["x_z"]], *x[at["x_ocv"] :], dt, max(1.0, CORRELATION_S / max(dt, 0.01)), gap, learn,
+        *x[:STATE_WIDTH], q, *(x[at[name]] for name in MEMORY[:-1]), v, i, c, known, noise,
+        x[at["x_z"]], *x[at["x_ocv"] : at["x_per_tau1"]], *x[at["x_per_exchange"] :],
+        x[at["per_As"]], x[at["left1"]], x[at["left2"]], dt, trust, gap,
     )  # fmt: skip
+    state = out[:STATE_WIDTH]
+    if (quiet[0] > 0.0).any():
+        state = finish(*state, q, i, quiet[0], trust)
     for n in range(STATE_WIDTH):
-        field[:, n, :] = out[n].reshape(-1, LANES)
+        field[:, n, :] = state[n].reshape(-1, LANES)
     for n, name in enumerate(MEMORY):
         field[:, at[name], :] = out[STATE_WIDTH + n].reshape(-1, LANES)
+    for name, values in zip(("in_zero", "quiet_s", "quiet_i"), quiet, strict=True):
+        field[:, at[name], :] = values.reshape(-1, LANES)
     field[:, at["last_i"], :] = i.reshape(-1, LANES)

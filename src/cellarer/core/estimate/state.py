@@ -55,6 +55,12 @@ def put(buffer: Floats, name: str, values: Floats) -> None:
     fields_of(buffer)[:, INDEX[name], :] = column.reshape(-1, LANES)
 
 
+def put_capacity(buffer: Floats, capacity_Ah: Floats) -> None:
+    """Write the capacity of one cell, (cell,) Ah, and its reciprocal, which the kernel multiplies with."""
+    put(buffer, "capacity", capacity_Ah)
+    put(buffer, "per_As", 1.0 / (3600.0 * capacity_Ah))
+
+
 def get(cfg: EstimatorConfig, state: EstimateState, name: str) -> Floats:
     """Read one field, (cell,), a copy; currents and capacities are those of one cell of the group."""
     return np.ascontiguousarray(fields_of(state.buffer)[:, INDEX[name], :]).reshape(-1)[: cfg.cells]
