@@ -165,7 +165,7 @@ def test_estimate_only_gives_equal_soc() -> None:
         ready = replay.prepare(read(name, 1500), settings)
         whole, quick = replay.replay(ready), replay.estimate_only(ready)
         np.testing.assert_allclose(quick.columns["soc"], whole.columns["soc"], atol=1e-5)
-        np.testing.assert_allclose(quick.columns["soc_sigma"], whole.columns["soc_sigma"], atol=1e-5)
+        np.testing.assert_allclose(quick.columns["soc_sigma"], whole.columns["soc_sigma"], atol=1e-4)
 
 
 def test_learnt_capacity_is_counted_with(tmp_path: Path) -> None:
