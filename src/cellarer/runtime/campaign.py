@@ -41,6 +41,7 @@ class Outcome:
 
     seed: int
     runs: int = 0
+    asked_hours: float = 0.0
     shots: list[Shot] = field(default_factory=list)
     pairs: int = 0
     unsafe: list[dict[str, object]] = field(default_factory=list)
@@ -100,7 +101,7 @@ def plan(
     subjects: Sequence[str], seeds: int, seed: int, quiet_hours: float, modes: Sequence[str] = MODES
 ) -> tuple[Outcome, list[object]]:  # fmt: skip
     """Return an outcome without results, and the tasks that give them."""
-    out, valid = Outcome(seed, seeds), possible(subjects, modes)
+    out, valid = Outcome(seed, seeds, quiet_hours), possible(subjects, modes)
     pairs = arrays.tuples(valid, 2)
     chosen = [(run, k) for run in range(seeds) for k in arrays.array(valid, _draw(seed, run, PICK), pairs)]
     out.coverage = arrays.coverage(valid, (k for _, k in chosen))

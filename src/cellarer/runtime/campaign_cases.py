@@ -31,6 +31,7 @@ class Case(NamedTuple):
     beyond: float | None = None  # size = the row's threshold and this much beyond it, in its unit
     past: float | None = None  # size such that a cell is so many V beyond the row's threshold
     drop: float = 0.0  # share of its voltage that a cell loses: only where that is below the row's threshold
+    reaches: float | None = None  # what the row's signal comes to: only where that is well beyond its threshold
     below: str = ""  # size = a current in the middle between the limit and the threshold of this row
     ask: str = ""  # what a person asks for right after the start: open, close
     watch_s: float = 4.0
@@ -87,7 +88,7 @@ CASES: tuple[Case, ...] = (
          watch_s=8.0),
     Case("opens_under_load", ("discharge_limit_defied",), CLOSED, below="discharge_over_current_maximum",
          watch_s=8.0),
-    Case("cold_regeneration", COLD[CHARGE], (CHARGE,), "truth"),
+    Case("cold_regeneration", COLD[CHARGE], (CHARGE,), "truth", reaches=-20.0),
     Case("external_short", ("discharge_over_current_maximum",), CLOSED, "truth", fuse="sum_mismatch", shapes=ONCE),
     Case("cell_hot", ("over_temperature_maximum",), onset="truth", beyond=8.0),
     Case("cell_cold", COLD[CHARGE], (CHARGE,), beyond=5.0, limit=CHARGE, may=True),

@@ -102,8 +102,9 @@ def _step_s(made: worlds.World) -> float:
 
 
 def _held(made: worlds.World) -> np.ndarray:
+    """Return which strings are closed; a try of precharge that is given up is no opening."""
     orders = made.orders
-    return orders.minus | orders.plus | orders.charge_switch | orders.discharge_switch
+    return orders.plus | orders.charge_switch | orders.discharge_switch
 
 
 def _why(made: worlds.World, string: int) -> str:

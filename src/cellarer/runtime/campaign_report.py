@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from statistics import median
 
-from cellarer.runtime.campaign import Outcome, figures, missed
+from cellarer.runtime.campaign import SUBJECTS, Outcome, figures, missed
 from cellarer.runtime.campaign_shots import Shot
 
 HEADER = ("fault", "seen by", "reaction", "injected", "answered", "median s", "worst s", "bound s", "budget s", "sites")
@@ -122,7 +122,8 @@ def _table(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
 
 def page(out: Outcome, picture: str = "reaction-times.svg") -> str:
     """Return docs/reaction-times.md. picture: the file of `campaign_plot.svg` beside it."""
-    lines = [TEXT.format(arguments=f" --seeds {out.runs} --hours {out.hours:.0f} --seed {out.seed}")]
+    sites = "" if tuple(out.unseen) == SUBJECTS else " " + " ".join(out.unseen)
+    lines = [TEXT.format(arguments=f"{sites} --seeds {out.runs} --hours {out.asked_hours:g} --seed {out.seed}")]
     lines += [f"- {name}: {text}" for name, text in summary(out).items() if name != "missed"]
     lines += ["", f"![Reaction times against budgets]({picture})", "", *_table(HEADER, rows(out))]
     if slow := rows(out, slow=True):

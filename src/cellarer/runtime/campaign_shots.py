@@ -25,6 +25,7 @@ MORE_S = 0.4
 RAMP_S = 10.0
 AFTER_S = 1.0  # watched beyond bound and ramp
 ADD_S = 1e-6
+ROOM_K = 3.0  # the same for temperatures
 ROOM_V = 0.1  # that a collapsing cell must be below a threshold to be seen by it for sure
 BETWEEN = np.array([1.06, 0.94])  # a current "between" keeps this far from the limit and from the threshold
 Key = tuple[int, ...]
@@ -76,7 +77,11 @@ def expected(config: Config, case: Case, mode: str) -> int | None:
         return None
     known = [table.name.index(name) for name in case.rows if name in table.name]
     row = next((r for r in known if table.enabled[r].all()), None)
-    if row is not None and (case.below or case.drop) and np.isnan(_size(config, case, 0, row)):
+    if (
+        row is not None
+        and (case.below or case.drop or case.reaches is not None)
+        and np.isnan(_size(config, case, 0, row))
+    ):
         return None
     return row
 
@@ -136,6 +141,8 @@ def _size(config: Config, case: Case, string: int, row: int) -> float:
             return float("nan") if volts - case.drop * nominal > at - ROOM_V else BY_NAME[case.fault].size
         assert case.past is not None
         return (abs(volts - at) + case.past) / nominal
+    if case.reaches is not None:
+        return BY_NAME[case.fault].size if (case.reaches - at) * table.sign[row] > ROOM_K else float("nan")
     if case.below:
         limit = limits.rated_charge_A if case.below.startswith("charge") else limits.rated_discharge_A
         top = float(abs(table.trip[table.name.index(case.below), string]))
