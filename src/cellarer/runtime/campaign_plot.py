@@ -6,21 +6,23 @@ Grey reaches to the budget, the tick is the bound of `check --timing`, dots are 
 import math
 from html import escape
 
-from cellarer.runtime.campaign import Outcome
+from cellarer.runtime.campaign import Outcome, site_of
 from cellarer.runtime.campaign_shots import Shot
 
-LEFT, WIDTH, ROW, TOP, BELOW = 330, 1000, 18, 62, 28  # px
+LEFT, WIDTH, ROW, TOP, BELOW = 350, 1000, 18, 62, 28  # px
 FROM_S, TO_S = 0.01, 100.0
 INK, FAINT, GROUND, GOOD, BAD, BOUND = "#26323f", "#e4e7eb", "#d5dae1", "#2b6cb0", "#c53030", "#dd6b20"
 MARKS = ((0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"), (100.0, "100 s"))
 
 
 def svg(out: Outcome) -> str:
-    """Return the picture of all reactions that were measured, slow ones left out."""
+    """Return the picture of the reactions that were measured, without slow faults and packs that protect themselves."""
+    own = {name for name in out.unseen if site_of(name).file.pack[0].switchgear.kind == "none"}
     groups: dict[tuple[str, str], list[Shot]] = {}
     for shot in out.shots:
-        if not shot.slow and not math.isnan(shot.reaction_s) and not math.isnan(shot.budget_s):
-            groups.setdefault((shot.fault, shot.row), []).append(shot)
+        known = not math.isnan(shot.reaction_s) and not math.isnan(shot.budget_s)
+        if known and not shot.slow and shot.subject not in own:
+            groups.setdefault((shot.fault.split(" (")[0], shot.row), []).append(shot)
     ordered = sorted(groups.items(), key=lambda item: -max(s.reaction_s for s in item[1]))
     height = TOP + ROW * len(ordered) + BELOW
     lines = [*_head(height), *_marks(height)]

@@ -25,8 +25,8 @@ MORE_S = 0.4
 RAMP_S = 10.0
 AFTER_S = 1.0  # watched beyond bound and ramp
 ADD_S = 1e-6
-ROOM_K = 3.0  # the same for temperatures
 ROOM_V = 0.1  # that a collapsing cell must be below a threshold to be seen by it for sure
+ROOM_K = 3.0  # the same of a temperature
 BETWEEN = np.array([1.06, 0.94])  # a current "between" keeps this far from the limit and from the threshold
 Key = tuple[int, ...]
 
