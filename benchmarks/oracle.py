@@ -109,9 +109,8 @@ def main() -> int:
     else:
         for row in rows:
             tables = "R1 and R2 level over SOC" if row["level"] else "as in the cell file"
-            print(
-                f"{row['cell']:20s} {tables:26s} root mean square {row['rms_mV']:.3f} mV, worst {row['worst_mV']:.3f} mV"
-            )
+            away = f"root mean square {row['rms_mV']:.3f} mV, worst {row['worst_mV']:.3f} mV"
+            print(f"{row['cell']:20s} {tables:26s} {away}")
         print(f"PyBaMM {rows[0]['pybamm']}: {'agrees' if good else 'DISAGREES'}")
     return 0 if good else 1
 
