@@ -127,6 +127,13 @@ def test_a_unit_of_another_dimension_rules_a_column_out() -> None:
     }  # fmt: skip
 
 
+def test_a_text_column_called_test_is_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("test,current_A,voltage_V\nOCV,1,3.5\nOCV,1,3.6\n")
+    with pytest.raises(LabError, match="time_s is not in the first one"):
+        read_noting(path)
+
+
 def test_nothing_that_is_written_crashes_the_reader(tmp_path: Path) -> None:
     """Damaged files are read or refused by name; no other exception comes out."""
     rng = np.random.default_rng(11)

@@ -53,6 +53,7 @@ NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 STATES = ("state", "status", "step type", "work mode", "step name", "stepname", "md", "mode", "step state")
 MOMENTS = ("unix time", "date time", "datetime", "timestamp", "date", "dpt time", "absolute time", "date and time",
            "system time", "realtime", "time stamp")  # fmt: skip
+VAGUE = {"test", "t"}  # names that mean something only with a unit
 CELLS = ("cell_id", "cell_no", "cell")
 
 
@@ -92,6 +93,8 @@ def recognise(names: Sequence[str]) -> dict[str, Found]:
             words, unit = split[name]
             bare = re.sub(r"\s*#?\d+$", "", words)
             if unit and (unit not in UNITS or UNITS[unit][0] not in dimensions):
+                continue
+            if not unit and words in VAGUE:
                 continue
             ranks = [wanted.index(w) for w in (words, bare) if w in wanted]
             if ranks and (best is None or (min(ranks), at) < best[:2]):

@@ -23,6 +23,7 @@ SHAPE = 1.0 + 0.9 * np.exp(-KNOTS / 0.07)  # resistance rises towards empty
 LOOSE = 3.0
 HUBER_V = 0.04  # residuals beyond it count less: end of discharge in the cold is another world
 RISES_BELOW = 0.3  # SOC under which no resistance falls towards empty: data is thin there and would invent zeros
+FAST_SHARE = 0.15  # least r0, of r1 + r2: measured cells have 0.5 to 1.5
 LOADED_C = 0.1
 ROWS = 5000  # per run that enter the normal equations
 MINUTE_S = 60.0
@@ -36,7 +37,10 @@ WARM_K = 298.15
 
 
 def _rising() -> Floats:
-    """Unknowns ≥ 0 → parameters: towards empty a resistance is the one above it plus something. Corrections stay."""
+    """Unknowns ≥ 0 → parameters: towards empty a resistance is the one above it plus something, and r0 has its share.
+
+    Steady currents tell only the sum of the three: without a floor r0 would be nothing there. Corrections stay.
+    """
     k = len(KNOTS)
     block = np.eye(k)
     for j in range(int(np.searchsorted(KNOTS, RISES_BELOW))):
@@ -44,6 +48,8 @@ def _rising() -> Floats:
     out = np.eye(5 * k)
     for n in range(3):
         out[n * k : (n + 1) * k, n * k : (n + 1) * k] = block
+        if n:
+            out[:k, n * k : (n + 1) * k] = FAST_SHARE * block
     return out
 
 

@@ -38,10 +38,10 @@ class Ends:
 
 
 def ends_of(runs: list[Run], capacity_Ah: float | None) -> Ends:
-    """Highest and lowest voltage at moderate current; capacity from the largest swing where none is given."""
+    """Highest voltage while nothing charges fast, lowest at all; capacity from the largest swing if none is given."""
     swing = max(float(np.ptp(run.charge_Ah)) for run in runs)
     capacity = swing if capacity_Ah is None else capacity_Ah
-    calm = [run.voltage[np.abs(run.current) < 0.4 * capacity] for run in runs]
+    calm = [run.voltage[run.current < 0.4 * capacity] for run in runs]
     high = max((float(np.quantile(v, 0.9995)) for v in calm if len(v)), default=4.2)
     low = min(float(run.voltage.min()) for run in runs)
     return Ends(high, low, capacity)
