@@ -36,7 +36,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "ragged": table(
         [
             pack("a", 5, strings=2, temperature_sensors=3, heater=True),
-            pack("b", 3, cell="nmc_50ah", parallel=2, cooler=True),
+            pack("b", 3, cell="nmc_50ah", parallel=2, cooler=True, heater=True, temperature_sensors=3),
             pack("c", 7, cell="lto_23ah", temperature_sensors=1),
         ],
         CELL_SIDE + CONTACTS + FACTS + AUXILIARY,

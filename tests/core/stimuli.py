@@ -207,6 +207,26 @@ def contact_slow(bench: Bench, string: int, x: float) -> None:
         bench.let_go("feedback_minus", string)
 
 
+def hot_spot(bench: Bench, string: int, x: float) -> None:
+    bench.put("temp_degC", 25.0, temps(bench, string))
+    bench.put("temp_degC", 25.0 + x, temps(bench, string)[0])
+
+
+def heater_unasked(bench: Bench, string: int, x: float) -> None:
+    """Let coolant be warm with a heater that was never ordered on."""
+    bench.put("coolant_degC", 25.0 + x, pack(bench, string))
+
+
+def flow_lost(bench: Bench, string: int, x: float) -> None:
+    """Let cooling have begun long ago with cells 20 K above the surroundings, and x of it be left."""
+    n, around = bench.layout.size["pack"], 15.0
+    bench.state = replace(bench.state, climate=replace(
+        bench.state.climate, cooling=np.ones(n, bool), cooling_ns=np.full(n, bench.now_ns - 10**13),
+        began_degC=np.full(n, around + 20.0)))  # fmt: skip
+    bench.put("ambient_degC", around, pack(bench, string))
+    bench.put("temp_degC", around + 20.0 * x, temps(bench, string))
+
+
 def contact_wear(bench: Bench, string: int, x: float) -> None:
     switches(bench, string, wear=x)
 
@@ -264,7 +284,13 @@ STIMULI: dict[str, Stimulus] = {
     "open_under_load": Stimulus(open_under_load, "open", freezes=("current",)),
     "contact_wear": Stimulus(contact_wear),
     **{name: Stimulus(suspected(index), freezes=("cell_voltage",)) for index, name in enumerate(SUSPICIONS)},
+    "hot_spot": Stimulus(hot_spot, freezes=("temp_degC",)),
+    "heater_unasked": Stimulus(heater_unasked, freezes=("coolant_degC",)),
+    "flow_lost": Stimulus(flow_lost, freezes=("temp_degC",)),
 }
+
+# Signals made of medians over three samples: they see a change one sample later.
+BY_MEDIAN = {"cell_spread", "temp_spread", "hot_spot", "flow_lost"}
 
 # Signals that only time can move; they have tests of their own in test_rows.py.
 SILENCES: dict[str, str] = {

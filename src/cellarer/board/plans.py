@@ -57,7 +57,7 @@ class PlanReader:
             return self._none, str(error)
         if not isinstance(plan, Plan):
             return self._none, f"a {type(plan).__name__} is no plan"
-        for name in ("bleed_Ah", "preheat_degC", "move"):
+        for name in ("bleed_Ah", "preheat_degC", "move", "precool_degC"):
             expected, found = getattr(self._none, name).shape, np.shape(getattr(plan, name))
             if found != expected:
                 return self._none, f"{name} has the shape {found}, expected {expected}"

@@ -60,6 +60,8 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     facts = {
         "switchgear": gear != "none", "neighbours": series > 1, "sensors": sensors > 1, "shared": gear == "contactors",
     }  # fmt: skip
+    facts |= {"many_sensors": sensors > 2}
+    facts |= {name: np.array([getattr(p, name) for p, _ in packs]) for name in ("heater", "cooler")}
     config = Config(
         site=site.name,
         version=__version__,

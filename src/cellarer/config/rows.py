@@ -72,8 +72,9 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     return rows
 
 
-# no signals: something to switch, more than one cell, more than one temperature sensor, contactors
-FACTS = ("switchgear", "neighbours", "sensors", "shared")
+# no signals: something to switch, more than one cell, more than one and two temperature sensors, contactors, a heater,
+# a pump or fan
+FACTS = ("switchgear", "neighbours", "sensors", "many_sensors", "shared", "heater", "cooler")
 
 
 def enabled(layout: Layout, sensing: Sensing, facts: Mapping[str, Bools], need: list[str]) -> Bools:

@@ -259,7 +259,7 @@ class Plan:
     bleed_Ah: Floats  # (cell,) dose still to take out of each cell
     preheat_degC: Floats  # (pack,) keep cells this warm, instead of what the rules keep; NaN = as the rules say
     move: Floats  # (2, cell) 0…1 what converters do, as in Command
-    precool_degC: Floats  # (pack,) let flow cool cells from here on; NaN = as the rules say
+    precool_degC: Floats  # (pack,) cooling begins here, instead of where the rules begin; NaN = as the rules say
 
 
 def no_plan(cells: int, packs: int) -> Plan:
@@ -289,6 +289,7 @@ class Climate:
     heating_ns: Ints  # since when it is on, or off
     cooling: Bools
     cooling_ns: Ints
+    began_degC: Floats  # hottest cell when cooling began; NaN = unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)

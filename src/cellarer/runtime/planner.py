@@ -9,8 +9,9 @@ import numpy as np
 
 from cellarer.model.config import Config, Topology
 from cellarer.model.values import NEVER, Plan, State, no_plan
-from cellarer.plan import programme
+from cellarer.plan import programme, thermal
 from cellarer.plan.balance import Report
+from cellarer.runtime.climate import Climate
 
 LEAD_NS = 60_000_000_000  # a plan is renewed so long before it expires, so that nothing pauses between two
 AGAIN_NS = 60_000_000_000  # nothing to plan: look again after this
@@ -30,9 +31,17 @@ class Planner:
         self.report: Report = {}
         self.plan = no_plan(config.layout.size["cell"], config.layout.size["pack"])
         self.asked_ns = NEVER
+        self.climate, self.whole = Climate(config), self.plan
+        self.parts = self.plan, self.climate.advice
 
     def __call__(self, state: State) -> Plan:
         """Return the plan in force after this state; a new one when the last has expired."""
+        parts = self._balancing(state), self.climate(state)
+        if parts != self.parts:
+            self.parts, self.whole = parts, thermal.joined(*parts)
+        return self.whole
+
+    def _balancing(self, state: State) -> Plan:
         now_ns = state.time_ns
         if not self.has_hardware or now_ns == NEVER or now_ns < self.plan.expires_ns - LEAD_NS:
             return self.plan

@@ -21,7 +21,7 @@ from cellarer.core import slow
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, Requests, State, no_plan
+from cellarer.model.values import FOREVER, Plan, Requests, State, no_plan
 from cellarer.runtime.campaign_world import repeated
 from cellarer.runtime.policies import AS_IS, Policy
 from cellarer.runtime.simulate import CALM_S, GROWTH, LONGEST_S, RESTING
@@ -85,6 +85,7 @@ class World:
     state: State
     orders: Orders
     departs_s: float  # between departures
+    plans: Callable[[State], Plan] | None = None  # None = the rules alone
     departed: int = -1
     steps: int = 0
     sums: dict[str, Floats] = field(default_factory=dict)  # (pack,) over the seconds counted
@@ -92,13 +93,14 @@ class World:
     def live(self, seconds: float, progress: Callable[[], None]) -> None:
         """Let time pass; stress and sums are gathered."""
         end_s, dt_s = self.plant.time_s + seconds, self.config.cycle_ns * 1e-9
-        plan = no_plan(self.config.layout.size["cell"], self.day_of_year.size)
+        plan = none = no_plan(self.config.layout.size["cell"], self.day_of_year.size)
         while self.plant.time_s < end_s - 1e-6:
             dt_s = min(dt_s, end_s - self.plant.time_s)
             self.plant.fixed.ambient_degC = self.ambient()
             self.plant.advance(dt_s, self.orders)
             self.ageing.note(dt_s)
             self.count(dt_s)
+            plan = self.plans(self.state) if self.plans and self.state.cycle else none
             inputs = Inputs(self.plant.sample(), self.asked(), plan)
             self.state, command, events = step(self.config, self.state, inputs, self.plant.time_ns)
             self.orders = orders_of(command)

@@ -18,12 +18,13 @@ BAND_K = 5.0  # K: cells are heated to this far above their cold limit, and cool
 HYSTERESIS_K = 2.0  # heating ends, and cooling ends, this far beyond where it began
 LEAST_FLOW = 0.2  # 1: a fan below does not turn
 FLOW_ALONE = 0.5  # 1: of the order, where there is a chiller
+GENTLE = 0.3  # 1: order of a plan that cools ahead of time: the power of flow rises with its cube
 
 
 def start(config: Config) -> Climate:
     """Return heating and cooling that are off and free to begin."""
     n = config.layout.size["pack"]
-    return Climate(np.zeros(n, bool), np.full(n, NEVER), np.zeros(n, bool), np.full(n, NEVER))
+    return Climate(np.zeros(n, bool), np.full(n, NEVER), np.zeros(n, bool), np.full(n, NEVER), np.full(n, np.nan))
 
 
 def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
@@ -33,6 +34,7 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
         none = np.zeros(config.layout.size["pack"])
         return before, none, none
     cooling, flow = _cooling(look, plan)
+    hottest = np.maximum.reduceat(look.extremes[2], config.layout.first_string)
     heating = config.heater & _heating(look, plan) & ~cooling
     now_ns = look.now_ns
     climate = Climate(
@@ -40,6 +42,7 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
         np.where(heating == before.heating, before.heating_ns, now_ns),
         cooling,
         np.where(cooling == before.cooling, before.cooling_ns, now_ns),
+        np.where(cooling & ~before.cooling, hottest, before.began_degC),
     )
     return climate, heating.astype(np.float64), np.where(config.cooler, _above_dew(look, flow), 0.0)
 
@@ -72,11 +75,11 @@ def _cooling(look: Look, plan: Plan) -> tuple[Bools, Floats]:
     core = layout.highest(look.state.estimate.core_degC)
     hot = np.where(core > hot, core, hot)  # an unknown sensor stays unknown
     from_degC = table.charge_warm_degC - BAND_K
-    wanted = 1.0 - fade(hot, from_degC, table.charge_hot_degC)
     planned = _planned(look, plan, plan.precool_degC)
-    planned = np.clip(planned, table.charge_cool_degC + 2.0 * BAND_K, from_degC)
-    wanted = np.where(hot > planned, np.maximum(wanted, FLOW_ALONE), wanted)
+    planned = np.clip(planned, table.charge_cool_degC + 2.0 * BAND_K, table.charge_warm_degC)
     begins_degC = np.where(np.isnan(planned), from_degC, planned)
+    wanted = 1.0 - fade(hot, np.maximum(begins_degC, from_degC), table.charge_hot_degC)
+    wanted = np.where((hot > planned) & (planned < from_degC), np.maximum(wanted, GENTLE), wanted)
     on = layout.pack_any(~(hot <= begins_degC))
     stays = layout.pack_any(~(hot <= begins_degC - HYSTERESIS_K))
     held = look.now_ns - before.cooling_ns < config.climate.rest_ns

@@ -22,6 +22,10 @@ from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import NEVER, SUSPICIONS, Bools, Floats, Ints
 
+HEAT_GONE_NS = 1_800_000_000_000  # coolant has lost the heat of a heater after this long
+FLOW_THERE_NS = 900_000_000_000  # flow shows on the cells after this long …
+EXCESS_K, CALM_SHARE = 8.0, 0.1  # … if they were so much warmer than the surroundings, at so little current
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -289,6 +293,35 @@ def contact_wear(look: Look) -> Reading:
     return Reading(wear, look.config.layout.yes, np.full(wear.shape, look.now_ns))
 
 
+def hot_spot(look: Look) -> Reading:
+    """How much warmer the hottest sensor is than the mean of the others of its string, K."""
+    layout, temps = look.config.layout, look.calm["temp_degC"]
+    count = np.maximum(layout.over_temps(np.add, np.ones(temps.size), 0.0) - 1.0, 1.0)
+    hot, time_ns = look.extremes[2], layout.over_temps(np.maximum, look.time_ns("temp_degC"), NEVER)
+    return _one(hot - (layout.over_temps(np.add, temps, 0.0) - hot) / count, time_ns)
+
+
+def heater_unasked(look: Look) -> Reading:
+    """How much warmer coolant is than cells and surroundings although the heater has long been ordered off, K."""
+    layout, climate = look.config.layout, look.state.climate
+    pack, off = layout.pack_of_string, ~climate.heating & (look.now_ns - climate.heating_ns >= HEAT_GONE_NS)
+    source = np.maximum(look.extremes[2], look.of("ambient_degC")[pack])
+    reading = _one(look.of("coolant_degC")[pack] - source, look.time_ns("coolant_degC")[pack])
+    return _masked(reading, off[pack], layout.yes)
+
+
+def flow_lost(look: Look) -> Reading:
+    """How much of its excess over the surroundings the hottest cell still has, long after cooling began at rest, 1."""
+    layout, climate, limits = look.config.layout, look.state.climate, look.config.limits
+    pack, around = layout.pack_of_string, look.of("ambient_degC")
+    begun = (climate.began_degC - around)[pack]
+    calm = np.maximum(np.abs(look.current), np.abs(look.state.estimate.mean_A)) <= CALM_SHARE * limits.rated_charge_A
+    long = climate.cooling & (look.now_ns - climate.cooling_ns >= FLOW_THERE_NS)
+    left = (look.extremes[2] - around[pack]) / np.where(begun > 0.0, begun, np.nan)
+    applies = long[pack] & calm & (begun >= EXCESS_K)
+    return _masked(_one(left, layout.over_temps(np.maximum, look.time_ns("temp_degC"), NEVER)), applies, layout.yes)
+
+
 SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_high": cell_high,
     "cell_low": cell_low,
@@ -341,6 +374,9 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "open_under_load": open_under_load,
     "contact_wear": contact_wear,
     **{name: Suspected(index) for index, name in enumerate(SUSPICIONS)},
+    "hot_spot": hot_spot,
+    "heater_unasked": heater_unasked,
+    "flow_lost": flow_lost,
 }
 
 # Whose elements name the culprit of a derived signal
@@ -349,6 +385,7 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
     "cell_low": _CELL_LOW.elements,
     "cell_deep": _CELL_LOW.elements,
     "temp_rate": lambda look: (look.watch.temp_rate, "temp"),
+    "hot_spot": lambda look: (look.of("temp_degC"), "temp"),
     "cell_frozen": lambda look: (_frozen(look), "cell"),
 }
 

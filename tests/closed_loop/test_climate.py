@@ -1,0 +1,87 @@
+"""Heater stuck and pump dead in the simulated world: found, and a heater behind the main contacts is cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.core.sites import AUXILIARY, CELL_SIDE, CONTACTORS, CONTACTS, table
+
+from cellarer.config.load import build
+from cellarer.core.asked import no_requests
+from cellarer.core.cycle import Inputs, start, step
+from cellarer.model.values import Phase, no_plan
+from cellarer.runtime.simulate import RESTING
+from cellarer.sim.plant import Plant, no_orders, orders_of
+
+SITE = build(
+    table(
+        [{"name": "a", "cell": "nmc_50ah", "series": 4, "temperature_sensors": 4, "heater": True, "cooler": True,
+          "switchgear": CONTACTORS, "thermal": {"supply": "pack"}}],
+        CELL_SIDE + CONTACTS + AUXILIARY,
+        simulation={"load": {"kind": "rest"}, "ambient_degC": 20.0},
+    ),
+    "climate",
+)  # fmt: skip
+
+
+class World:
+    """Plant and control in virtual time; long steps while switchgear rests."""
+
+    def __init__(self) -> None:
+        self.config = SITE.config
+        self.plant = Plant(self.config, SITE.file.simulation, 3)
+        self.state, self.orders, self.raised = start(self.config, 0), no_orders(self.config), list[str]()
+        self.asked = replace(no_requests(self.config), close=np.ones(1, bool), confirm_unknown_soc=np.ones(1, bool))
+
+    def run(self, seconds: float, longest_s: float = 5.0) -> None:
+        end_s = self.plant.time_s + seconds
+        while self.plant.time_s < end_s:
+            calm = np.isin(self.state.switches.phase, RESTING).all() and self.state.cycle > 1
+            self.plant.advance(longest_s if calm else 0.02, self.orders)
+            inputs = Inputs(self.plant.sample(), self.asked, no_plan(4, 1))
+            self.state, command, events = step(self.config, self.state, inputs, self.plant.time_ns)
+            self.orders, self.asked = orders_of(command), no_requests(self.config)
+            self.raised += [event.name for event in events if event.kind == "fault"]
+
+    def warm(self, degC: float, around_degC: float) -> None:
+        heat = self.plant.heat
+        heat.core_degC, heat.surface_degC = np.full_like(heat.core_degC, degC), np.full_like(heat.core_degC, degC)
+        heat.node_degC = np.full_like(heat.node_degC, degC)
+        self.plant.fixed.ambient_degC = np.full(1, around_degC)
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.run(3.0)
+    assert made.state.switches.phase[0] == Phase.CLOSED
+    return made
+
+
+def test_a_stuck_heater_is_found_and_cut(world: World) -> None:
+    world.plant.inject("heater_stuck", start_s=world.plant.time_s + 60.0)
+    world.run(1800.0)
+    assert "heater_runs_unasked" in world.raised
+    assert world.state.switches.phase[0] == Phase.OPEN
+    hottest, used_J = world.plant.heat.node_degC[0], world.plant.heat.used_J[0, 0]
+    world.run(1800.0)
+    assert world.plant.heat.used_J[0, 0] == used_J and world.plant.heat.node_degC[0] < hottest
+    assert not any("over_temperature" in name for name in world.raised)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_dead_pump_is_found_and_a_good_one_is_not_accused(world: World, dead: bool) -> None:
+    world.warm(43.0, 25.0)
+    if dead:
+        world.plant.inject("pump_stopped")
+    world.run(1500.0)
+    assert ("coolant_flow_lost" in world.raised) == dead
+
+
+def test_heating_in_the_cold_ends_by_itself_and_raises_nothing(world: World) -> None:
+    world.warm(2.0, -5.0)
+    world.run(5400.0)
+    assert world.plant.heat.used_J[0, 0] > 0.0
+    assert world.plant.probe_degC.min() > 3.0 and world.raised == []
