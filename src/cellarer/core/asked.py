@@ -34,8 +34,9 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
         locked = layout.pack_all(np.logical_or.reduce(config.faults.locks & latched, axis=0))
     reset, service = requests.reset[layout.pack_of_string], (requests.reset & requests.service)[layout.pack_of_string]
     if not anything(requests):
-        falls = np.count_nonzero(before.closed & locked)
-        return replace(before, closed=before.closed & ~locked) if falls else before, reset, service, []
+        if not np.count_nonzero(before.closed & locked):
+            return before, reset, service, []
+        return replace(before, closed=before.closed & ~locked), reset, service, _fallen(look, before.closed & locked)
     inhibited = (look.of("charge_plug") == 1.0) & (look.of("ignition") == 1.0) & ~before.closed
     refused = {
         "close": np.where(locked, "a latched fault must be reset first", "").astype(object),
@@ -63,7 +64,7 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
         full_by_ns=np.where(asked["full_by"], requests.full_by_ns, before.full_by_ns),
         confirmed=before.confirmed | requests.confirm_unknown_soc,
     )
-    return wishes, reset, service, _events(look, asked, refused)
+    return wishes, reset, service, _events(look, asked, refused) + _fallen(look, before.closed & locked)
 
 
 def anything(requests: Requests) -> bool:
@@ -113,6 +114,15 @@ def _open(look: Look) -> Bools:
 def fraction(x: Floats) -> Bools:
     """Return where a request is within its bounds of 0 to 1; NaN, no request, is not."""
     return (x >= 0.0) & (x <= 1.0)
+
+
+def _fallen(look: Look, packs: Bools) -> list[Event]:
+    """Tell of every wish to close that a latched fault ended; the first string of the pack stands for it."""
+    first, cause = look.config.layout.first_string, "a latched fault must be reset first"
+    return [
+        Event(look.now_ns, "system", "wish to close fell", int(first[p]), -1, np.nan, np.nan, cause)
+        for p in np.flatnonzero(packs)
+    ]
 
 
 def _events(look: Look, asked: dict[str, Bools], refused: dict[str, np.ndarray]) -> list[Event]:
