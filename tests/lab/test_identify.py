@@ -151,6 +151,27 @@ def test_a_run_of_another_cell_is_named(tmp_path: Path) -> None:
     assert [w for w in found.warnings if "another cell" in w and "drive3" in w and "drive1" not in w]
 
 
+@pytest.mark.needs("scipy")
+def test_units_order_of_columns_and_sampling_change_nothing(tmp_path: Path) -> None:
+    """The same drive in mA, mV, minutes and kelvin, columns turned round, is the same cell; coarse rows nearly."""
+    r = np.random.default_rng(4)
+    drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-2.0, 0.6, 130), 12) * TRUE.capacity_Ah * 1.2])
+    plain = recording(tmp_path / "plain.csv", drive, 2.0, 1.0)
+    rows = [[float(x) for x in line.split(",")] for line in plain.read_text(encoding="utf-8").splitlines()[1:]]
+    other = tmp_path / "other.csv"
+    lines = [f"{t / 60.0!r};{c + 273.15:.2f};{1e3 * v:.4f};{1e3 * i:.4f}" for t, i, v, c in rows]
+    other.write_text("Time (min);Temp 1 [K];Ewe/mV;I/mA\n" + "\n".join(lines), encoding="utf-8")
+    coarse = tmp_path / "coarse.csv"
+    kept = [f"{t},{i},{v}" for t, i, v, _ in rows[::4]]
+    coarse.write_text("time_s,current_A,voltage_V\n" + "\n".join(kept), encoding="utf-8")
+    first, second, third = (identify([file], "x", TRUE.capacity_Ah) for file in (plain, other, coarse))
+    for part in ("r0", "r1", "r2"):
+        assert getattr(second.fitted[0], part) == pytest.approx(getattr(first.fitted[0], part), rel=0.02, abs=2e-4)
+    sums = [found.fitted[0].r0[8] + found.fitted[0].r1[8] for found in (first, third)]
+    assert sums[1] == pytest.approx(sums[0], rel=0.25)
+    assert any("25 degC is assumed" in text for text in third.warnings)
+
+
 def test_nothing_is_refused() -> None:
     with pytest.raises(LabError, match="at least one"):
         identify([], "nothing")
