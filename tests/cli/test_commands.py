@@ -15,11 +15,8 @@ from cellarer import __version__
 from cellarer.cli import COMMANDS, cellarer, main
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {path.stem for path in (ROOT / "src" / "cellarer" / "commands").glob("*.py")} - {
-    "__init__",
-    "console",
-    "replay_incident",
-}
+FOLDER = ROOT / "src" / "cellarer" / "commands"
+FILES = {path.stem for path in FOLDER.glob("*.py") if "def command(" in path.read_text(encoding="utf-8")}
 EXAMPLE = ROOT / "data" / "nissan_leaf_2013" / "pack6s_dis_2C.parquet"
 
 
