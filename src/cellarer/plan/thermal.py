@@ -18,7 +18,7 @@ from cellarer.model.values import NEVER, ChargePhase, Plan, State
 Floats = NDArray[np.float64]
 
 STEP_S, STEPS = 300.0, 288  # a day ahead
-SLOT_NS = 600_000_000_000  # a plan lives no longer
+SLOT_NS = 900_000_000_000  # a plan lives no longer
 WORTH = 0.97  # a plan costs at most this share of what the rules cost
 SLACK_K = 0.1
 HELPS_K = 1.0  # flow is of use where surroundings are this much colder

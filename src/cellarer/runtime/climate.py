@@ -13,7 +13,7 @@ from cellarer.plan import thermal
 Floats = NDArray[np.float64]
 
 DAY_NS = 86_400_000_000_000
-AGAIN_NS = thermal.SLOT_NS
+AGAIN_NS = thermal.SLOT_NS * 2 // 3  # asked before it expires: no cycle in between falls back to the rules
 
 
 class Climate:

@@ -118,14 +118,28 @@ def write_up(result: Lives) -> Report:
     sections.append(Section("Settings", header=("what", "value"), rows=[
         ("seed", str(result.seed)), ("days simulated of each year", str(result.days)), ("steps", str(result.steps)),
         ("ageing law", result.source), ("result", result.hash)]))  # fmt: skip
-    told = summary(first)
     return Report(
         title=f"{result.site.file.name} over {result.years:g} years",
         subtitle=f"{result.site.file.note or 'a site file'}; representative days through the full cycle",
-        figures=[Figure(name, *text.split(", ", 1)) for name, text in told.items()],
+        figures=_cards(first),
         warnings=[f"Beyond its tests: {text}." for text in result.beyond],
         sections=sections,
     )
+
+
+def _cards(life: Life) -> list[Figure]:
+    s, end = life.series, years_to_end(life)
+    return [
+        Figure("Capacity left", f"{s['capacity_pct'][-1]:.1f} %", f"weakest cell {s['weakest_pct'][-1]:.1f} %"),
+        Figure("Usable", f"{s['usable_pct'][-1]:.1f} %", "of the string as new"),
+        Figure("Lost by time", f"{s['calendar_loss_pct'][-1]:.1f} %", f"by use {s['cycle_loss_pct'][-1]:.1f} %"),
+        Figure("80 % after", "later" if np.isnan(end) else f"{end:.1f} years", "of the capacity when new"),
+        Figure("Resistance", f"{s['resistance_pct'][-1]:.0f} %", "of new"),
+        Figure("Cycles", f"{s['cycles'][-1]:.0f}", "equivalent full ones"),
+        Figure("Delivered", f"{s['discharged_kWh'].sum() / 1e3:.1f} MWh", f"{s['lost_kWh'].sum() / 1e3:.2f} MWh lost"),
+        Figure("Balancing", f"{s['balancing_h'].sum():.0f} h", "some cell is bled"),
+        Figure("Temperature", f"{s['temp_mean_degC'].mean():.1f} °C", f"at most {s['temp_high_degC'].max():.1f} °C"),
+    ]
 
 
 def _panels(life: Life) -> list[Panel]:
