@@ -42,7 +42,8 @@ WEATHER = 41  # purpose of random numbers, as in sim/loads.py
 KNOWN = 0.02  # 1: sigma of the capacity that control is told
 FIELDS = (
     "capacity_pct", "weakest_pct", "usable_pct", "resistance_pct", "calendar_loss_pct", "cycle_loss_pct", "cycles",
-    "charged_kWh", "discharged_kWh", "lost_kWh", "balancing_h", "soc_mean_pct", "temp_mean_degC", "temp_high_degC",
+    "charged_kWh", "discharged_kWh", "lost_kWh", "climate_kWh", "balancing_h", "soc_mean_pct", "temp_mean_degC",
+    "temp_high_degC",
 )  # fmt: skip
 
 
@@ -261,6 +262,7 @@ class Book:
     def _begin(self) -> None:
         plant = self.made.plant
         self.through_Wh, self.capacity = plant.through_Wh.copy(), plant.cells.capacity
+        self.used_Wh = plant.heat.used_J.sum(axis=0) / 3600.0
         self.stored_Wh = self._stored()
 
     def _stored(self) -> Floats:
@@ -278,13 +280,14 @@ class Book:
         stretch = years * YEAR_D * DAY_S / self._mean(sums["seconds"])
         charged, discharged = (self._mean(wh) * stretch for wh in made.plant.through_Wh - self.through_Wh)
         stored = self._mean(self._stored() - self.stored_Wh) * stretch
+        climate = self._mean(made.plant.heat.used_J.sum(axis=0) / 3600.0 - self.used_Wh) * stretch
         left, truth = 1.0 - ageing.loss, made.plant.truth
         new_Ah = made.config.capacity_Ah[made.config.layout.first_cell]
         self.rows.append(np.array((
             left.mean(axis=1) * 100.0, left.min(axis=1) * 100.0, self._mean(truth.usable_Ah / new_Ah) * 100.0,
             ageing.rise.mean(axis=1) * 100.0 + 100.0, ageing.calendar_loss.mean(axis=1) * 100.0,
             ageing.cycle_loss.mean(axis=1) * 100.0, ageing.cycles.mean(axis=1),
-            charged / 1e3, discharged / 1e3, (charged - discharged - stored) / 1e3,
+            charged / 1e3, discharged / 1e3, (charged - discharged - stored) / 1e3, climate / 1e3,
             self._mean(sums["balancing_s"]) * stretch / 3600.0,
             self._mean(sums["soc_s"] / sums["seconds"]) * 100.0, self._mean(sums["degC_s"] / sums["seconds"]),
             sums["high_degC"].reshape(len(made.policies), -1).max(axis=1),
