@@ -19,8 +19,10 @@ from cellarer import cells, config
 from cellarer.board.tree import write_config
 from cellarer.core import estimate as estimators
 from cellarer.core.estimate import numpy_form
+from cellarer.core.estimate.state import aligned
 from cellarer.model.config import Config
-from cellarer.runtime.bench_cycle import cycles
+from cellarer.runtime.bench_cycle import cycles, parts
+from cellarer.runtime.bench_limits import filterpy_rate, roofline
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +39,8 @@ class Effort:
 
     seconds: float = 0.6  # per rate
     cycles: tuple[int, ...] = (2000, 500, 150)  # per size
+    many: tuple[int, ...] = (100_000, 1_000_000)  # cells out of the caches, multiples of the greatest size
+    parts: tuple[tuple[int, int], ...] = ((16, 300), (1000, 100))  # cells, cycles
 
 
 def bench(effort: Effort, progress: Callable[[float], None] = lambda fraction: None) -> dict[str, object]:
@@ -56,7 +60,7 @@ def _tasks(effort: Effort) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "cycle_ms", lambda: {str(n): cycle_ms(n, count) for n, count in zip(SIZES, effort.cycles, strict=True)}
     yield "start_s", start_s
     yield "rss_MB", lambda: rss_MB(effort.cycles[-1])
-    yield "baselines", lambda: baselines(effort.seconds)
+    yield "baselines", lambda: baselines(effort)
 
 
 def rate(fresh: Callable[[], Callable[[], object]], units: float, seconds: float) -> float:
@@ -106,6 +110,16 @@ def ekf_rate(n: int, seconds: float, form: Callable[..., object] | None = None) 
         return lambda: step_buffer(buffer, *fixed)
 
     return rate(fresh, n, seconds)
+
+
+def many_rate(n: int, seconds: float) -> float:
+    """Return cell updates per second of the filter over many times the same cells, swept once after the other."""
+    tables, state = _estimator(SIZES[-1])
+    times = n // SIZES[-1]
+    buffer, kind, step_buffer = aligned(times * state.buffer.size), np.tile(tables.kind, times), _form()
+    buffer.reshape(times, -1)[:] = state.buffer
+    fixed = (tables.tables.node, tables.tables.rows, kind, STEP_S, 0.0, 0.0)
+    return rate(lambda: lambda: step_buffer(buffer, *fixed), n, seconds)
 
 
 def _form() -> Callable[..., object]:
@@ -175,16 +189,28 @@ def alone(n: int, count: int) -> tuple[float, float]:
         return time.perf_counter() - begin, float(done.stdout)
 
 
-def baselines(seconds: float) -> dict[str, object]:
-    """Return what to hold the figures against: the filter in plain NumPy, and the filter with its checks of inputs."""
+def baselines(effort: Effort) -> dict[str, object]:
+    """Return what to hold the figures against, and where the time of a cycle goes. Keys: docs/cli.md."""
     tables, state = _estimator(1000)
-    readings = _readings(1000)
+    readings, seconds = _readings(1000), effort.seconds
 
     def work() -> object:
         return estimators.step(tables, state, *readings, STEP_S)
 
+    ours, plain, foreign = ekf_rate(1000, seconds), ekf_rate(1000, seconds, numpy_form.step_buffer), filterpy_rate()
     return {
         "compiled": estimators.HAS_KERNEL,
-        "numpy_ekf_cell_updates_per_s": ekf_rate(1000, seconds, numpy_form.step_buffer),
+        "numpy_ekf_cell_updates_per_s": plain,
+        "filterpy_cell_updates_per_s": number(foreign),
+        "over_numpy": ours / plain,
+        "over_filterpy": number(ours / foreign),
         "estimator_step_cell_updates_per_s": rate(lambda: work, 1000.0, seconds),
+        "ekf_cell_updates_per_s": {str(n): many_rate(n, seconds) for n in effort.many},
+        "cycle_parts_us": {str(n): parts(site_of(n), count) for n, count in effort.parts},
+        "roofline": {name: number(value) for name, value in roofline().items()},
     }
+
+
+def number(value: float) -> float | None:
+    """Return the value for JSON: what could not be measured is null."""
+    return value if np.isfinite(value) else None
