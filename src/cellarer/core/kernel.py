@@ -12,15 +12,11 @@ from typing import Any
 import numpy as np
 from numba import boolean, float64, int8, int64, njit, types
 
-from cellarer.core.estimate.fields import INDEX, LANES, WIDTH
 from cellarer.model.cell import SOC_POINTS
 from cellarer.model.values import FOREVER, NEVER, Latch
 
 RESET, SERVICE = int(Latch.RESET), int(Latch.SERVICE)
 HIGH, LOW, OVERDUE, ABSURD = range(4)  # rows of a Digest
-Z, P00, SCALE, MODEL_V, OCV, OCV_AT, SLOPE = (
-    INDEX[name] * LANES for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local")
-)
 KELVIN = 273.15
 YES, OWN = 1, 2  # of core.decide.runs
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
@@ -143,29 +139,32 @@ def judge(
 
 @njit(
     types.void(
-        _given(float64), _given(boolean), _given(float64), _given(float64), _given(float64), _given(int64),
-        _made(float64, 2), _made(float64, 2),
+        _given(float64), _given(int64), _given(boolean), _given(float64), _given(float64), _given(float64),
+        _given(int64), _made(float64, 2), _made(float64, 2),
     ),
     **OPTIONS,
 )  # fmt: skip
 def read_out(
-    buffer: Any, unknown: Any, parallel: Any, capacity_Ah: Any, relative: Any, owner: Any, cells: Any, strings: Any
-) -> None:
+    buffer: Any, places: Any, unknown: Any, parallel: Any, capacity_Ah: Any, relative: Any, owner: Any,
+    cells: Any, strings: Any,
+) -> None:  # fmt: skip
     """Fill cells (6, cell) and strings (4, string) as readout.cells_and_strings does; NaN spreads to the string.
 
-    buffer of the estimator; capacity_Ah (cell,) of one cell and relative, its sigma over it; owner (cell,)
+    buffer  of the estimator; places  in it, fields.PLACES: told, because numba's cache does not look at fields.py
+    capacity_Ah (cell,) of one cell; relative (cell,) its sigma over it; owner (cell,) its string
     """
+    lanes, width, z, p00, scale, model_v = places[0], places[1], places[2], places[3], places[4], places[5]
     for string in range(strings.shape[1]):
         strings[0, string] = strings[1, string] = np.inf
         strings[2, string] = strings[3, string] = -np.inf
     for n in range(cells.shape[1]):
-        at, string = n // LANES * WIDTH + n % LANES, owner[n]
-        soc = np.nan if unknown[n] else buffer[at + Z]
-        sigma = np.nan if unknown[n] else np.sqrt(max(buffer[at + P00], 0.0))
+        at, string = n // lanes * width + n % lanes, owner[n]
+        soc = np.nan if unknown[n] else buffer[at + z]
+        sigma = np.nan if unknown[n] else np.sqrt(max(buffer[at + p00], 0.0))
         capacity = capacity_Ah[n] * parallel[n]
         capacity_sigma = capacity_Ah[n] * relative[n] * parallel[n]
-        cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + SCALE]
-        cells[3, n], cells[4, n], cells[5, n] = capacity, capacity_sigma, buffer[at + MODEL_V]
+        cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + scale]
+        cells[3, n], cells[4, n], cells[5, n] = capacity, capacity_sigma, buffer[at + model_v]
         strings[0, string] = np.minimum(strings[0, string], soc * capacity)
         strings[1, string] = np.minimum(strings[1, string], (1.0 - soc) * capacity)
         strings[2, string] = np.maximum(strings[2, string], sigma)
@@ -175,23 +174,25 @@ def read_out(
 
 @njit(
     types.void(
-        _given(float64), _given(int64), _given(float64, 2), _given(float64), _given(float64), _given(float64),
-        _given(float64), _given(float64), _given(float64), _given(float64), float64, _made(float64),
+        _given(float64), _given(int64), _given(int64), _given(float64, 2), _given(float64), _given(float64),
+        _given(float64), _given(float64), _given(float64), _given(float64), _given(float64), float64, _made(float64),
     ),
     **OPTIONS,
 )  # fmt: skip
 def core_temperature(
-    buffer: Any, kind: Any, entropies: Any, resistance: Any, per_s: Any, parallel: Any,
+    buffer: Any, places: Any, kind: Any, entropies: Any, resistance: Any, per_s: Any, parallel: Any,
     core_degC: Any, surface_degC: Any, voltage: Any, current: Any, dt_s: float, out: Any,
 ) -> None:  # fmt: skip
     """Fill out (cell,) degC as estimate/temperature.py does; entropies (kind, SOC), current (cell,) of the string."""
+    lanes, width, z_at, model_v = places[0], places[1], places[2], places[5]
+    ocv, ocv_at, slope = places[6], places[7], places[8]
     for n in range(out.size):
-        at = n // LANES * WIDTH + n % LANES
+        at = n // lanes * width + n % lanes
         begin = core_degC[n] if np.isfinite(core_degC[n]) else surface_degC[n]
         i = current[n] / parallel[n] if np.isfinite(current[n]) else 0.0
-        shown = voltage[n] if np.isfinite(voltage[n]) else buffer[at + MODEL_V]
-        z = buffer[at + Z]
-        over = shown - (buffer[at + OCV] + buffer[at + SLOPE] * (z - buffer[at + OCV_AT]))
+        shown = voltage[n] if np.isfinite(voltage[n]) else buffer[at + model_v]
+        z = buffer[at + z_at]
+        over = shown - (buffer[at + ocv] + buffer[at + slope] * (z - buffer[at + ocv_at]))
         entropy = entropies[kind[n], int(np.rint(min(max(z, 0.0), 1.0) * (SOC_POINTS - 1)))]
         final = surface_degC[n] + (max(i * over, 0.0) + i * (begin + KELVIN) * entropy) * resistance[n]
         out[n] = final + (begin - final) * np.exp(-dt_s * per_s[n])

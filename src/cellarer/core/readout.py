@@ -9,6 +9,7 @@ import numpy as np
 
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
+from cellarer.core.estimate.fields import PLACES
 from cellarer.model.config import Config
 from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats
 
@@ -71,7 +72,7 @@ def cells_and_strings(
     if not (plain or _kernel is None):
         cells, strings = np.empty((6, tables.cells)), np.empty((4, layout.yes.size))
         _kernel.read_out(
-            estimator.buffer, estimator.unknown, tables.parallel, pairs.capacity, pairs.relative,
+            estimator.buffer, PLACES, estimator.unknown, tables.parallel, pairs.capacity, pairs.relative,
             layout.string_of_cell, cells, strings,
         )  # fmt: skip
         return cells, strings

@@ -29,7 +29,7 @@ STATES = 6
 
 def operations(module: ModuleType = equations) -> int:
     """Return how many additions, multiplications and divisions one update of the filter does, as they are written."""
-    counts = {}
+    counts: dict[str, int] = {}
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.FunctionDef):
             inside = [n for n in ast.walk(node) if isinstance(n, ast.BinOp)]
@@ -91,7 +91,7 @@ def filterpy_rate(cells: int = 32) -> float:
     Six states and one voltage like ours, over constant tables: the look-up, which ours does, is spared.
     """
     try:
-        from filterpy.kalman import ExtendedKalmanFilter
+        from filterpy.kalman import ExtendedKalmanFilter  # type: ignore[import-untyped]
     except ImportError:
         return float("nan")
     slope = np.array([[0.8, 0.02, 0.01, 0.02, -0.05, -0.03]])

@@ -5,6 +5,8 @@ f * LANES + n % LANES]. One block is a run of whole cache lines, so that the com
 vectorises without alias checks. All currents and capacities in it are those of ONE cell (group / parallel).
 """
 
+import numpy as np
+
 LANES = 16
 
 NAMES = (
@@ -38,6 +40,10 @@ NAMES = (
 FIELDS = len(NAMES)
 WIDTH = FIELDS * LANES  # numbers per block
 INDEX = {name: index for index, name in enumerate(NAMES)}
+# What core/kernel.py is told of this table: lanes, numbers per block, and where in a block these fields begin
+PLACES = np.array(
+    [LANES, WIDTH, *(INDEX[name] * LANES for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local"))]
+)
 
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
 # what advance takes behind them, and returns with the model's voltage between

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.core.estimate.config import EstimatorConfig
+from cellarer.core.estimate.fields import PLACES
 from cellarer.core.estimate.readout import ocv
 from cellarer.core.estimate.state import EstimateState, get
 from cellarer.model.cell import SOC_POINTS
@@ -42,8 +43,8 @@ def core_temperature(
     if not (plain or _kernel is None):
         out = np.empty(cfg.cells)
         _kernel.core_temperature(
-            state.buffer, cfg.kind, entropies, resistance, per_s, cfg.parallel, core_degC, surface_degC, voltage,
-            current, dt_s, out,
+            state.buffer, PLACES, cfg.kind, entropies, resistance, per_s, cfg.parallel, core_degC, surface_degC,
+            voltage, current, dt_s, out,
         )  # fmt: skip
         return out
     begin = np.where(np.isfinite(core_degC), core_degC, surface_degC)
