@@ -8,21 +8,20 @@ import click
 from cellarer.commands import console
 from cellarer.commands.console import FILE, Mistake
 
-MOST, MOST_JOBS = 10_000, 256
+MOST, MOST_JOBS = 4000, 256
+HOURS = 250.0  # quiet ones for each run
 
 
 @click.command()
 @click.argument("sites", nargs=-1, metavar="[SITE]...")
 @click.option("--seeds", type=int, default=4, show_default=True, metavar="N", help="Runs: covering arrays of faults.")
 @click.option("--seed", type=int, default=1, show_default=True, metavar="S", help="Base seed.")
-@click.option(
-    "--hours", type=float, default=1000.0, show_default=True, metavar="N", help="Quiet pack-hours, all sites."
-)
+@click.option("--hours", type=float, metavar="N", help="Quiet pack-hours, all sites; default: 250 for each run.")
 @click.option("--jobs", type=int, default=0, metavar="N", help="Processes; without it as many as there are processors.")
 @click.option("--out", type=FILE, metavar="OUT.md", help="Table of reaction times to write, OUT.svg with it.")
 @console.json_option
 def command(
-    sites: tuple[str, ...], seeds: int, seed: int, hours: float, jobs: int, out: Path | None, as_json: bool
+    sites: tuple[str, ...], seeds: int, seed: int, hours: float | None, jobs: int, out: Path | None, as_json: bool
 ) -> None:
     """Inject faults into SITE and measure the reaction.
 
@@ -32,6 +31,7 @@ def command(
     """
     if not 1 <= seeds <= MOST:
         raise Mistake(f"--seeds = {seeds}: allowed is 1 to {MOST}")
+    hours = HOURS * seeds if hours is None else hours
     if not 0.0 <= hours <= 1e6:
         raise Mistake(f"--hours = {hours:g}: allowed is 0 to 1000000")
     if seed < 0:
