@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cellarer.config.check import WINDOW_S
 from cellarer.core.cycle import Inputs
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import FOREVER, Bools, Command, Floats, Ints, Level, Phase, State
@@ -87,6 +88,8 @@ class Record:
         table, errors = self.config.faults, np.zeros(row.size)
         for k in np.flatnonzero(row >= 0):
             name = QUANTITY.get(self.signal[k])
+            if self.signal[k] == "temp_rate":  # between two readings
+                errors[k] = 2.0 * float(plant.sensors.error("temp_degC", 0.0).max()) / WINDOW_S["temp_rate"]
             if name:
                 errors[k] = float(plant.sensors.error(name, float(table.trip[row[k], k])).max())
             if name == "cell_voltage":  # and a cell that is bled reads low by its wires
