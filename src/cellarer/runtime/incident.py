@@ -27,7 +27,7 @@ from cellarer.model.values import Command, Event, Faults, Plan, Requests, Sample
 from cellarer.runtime.pace import paced
 
 Floats = NDArray[np.float64]
-NAMES = ("charge_A", "discharge_A")
+PER_ROW = tuple(name for name in Faults.__dataclass_fields__ if name != "runs")  # (row, string)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,9 +106,10 @@ def moved(state: State, before: Config, after: Config) -> State:
     memory = no_faults(after)
     for i, name in enumerate(after.faults.name):
         if name in rows:
-            for field in Faults.__dataclass_fields__:
+            for field in PER_ROW:
                 getattr(memory, field)[i] = getattr(state.faults, field)[rows[name]]
-    return replace(state, faults=memory)
+    same = list(before.faults.name) == list(after.faults.name)
+    return replace(state, faults=replace(memory, runs=state.faults.runs) if same else memory)
 
 
 def course(log: Log, config: Config, recorded: Config | None = None) -> tuple[Course, dict[str, Floats], list[bool]]:
