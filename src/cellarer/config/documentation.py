@@ -32,6 +32,7 @@ THRESHOLDS = {
     "charge_temp_min_degC": "lowest charge temperature",
     "discharge_temp_max_degC": "highest discharge temperature",
     "discharge_temp_min_degC": "lowest discharge temperature",
+    "refill_A": "precondition current with margin",
     "spread": "voltage spread",
     "spread_temp_K": "temperature spread",
     "sum_V": "allowed difference of sums",
