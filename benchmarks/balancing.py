@@ -5,7 +5,7 @@
 Passive: 16 LFP cells of 100 Ah in series at half charge, 5 % between fullest and emptiest, 100 mA bleed; plans of
 `plan.balance` followed slot by slot until the true spread is 1 %. The planner sees SOC with an error and is told sigma;
 a fresh error each day (an anchor per day). Least: (5 % − 1 %) · 100 Ah / 100 mA = 40 h.
-Active: the same pack; the rule in the loop against the optimum, both to 1 %.
+Active: the same pack; plans of `plan.converters` followed against the optimum of the linear programme, both to 1 %.
 """
 
 import argparse
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from cellarer import config
 from cellarer.core.cycle import start
+from cellarer.core.decide.converters import into_cells
+from cellarer.model.config import Config, Topology
 from cellarer.model.layout import layout
 from cellarer.model.values import Estimate
-from cellarer.plan import balance, feedback, transfer
+from cellarer.plan import balance, converters, transfer
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +65,8 @@ def passive(seed: int, sigma: float) -> dict[str, float]:
     while np.ptp(soc) > WINDOW + 1e-9 and now < GIVE_UP_S:
         if now >= anchor + DAY_S:
             anchor = now
-            left = balance.dose_Ah(STRING, known(soc + sigma * rng.standard_normal(CELLS), sigma), 0 * one)
+            estimate = known(soc + sigma * rng.standard_normal(CELLS), sigma)
+            left = balance.dose_Ah(STRING, estimate, 0 * one, leave=balance.LEAVE)
         plan = balance.schedule(STRING, hardware, left, np.array([CELLS]), int(now * 1e9))
         chosen = plan.bleed_Ah > 0.0
         dt = min(plan.expires_ns * 1e-9 - now, SLOT_S) if chosen.any() else SLOT_S
@@ -76,30 +79,32 @@ def passive(seed: int, sigma: float) -> dict[str, float]:
             "usable_after_Ah": float(balance.usable_Ah(STRING, soc, full)[0])}  # fmt: skip
 
 
-def active(seed: int, name: str) -> dict[str, float]:
-    """Return hours of the rule in the loop and of the optimum, and what each loses."""
+def active(seed: int, kind: Topology) -> dict[str, float]:
+    """Return hours of the plans followed slot by slot and of the optimum, and what each loses.
+
+    The optimum may use each converter both ways at once, which burns charge to be done sooner.
+    """
+    site = hardware(kind)
     soc, full = drawn(np.random.default_rng(seed)), np.full(CELLS, CAPACITY)
-    topology = transfer.flyback(CELLS, 2.0, 0.92) if name == "flyback" else transfer.shuttle(CELLS, 2.0, 0.9)
-    if name == "shuttle":  # in the directions of the rule: both ways at once burns charge to be done sooner
-        flow = feedback.least_flow(soc, full, WINDOW, 0.9)
-        topology = replace(topology, effect_A=topology.effect_A * np.concatenate([flow >= 0.0, flow < 0.0]))
-    best = transfer.least_time(topology, soc, full, WINDOW)
+    best = transfer.least_time(transfer.hardware(site, 0, CELLS), soc, full, WINDOW)
     if best is None:
-        raise RuntimeError(f"{name}: the optimum was not found")
-    slot_s = SLOT_S if name == "flyback" else 120.0
+        raise RuntimeError(f"{kind.name}: the optimum was not found")
     before, now = soc.sum(), 0.0
-    while np.ptp(soc) > WINDOW + 1e-6:
-        drive = np.concatenate(
-            feedback.drive_flyback(soc, full, WINDOW, 2.0, slot_s)
-            if name == "flyback"
-            else feedback.drive_shuttle(soc, full, WINDOW, 0.9, 2.0 * slot_s / 3600.0)
-        )
-        soc = soc + topology.effect_A @ drive * (slot_s / 3600.0) / full
-        now += slot_s
-    thrifty = transfer.least_loss(topology, drawn(np.random.default_rng(seed)), full, WINDOW, best.seconds * 1.05)
+    while np.ptp(soc) > WINDOW + 1e-6 and now < GIVE_UP_S:
+        drives = converters.drives(site, known(soc, 0.0), goal=WINDOW)
+        seconds = drives.slot_s
+        soc = soc + into_cells(site, drives.move, np.full(CELLS, VOLTAGE)) * (seconds / 3600.0) / full
+        now += seconds
+    lost_Wh = float(before - soc.sum()) * CAPACITY * VOLTAGE
     return {"hours": now / 3600.0, "optimum_hours": best.seconds / 3600.0,
-            "lost_Wh": float(before - soc.sum()) * CAPACITY * VOLTAGE, "optimum_lost_Wh": best.lost_Ah * VOLTAGE,
-            "least_lost_Wh": thrifty.lost_Ah * VOLTAGE if thrifty else float("nan")}  # fmt: skip
+            "lost_Wh": lost_Wh, "optimum_lost_Wh": best.lost_Ah * VOLTAGE}  # fmt: skip
+
+
+@cache
+def hardware(kind: Topology) -> Config:
+    """Return a site of 16 cells with 2 A converters of this kind."""
+    site = config.load("home").config
+    return replace(site, balance=replace(site.balance, topology=np.full(1, kind, np.int8)))
 
 
 def main() -> int:
@@ -112,8 +117,8 @@ def main() -> int:
     rows: dict[str, dict[str, float]] = {}
     for sigma in (0.0, 0.001, 0.0025, 0.005, 0.01):
         rows[f"bleed, sigma {sigma * 100.0:g} %"] = worst([passive(s, sigma) for s in range(asked.seeds)])
-    for name in ("flyback", "shuttle"):
-        rows[name] = worst([active(s, name) for s in range(asked.seeds)])
+    for kind in (Topology.FLYBACK, Topology.SHUTTLE, Topology.MATRIX):
+        rows[kind.name.lower()] = worst([active(s, kind) for s in range(asked.seeds)])
     if asked.json:
         print(json.dumps({"least_hours": least, "rows": rows}))
         return 0

@@ -65,6 +65,15 @@ def doubt(estimate: Estimate) -> Floats:
     return estimate.soc_sigma
 
 
+def _certain_capacity(layout: Layout, estimate: Estimate) -> Floats:
+    """Return capacities drawn towards the mean of their string by two sigmas, (cell,) Ah: equal unless they are not."""
+    owner = layout.string_of_cell
+    count = np.bincount(owner)
+    mean = (layout.total(estimate.capacity_Ah) / count)[owner]
+    off = estimate.capacity_Ah - mean
+    return np.asarray(mean + np.sign(off) * np.maximum(np.abs(off) - 2.0 * estimate.capacity_sigma_Ah, 0.0))
+
+
 def dose_Ah(
     layout: Layout, estimate: Estimate, minimum_soc: Floats, certainty: float = CERTAINTY, leave: float = 0.0
 ) -> Floats:
@@ -74,12 +83,11 @@ def dose_Ah(
     certainty    how many sigma of each cell count against bleeding
     leave        share of capacity that may stay above the lowest cell
     """
-    owner, soc, capacity = layout.string_of_cell, estimate.soc, estimate.capacity_Ah
+    owner, soc, capacity = layout.string_of_cell, estimate.soc, _certain_capacity(layout, estimate)
     left = soc * capacity
     unsure = certainty * capacity * doubt(estimate)
     above = left - unsure - layout.lowest(left + unsure)[owner]
-    spare_Ah = 2.0 * estimate.capacity_sigma_Ah
-    larger = np.maximum(capacity - spare_Ah - layout.lowest(capacity + spare_Ah)[owner], 0.0)
+    larger = capacity - layout.lowest(capacity)[owner]
     spare = left - unsure - minimum_soc[owner] * capacity
     dose = np.minimum(above - larger - leave * capacity, spare)
     return np.where(dose > 0.0, dose, 0.0)  # NaN compares false: no dose

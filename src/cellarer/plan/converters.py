@@ -20,8 +20,8 @@ from cellarer.plan.balance import Report
 Floats = NDArray[np.float64]
 
 START, GOAL = 0.006, 0.003  # 1: spread of SOC at which converters begin, and to which they work
-LONGER = 1.03  # times the least time, for less loss
-SLOTS, SHORTEST_S, LONGEST_S = 20, 60.0, 900.0  # a plan lives for a part of the whole
+LONGER = 1.02  # times the least time, for less loss
+SLOTS, SHORTEST_S, LONGEST_S = 20, 30.0, 900.0  # a plan lives for a part of the whole
 MATRIX_MOST, CELLS_MOST = 60, 1000  # cells; larger programmes take too long for a slot
 
 
@@ -43,8 +43,8 @@ class Drives:
         }
 
 
-def drives(config: Config, estimate: Estimate) -> Drives:
-    """Return the next slot of every string with converters."""
+def drives(config: Config, estimate: Estimate, goal: float = GOAL) -> Drives:
+    """Return the next slot of every string with converters, towards a spread of SOC of `goal`."""
     layout, table = config.layout, config.balance
     strings = layout.size["string"]
     move, seconds, lost = np.zeros((2, layout.size["cell"])), np.zeros(strings), np.zeros(strings)
@@ -52,10 +52,10 @@ def drives(config: Config, estimate: Estimate) -> Drives:
     for string in np.flatnonzero(table.topology != Topology.NONE).tolist():
         mine = np.flatnonzero(layout.string_of_cell == string)
         soc, capacity = certain[mine], estimate.capacity_Ah[mine]
-        if not (np.isfinite(soc).all() and np.ptp(soc) > START):
+        if not (np.isfinite(soc).all() and np.ptp(soc) > max(START, goal)):
             continue
         cells = (soc, capacity, estimate.voltage_model[mine])
-        move[:, mine], seconds[string], lost_Ah = _string(config, string, cells)
+        move[:, mine], seconds[string], lost_Ah = _string(config, string, cells, goal)
         lost[string] = lost_Ah * float(estimate.voltage_model[mine].mean())
     work = seconds[seconds > 0.0]
     slot_s = float(np.clip(work.min() / SLOTS, SHORTEST_S, LONGEST_S)) if work.size else LONGEST_S
@@ -71,7 +71,9 @@ def _certain(config: Config, estimate: Estimate) -> Floats:
     return np.asarray(mean + np.sign(off) * np.maximum(np.abs(off) - balance.doubt(estimate), 0.0))
 
 
-def _string(config: Config, string: int, cells: tuple[Floats, Floats, Floats]) -> tuple[Floats, float, float]:
+def _string(
+    config: Config, string: int, cells: tuple[Floats, Floats, Floats], goal: float
+) -> tuple[Floats, float, float]:
     """Return (drives, seconds, lost Ah) of one string; all 0 where the hardware cannot do it.
 
     cells: SOC, capacity Ah, voltage V; (cell of the string,) each
@@ -81,13 +83,14 @@ def _string(config: Config, string: int, cells: tuple[Floats, Floats, Floats]) -
         cells = _modules(int(table.module[string]), cells)
     if find_spec("scipy") is not None and kind != Topology.CAPACITOR and cells[0].size <= _most(kind):
         hardware = transfer.hardware(config, string, cells[0].size)
-        best = transfer.least_time(hardware, *cells[:2], GOAL)
+        best = transfer.least_time(hardware, *cells[:2], goal)
         if best is not None and best.seconds > 0.0:
-            best = transfer.least_loss(hardware, *cells[:2], GOAL, best.seconds * LONGER) or best
-            share = best.move_s / max(best.seconds * LONGER, SHORTEST_S)
-            return transfer.by_cell(config, string, np.minimum(share, 1.0)), best.seconds, best.lost_Ah
+            allowed_s = best.seconds * LONGER
+            best = transfer.least_loss(hardware, *cells[:2], goal, allowed_s) or best
+            share = np.minimum(best.move_s / max(allowed_s, SHORTEST_S), 1.0)
+            return transfer.by_cell(config, string, share), allowed_s, best.lost_Ah
     current = float(table.move_A[string])
-    move = feedback.drive(kind, cells, GOAL, float(table.efficiency[string]), current * SHORTEST_S / 3600.0)
+    move = feedback.drive(kind, cells, goal, float(table.efficiency[string]), current * SHORTEST_S / 3600.0)
     if kind == Topology.BUS:
         modules, move = move, np.zeros((2, int(config.series[string])))
         move[:, :: int(table.module[string])] = modules

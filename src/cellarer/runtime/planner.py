@@ -14,6 +14,7 @@ from cellarer.plan.balance import Report
 from cellarer.runtime.climate import Climate
 
 LEAD_NS = 60_000_000_000  # a plan is renewed so long before it expires, so that nothing pauses between two
+SOONEST_NS = 10_000_000_000  # but not before this, for plans that are short anyway
 AGAIN_NS = 60_000_000_000  # nothing to plan: look again after this
 
 
@@ -46,6 +47,8 @@ class Planner:
         if not self.has_hardware or now_ns == NEVER or now_ns < self.plan.expires_ns - LEAD_NS:
             return self.plan
         if self.plan.expires_ns < now_ns and self.asked_ns != NEVER and now_ns - self.asked_ns < AGAIN_NS:
+            return self.plan
+        if self.asked_ns != NEVER and now_ns - self.asked_ns < SOONEST_NS:
             return self.plan
         self.asked_ns = now_ns
         layout = self.config.layout

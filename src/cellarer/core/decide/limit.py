@@ -39,6 +39,7 @@ WINDOWS = (
 FORECAST, VOLTAGE, PHASE, WIRING = 5, 6, 9, 10  # rows of WINDOWS
 HORIZONS_S = (2.0, 10.0, 30.0, np.inf)
 IN_FORCE = 1  # the horizon of the limits in force
+BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed at once
 BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
@@ -214,7 +215,9 @@ def _uneven(look: Look, voltage: Floats, end_V: Floats, dt_s: float) -> Floats:
     now, before = look.config.series * look.extremes[0] - voltage, look.state.window.uneven_V
     time_s = np.where(now > before, *UNEVEN_S)
     share = np.where(np.isnan(before), 1.0, dt_s / (dt_s + time_s))
+    band = look.config.series * BAND_V
     smooth = np.where(np.isnan(before), now, before + share * (now - before))
+    smooth = np.minimum(np.maximum(smooth, now - band), now + band)
     smooth = np.where(look.extremes[0] > end_V + BEYOND_V, np.maximum(smooth, now), smooth)
     return np.where(np.isnan(now), before, np.maximum(smooth, 0.0))
 

@@ -1,0 +1,79 @@
+"""Solar days with clouds for many packs at once: how high the highest cell ever gets.
+
+Each pack has its own bus, sun, house, spread and start; all live through the same cycle in one `step()`. The sun is
+larger than the house needs, so every pack that is not full early ends the day at its limits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellarer.config import load
+from cellarer.config.load import build
+from cellarer.core.asked import no_requests
+from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.decide import balance
+from cellarer.model.config import Config
+from cellarer.model.values import ChargePhase, no_plan
+from cellarer.runtime.simulate import close_all, next_step
+from cellarer.sim.plant import Plant, no_orders, orders_of
+
+LONGEST_S = 20.0  # of a step: clouds pass within minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """What came out."""
+
+    packs: int
+    hours: float
+    steps: int
+    highest_V: float  # of any cell, truly
+    maximum_V: float  # that no cell may exceed
+    above: int  # packs with a cell above it
+    full: int  # packs that reached full
+    opened: int  # openings of switchgear
+
+
+def run(
+    packs: int, hours: float, seed: int, start_hour: float = 5.0, solar_kWp: float = 9.0, spread_pct: float = 1.5,
+    delay_s: float = 5.0, progress: Callable[[float], None] = lambda done: None,
+) -> Days:  # fmt: skip
+    """Run so many packs side by side through one day each."""
+    base = load("home").file
+    pack = base.pack[0].model_dump(exclude_none=True)
+    signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage"]
+    feedback = [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
+    table = {"name": "solar", "signals": signals + feedback}
+    config = build(table | {"pack": [pack | {"name": f"p{k + 1}"} for k in range(packs)]}, "solar").config
+    assert base.simulation is not None
+    house = base.simulation.load.model_copy(update={"solar_kWp": solar_kWp, "delay_s": delay_s, "step_A": 1.0})
+    world = base.simulation.model_copy(update={
+        "load": house, "start_hour": start_hour, "start_soc_pct": 70.0, "soc_spread_pct": spread_pct,
+    })  # fmt: skip
+    plant = Plant(config, world, seed, bus_of_pack=range(packs))
+    shift = np.random.default_rng(seed).uniform(-0.3, 0.25, packs)[config.layout.pack_of_cell]
+    plant.set_soc(np.clip(plant.truth.soc + shift, 0.02, 0.99))
+    return _live(plant, config, hours, progress)
+
+
+def _live(plant: Plant, config: Config, hours: float, progress: Callable[[float], None]) -> Days:
+    layout, state = config.layout, start(config, 0)
+    orders, asked, nothing = no_orders(config), close_all(config), no_plan(layout.size["cell"], layout.size["pack"])
+    highest, full, dt_s, steps, opened = np.zeros(layout.size["pack"]), np.zeros(layout.size["pack"], bool), 0.02, 0, 0
+    while plant.time_s < hours * 3600.0:
+        plant.advance(dt_s, orders)
+        state, command, events = step(config, state, Inputs(plant.sample(), asked, nothing), plant.time_ns)
+        asked, orders = no_requests(config), orders_of(command)
+        highest = np.maximum(highest, np.maximum.reduceat(plant.voltage, layout.first_cell))
+        full |= np.isin(state.charging.phase, (ChargePhase.FLOAT, ChargePhase.HOLD))
+        opened += sum(event.kind == "switch" and event.name.endswith("open") for event in events)
+        steady_s = balance.steady_s(config, state.balancing, state.time_ns)
+        dt_s = min(next_step(config, state, False, dt_s), LONGEST_S, max(steady_s, 1.0))
+        steps += 1
+        progress(plant.time_s / (hours * 3600.0))
+    most = float(config.cell_limits[0].voltage_max[2])
+    return Days(
+        full.size, hours, steps, float(highest.max()), most, int((highest > most).sum()), int(full.sum()), opened
+    )  # fmt: skip
