@@ -23,7 +23,18 @@ from cellarer.runtime import campaign_wires as wires
 from cellarer.runtime import campaign_world as worlds
 from cellarer.runtime.campaign_array import Row
 from cellarer.runtime.campaign_cases import CASES, MODES
-from cellarer.runtime.campaign_shots import PAIR_S, Aim, Shot, Volley, expected, unseen, watch_s
+from cellarer.runtime.campaign_shots import (
+    BELOW,
+    OTHERWISE,
+    PAIR_S,
+    UNDETECTED,
+    Aim,
+    Shot,
+    Volley,
+    expected,
+    unseen,
+    watch_s,
+)
 
 SUBJECTS = (
     "home", "ev", "ebike", "laptop", "supervised", "home:lto_23ah", "home:nissan_leaf_2013", "ebike:naion_hakadi_18650",
@@ -236,11 +247,10 @@ def _unsafe(task: Task, volley: Volley) -> list[dict[str, object]]:
 
 def figures(out: Outcome) -> dict[str, object]:
     """Return what `--json` prints."""
-    unseen_ = ("not detected", "the world never crossed the threshold")
     return {
         "single": {
             "injected": len(out.shots),
-            "detected": sum(s.cause not in unseen_ for s in out.shots),
+            "detected": sum(s.cause not in (BELOW, UNDETECTED, OTHERWISE) for s in out.shots),
             "right_reaction": sum(s.cause in ("", "late") for s in out.shots),
             "in_budget": sum(not s.cause for s in out.shots),
         },

@@ -28,6 +28,8 @@ ADD_S = 1e-6
 ROOM_V = 0.1  # that a collapsing cell must be below a threshold to be seen by it for sure
 ROOM_K = 3.0  # the same of a temperature
 BETWEEN = np.array([1.06, 0.94])  # a current "between" keeps this far from the limit and from the threshold
+BELOW, UNDETECTED = "the world never crossed the threshold", "not detected"
+OTHERWISE = "opened, but not by the expected row"
 Key = tuple[int, ...]
 
 
@@ -295,8 +297,10 @@ class Volley:
         self, detected: int, reaction: int, onset: int, over_s: float, level: Level, case: Case,
         first: dict[str, int], mode: str,
     ) -> str:  # fmt: skip
+        if detected == FOREVER and first["off"] < FOREVER and mode != STANDBY and not case.ask:
+            return OTHERWISE
         if detected == FOREVER:
-            return "the world never crossed the threshold" if onset == FOREVER else "not detected"
+            return BELOW if onset == FOREVER else UNDETECTED
         if reaction == FOREVER:
             return "detected, but no reaction"
         if level < Level.RAMP and not case.may and not case.ask and mode != STANDBY and first["off"] < FOREVER:

@@ -19,7 +19,7 @@ from cellarer.core.cycle import Inputs, step
 from cellarer.model.values import FOREVER, Command, Event, Floats, Ints, Requests, Sample, State
 from cellarer.runtime import campaign_world as worlds
 from cellarer.runtime.campaign_cases import CHARGE, Case
-from cellarer.runtime.campaign_shots import Aim, Shot, Volley, bounds
+from cellarer.runtime.campaign_shots import UNDETECTED, Aim, Shot, Volley, bounds
 from cellarer.runtime.link import Line
 from cellarer.sim.emulator import Emulator, emulator
 from cellarer.sim.wires import FAULTS_OF_WIRES, Wires
@@ -182,7 +182,7 @@ def _judged(volley: Volley, k: int, aim: Aimed, shot: Shot) -> Shot:
     record, table, cause = volley.record, volley.one.config.faults, shot.cause
     raised = {table.name[row] for row in np.flatnonzero(record.active_ns[:, volley.string[k]] < FOREVER).tolist()}
     if aim.fault in SILENT and not shot.row:
-        cause = "not detected"
+        cause = UNDETECTED
     elif aim.fault not in (*SILENT, *BORNE) and aim.row in raised:
         cause = ""  # so few frames arrive that the device counts as silent
     if broken := volley.broken(k):
