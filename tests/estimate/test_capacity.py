@@ -5,7 +5,7 @@ import pytest
 
 from cellarer.cells import load
 from cellarer.core import estimate
-from cellarer.core.estimate import numpy_form
+from cellarer.core.estimate import capacity, numpy_form
 from cellarer.core.estimate.state import copied, put
 
 
@@ -76,3 +76,17 @@ def test_leak_and_bad_joint_are_named() -> None:
     assert said.leaking.tolist() == [False, True, False, False]
     assert said.leak_A[1] == pytest.approx(0.04 * 280.0 / 24.0, rel=1e-6)
     assert said.high_resistance.tolist() == [False, False, True, False]
+
+
+def test_pair_with_charge_lost_unseen_is_left_out_and_a_lasting_change_is_believed() -> None:
+    one = np.ones(1)
+    p = capacity.Pairs(*np.stack(capacity.Pairs(*([one] * len(capacity.Pairs._fields)))))
+    swing, variance = np.full(1, 0.6), np.full(1, 0.01**2)
+    p.relative[:], p.charge[:] = 0.01, 0.6
+    assert capacity._fits(p, swing, variance).all()
+    p.charge[:] = 0.6 * 1.4
+    for _ in range(20):
+        assert not capacity._fits(p, swing, variance).any(), "40 % more is no ageing, however often it comes"
+        p.relative[:] = np.minimum(capacity.DOUBTED * p.relative, capacity.CLAIM)
+    p.charge[:] = 0.6 * 0.85
+    assert capacity._fits(p, swing, variance).all(), "15 % less, again and again, is believed in the end"

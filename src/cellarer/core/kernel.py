@@ -154,13 +154,15 @@ def read_out(
     capacity_Ah (cell,) of one cell; relative (cell,) its sigma over it; owner (cell,) its string
     """
     lanes, width, z, p00, scale, model_v = places[0], places[1], places[2], places[3], places[4], places[5]
+    react_q, doubt_q = places[9], places[10]
     for string in range(strings.shape[1]):
         strings[0, string] = strings[1, string] = np.inf
         strings[2, string] = strings[3, string] = -np.inf
     for n in range(cells.shape[1]):
         at, string = n // lanes * width + n % lanes, owner[n]
         soc = np.nan if unknown[n] else buffer[at + z]
-        sigma = np.nan if unknown[n] else np.sqrt(max(buffer[at + p00], 0.0))
+        unseen = buffer[at + react_q] * buffer[at + doubt_q]  # as filter.soc_deviation
+        sigma = np.nan if unknown[n] else np.sqrt(min(max(buffer[at + p00], 0.0) + unseen * unseen, 1.0))
         capacity = capacity_Ah[n] * parallel[n]
         capacity_sigma = capacity_Ah[n] * relative[n] * parallel[n]
         cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + scale]

@@ -26,6 +26,8 @@ NEAR_SWING = 0.08  # within it a better point replaces the anchor
 CLAIM = 0.07  # relative sigma of the capacity before anything was measured
 COUNT_ERROR = 0.004  # gain error of the current sensor
 FADE = 2e-4  # relative random walk per Ah/Ah of throughput … per full equivalent swing
+FAR_OFF = 4.0  # sigmas: a pair so far from what is known is left out …
+DOUBTED = 1.5  # … and widens the sigma, so that a real change is believed when it comes again and again
 LEAST = 0.007  # relative: the curve's own error comes back with every pair and never averages out
 
 
@@ -103,11 +105,21 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
     swing = np.abs(p.charge) / p.capacity
     pair = point & (p.anchor > 0.0) & (swing > SWING)
     if pair.any():
-        _close(p, pair, z - p.z, variance + p.variance, np.sqrt(x[26]))
+        fits = _fits(p, z - p.z, variance + p.variance)
+        p.relative[:] = np.where(pair & ~fits, np.minimum(DOUBTED * p.relative, CLAIM), p.relative)
+        if (pair & fits).any():
+            _close(p, pair & fits, z - p.z, variance + p.variance, np.sqrt(x[26]))
     better = point & (p.anchor > 0.0) & (swing < NEAR_SWING) & (variance < p.variance)
     fresh = (point & (p.anchor == 0.0)) | better | pair
     for row, value in ((p.anchor, 1.0), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0)):
         row[:] = np.where(fresh, value, row)
+
+
+def _fits(p: Pairs, swing: Floats, variance: Floats) -> Bools:
+    """Does a pair agree with what is known, within FAR_OFF sigmas? One that does not may have lost charge unseen."""
+    expected = swing * p.capacity
+    doubt = p.capacity**2 * (variance + (swing * p.relative) ** 2 + (COUNT_ERROR * swing) ** 2)
+    return np.asarray((p.charge - expected) ** 2 < FAR_OFF**2 * doubt)
 
 
 def _invert(cfg: EstimatorConfig, z: Floats, ocv: Floats, temp_degC: Floats, wanted: Bools) -> Floats:

@@ -91,7 +91,7 @@ def hush(i: Any, q: Any, noise: Any, zero: Any, quiet_s: Any, quiet_i: Any, dt: 
 
 def unseen(i: Any, c: Any, restless: Any, dt: Any, gap: Any) -> Any:
     """Between rows far apart the current did what nobody saw, as it did of late: (restless, doubt of its mean), A²."""
-    far = np.maximum(np.sign(dt - HOLD_S), 0.0)
+    far = np.minimum(np.maximum(dt / HOLD_S - 1.0, 0.0), 1.0)  # no step: rows of a second are now longer, now shorter
     stray = far * np.maximum(1.0 - 1e12 * gap, 0.0) * (i - c) * (i - c)
     restless = np.maximum(stray * RESTLESS_RISE + restless * (1.0 - RESTLESS_RISE), restless * (1.0 - RESTLESS_FALL))
     return restless, 2.0 * np.maximum(stray, restless) * far

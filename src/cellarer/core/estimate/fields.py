@@ -42,7 +42,14 @@ WIDTH = FIELDS * LANES  # numbers per block
 INDEX = {name: index for index, name in enumerate(NAMES)}
 # What core/kernel.py is told of this table: lanes, numbers per block, and where in a block these fields begin
 PLACES = np.array(
-    [LANES, WIDTH, *(INDEX[name] * LANES for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local"))]
+    [
+        LANES,
+        WIDTH,
+        *(
+            INDEX[name] * LANES
+            for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local", "react_q", "doubt_q")
+        ),
+    ]
 )
 
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
