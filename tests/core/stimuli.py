@@ -308,4 +308,5 @@ SILENCES: dict[str, str] = {
     "insulation_silence": "insulation",
     "foreign_silence": "foreign_alarm",
 }
-TIMED = {*SILENCES, "temp_rate"}
+OWN_TESTS = {"temp_rate", "runaway", "runaway_precursor", "cell_stuck", "current_reversed"}  # test_response.py
+TIMED = {*SILENCES, *OWN_TESTS}

@@ -259,7 +259,7 @@ def test_after_under_voltage_a_charger_refills_and_nothing_is_discharged() -> No
     assert bench.command.window.discharge_A[0] == 0.0 and not bench.command.allow_discharge[0]
     assert bench.command.allow_charge[0]
     bench.put("cell_voltage", 3.2, 0)  # refilled, as the estimate sees it too
-    bench.run(12.0)
+    bench.run(20.0)
     assert bench.phase() == Phase.CLOSED and bench.command.allow_discharge[0]
 
 

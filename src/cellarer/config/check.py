@@ -22,9 +22,10 @@ Floats = NDArray[np.float64]
 
 GUARD_S = 0.005  # s: the guard looks at the sample ring this often
 # Over which a signal is a mean: core/validate.py RATE_WINDOW_NS; how often suspicions are looked at: decide/diagnose.py
-WINDOW_S = {"temp_rate": 3.0} | dict.fromkeys(SUSPICIONS, 60.0)
+WINDOW_S = dict.fromkeys(("temp_rate", "runaway", "runaway_precursor"), 3.0) | dict.fromkeys(SUSPICIONS, 60.0)
 ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
-MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate"}  # of three samples: they lag by one
+# Made of medians of three samples: they lag by one
+MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate", "runaway", "runaway_precursor"}
 
 
 @dataclass(frozen=True, slots=True)

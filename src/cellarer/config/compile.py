@@ -32,6 +32,7 @@ from cellarer.model.quantities import BY_NAME, SIGNALS
 Floats = NDArray[np.float64]
 
 RISE_DEBOUNCE_S = 60.0  # s: tail current must last; a passing cloud is shorter (Sleeper85/esphome-jk-bms-can#35)
+SAG_SHARE = 0.05  # of the end-of-charge voltage, and at least the spread that the cell file warns of
 FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
 REFILL = 1.2  # of the precondition current: beyond what a charger's regulation and a current sensor may be off
@@ -214,6 +215,7 @@ def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str)
         rebulk_soc=of(lambda s, c, p: c.rebulk_soc),
         pre_alarm_soc=of(lambda s, c, p: s.pre_alarm_soc_pct / 100.0),
         floor_soc=of(lambda s, c, p: c.floor_soc),
+        sag_V=of(lambda s, c, p: max(SAG_SHARE * c.charge_voltage, c.spread)),
     )
 
 

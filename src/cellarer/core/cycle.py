@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellarer.core import forecast, slow
+from cellarer.core import forecast, response, slow
 from cellarer.core.asked import answer, held_soc, reset_answers, start_wishes, zeroed
 from cellarer.core.counters import happened
 from cellarer.core.decide import balance, charge, cool, diagnose, protect, sequence
@@ -88,7 +88,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
     return State(
         time_ns=NEVER,
         cycle=0,
-        watch=start_watch(config, now_ns),
+        watch=start_watch(config, now_ns, response.start(config)),
         estimator=known.estimator,
         estimate=known.estimate,
         estimated_ns=NEVER,

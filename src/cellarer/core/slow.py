@@ -18,6 +18,7 @@ from cellarer.core.decide.charge import filled
 from cellarer.core.decide.diagnose import diagnose
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
+from cellarer.core.response import respond
 from cellarer.core.validate import filtered, frozen_since, median, recall, temp_rates
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
@@ -113,14 +114,15 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
     temps = slice(config.layout.size["cell"], config.layout.size["cell"] + config.layout.size["temp"])
     calm = median(seen.value[place[temps]], earlier[:, temps])
     temp, temp_ns, rate = temp_rates(config, before, seen, calm)
-    voltage, current_then, others_then, others = frozen_since(config, before, seen)
+    voltage, current_then, others_then, others, moved = frozen_since(config, before, seen)
     current = seen.value[config.layout.where["current"]]
-    charge, known_s = before.charge, before.charge_s
+    charge, known_s, passed = before.charge, before.charge_s, np.zeros(current.size)
     if state.time_ns > NEVER:
         dt_s = (now_ns - state.time_ns) * 1e-9
         mean = before.current if dt_s <= HOLD_S else 0.5 * (before.current + current)
         counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
-        charge = charge + np.where(counts, mean * dt_s, 0.0)
+        passed = np.where(counts, mean * dt_s, 0.0)
+        charge = charge + passed
         known_s = known_s + np.where(counts, dt_s, 0.0)
     allowed, over = _over(config, state, current, now_ns)
     return Watch(
@@ -141,6 +143,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         over_charge_A=over[0],
         over_discharge_A=over[1],
         wire_heat=_wire_heat(config, state, current, now_ns),
+        response=respond(config, state, seen, earlier, moved, passed),
     )
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Bools, Floats, Ints, Sample, Seen, Watch
+from cellarer.model.values import NEVER, Bools, Floats, Ints, Response, Sample, Seen, Watch
 
 RATE_WINDOW_NS = 3_000_000_000  # GB 38031-2025 C.5.3.7 asks for dT/dt over more than 3 s
 
@@ -34,7 +34,7 @@ def validate(config: Config, watch: Watch, sample: Sample, current_zero: Floats,
     )
 
 
-def start_watch(config: Config, now_ns: int) -> Watch:
+def start_watch(config: Config, now_ns: int, response: Response) -> Watch:
     """Return the memory before the first sample: nothing known, every signal's silence counted from now."""
     size = config.layout.size
     unknown_cells, unknown_temps = np.full(size["cell"], np.nan), np.full(size["temp"], np.nan)
@@ -57,6 +57,7 @@ def start_watch(config: Config, now_ns: int) -> Watch:
         over_charge_A=zero,
         over_discharge_A=zero,
         wire_heat=np.zeros_like(config.limits.wire_A),
+        response=response,
     )
 
 
@@ -109,8 +110,10 @@ def temp_rates(config: Config, watch: Watch, seen: Seen, temp: Floats) -> tuple[
     return np.where(renew, temp, watch.temp_degC), np.where(renew, time_ns, watch.temp_ns), rate
 
 
-def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return (voltage, current, others) at the last change of each cell's reading, and others now, (cell,) each.
+def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floats, Floats, Floats, Bools]:
+    """Return (voltage, current, others) at the last change of each cell's reading, others now, whether it changed now.
+
+    All (cell,).
 
     A reading that stays the same to the last bit while the current and all other cells move is suspicious:
     `signals.cell_frozen` says by how many volts. Others count too, because at constant voltage (the end of a charge)
@@ -129,4 +132,5 @@ def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floa
         np.where(moved, current, watch.current_then),
         np.where(moved, others, watch.others_then),
         others,
+        moved,
     )

@@ -143,6 +143,7 @@ class LimitTable:
     rebulk_soc: Floats
     pre_alarm_soc: Floats
     floor_soc: Floats
+    sag_V: Floats  # per cell: so far below the others a cell is weak, not merely different
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -322,6 +322,21 @@ class Event(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Response:
+    """Memory of core.response: what sensors ought to have shown. (string,) unless said."""
+
+    passed: Floats  # A·s that went in since the start
+    passed_then: Floats  # (cell,) the same when the cell's reading last changed
+    looked_ns: int  # when current and voltage were last compared
+    current: Floats  # A then
+    base_ns: Ints  # when the current was last steady
+    base_A: Floats  # A then
+    base_V: Floats  # V per cell then
+    agreed: Floats  # 1: sum over steps of the change of voltage over what resistance makes of the change of current
+    steps: Floats  # how many steps that is; older ones count less
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Watch:
     """Memory of validation and of the signals that need a past."""
 
@@ -342,6 +357,7 @@ class Watch:
     over_charge_A: Floats  # (string,) A beyond that; −inf where nothing is published to anybody
     over_discharge_A: Floats  # (string,)
     wire_heat: Floats  # (element, string) A²: slow mean of current squared in fuse, cables, contacts
+    response: Response
 
 
 @dataclass(frozen=True, slots=True, eq=False)

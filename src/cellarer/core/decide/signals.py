@@ -25,6 +25,8 @@ from cellarer.model.values import NEVER, SUSPICIONS, Bools, Floats, Ints
 HEAT_GONE_NS = 1_800_000_000_000  # coolant has lost the heat of a heater after this long
 FLOW_THERE_NS = 900_000_000_000  # flow shows on the cells after this long …
 EXCESS_K, CALM_SHARE = 8.0, 0.1  # … if they were so much warmer than the surroundings, at so little current
+NEIGHBOURS_V = 0.03  # V that the other cells must have moved while one stands still
+STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,59 @@ def _frozen(look: Look) -> Floats:
     return np.minimum(np.abs(moved) * look.config.cell_ohm, neighbours)
 
 
+def cell_stuck(look: Look) -> Reading:
+    """Charge that went past a cell whose reading stands still while its neighbours moved, as a share of capacity."""
+    return _worst(look, _stuck(look), look.time_ns("cell_voltage"), "cell")
+
+
+def _stuck(look: Look) -> Floats:
+    watch, memory = look.watch, look.watch.response
+    passed = np.abs(memory.passed[look.config.layout.string_of_cell] - memory.passed_then)
+    share = passed / (3600.0 * look.config.capacity_Ah)
+    return np.where(
+        np.abs(watch.others - watch.others_then) >= NEIGHBOURS_V, share, np.where(np.isnan(watch.others), np.nan, 0.0)
+    )
+
+
+def current_reversed(look: Look) -> Reading:
+    """How much the voltage answers steps of current with the wrong sign: 1 = as much as resistance would rightly."""
+    memory = look.watch.response
+    value = np.where(memory.steps >= STEPS, -memory.agreed / np.maximum(memory.steps, 1.0), 0.0)
+    return Reading(value, look.config.layout.yes, np.full(value.shape, memory.looked_ns))
+
+
+def runaway(look: Look) -> Reading:
+    """Fastest rise of a sensor that is too hot, or whose cell lost a quarter of its voltage, K/s (GB 38031-2025)."""
+    return _worst(look, _runaway(look), look.watch.temp_ns, "temp")
+
+
+def _runaway(look: Look) -> Floats:
+    layout = look.config.layout
+    hottest = look.config.limits.discharge_hot_degC[layout.string_of_temp]
+    told = (look.calm["temp_degC"] >= hottest) | _of_sensor(look, look.calm["cell_voltage"] < 0.75 * look.watch.others)
+    return np.where(told, look.watch.temp_rate, NOT_NOW)
+
+
+def runaway_precursor(look: Look) -> Reading:
+    """Rise of a sensor beyond the slowest one of its string while a cell of it sags below the others, K/s."""
+    return _worst(look, _precursor(look), look.watch.temp_ns, "temp")
+
+
+def _precursor(look: Look) -> Floats:
+    layout, rate = look.config.layout, look.watch.temp_rate
+    sags = look.calm["cell_voltage"] < look.watch.others - look.config.limits.sag_V[layout.string_of_cell]
+    slowest = layout.over_temps(np.minimum, rate, np.nan)[layout.string_of_temp]
+    return np.where(_of_sensor(look, sags), rate - slowest, NOT_NOW)
+
+
+def _of_sensor(look: Look, cells: Bools) -> Bools:
+    """Return (temp,): any of the cells that a sensor speaks for."""
+    sensor = look.config.layout.temp_of_cell
+    found = np.zeros(look.config.layout.size["temp"], bool)
+    found[sensor[cells & (sensor >= 0)]] = True
+    return found
+
+
 def insulation_low(look: Look) -> Reading:
     """Insulation resistance per volt of the string, negative, ohm/V."""
     pack = look.config.layout.pack_of_string
@@ -328,6 +383,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_deep": cell_low,
     "cell_spread": cell_spread,
     "cell_frozen": cell_frozen,
+    "cell_stuck": cell_stuck,
     "cell_open_wire": Measured("cell_open_wire", "high"),
     "cell_silence": Measured("cell_voltage", "overdue"),
     "cell_absurd": Measured("cell_voltage", "absurd"),
@@ -337,6 +393,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "temp_low_discharging": Measured("temp_degC", "low", "discharging"),
     "temp_spread": temp_spread,
     "temp_rate": temp_rate,
+    "runaway": runaway,
+    "runaway_precursor": runaway_precursor,
     "temp_silence": Measured("temp_degC", "overdue"),
     "temp_absurd": Measured("temp_degC", "absurd"),
     "charge_current": Measured("current", "high"),
@@ -347,6 +405,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "current_silence": Measured("current", "overdue"),
     "current_absurd": Measured("current", "absurd"),
     "current_difference": current_difference,
+    "current_reversed": current_reversed,
     "current_open": current_open,
     "sum_difference": sum_difference,
     "string_voltage_silence": Measured("string_voltage", "overdue"),
@@ -387,6 +446,9 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
     "temp_rate": lambda look: (look.watch.temp_rate, "temp"),
     "hot_spot": lambda look: (look.of("temp_degC"), "temp"),
     "cell_frozen": lambda look: (_frozen(look), "cell"),
+    "cell_stuck": lambda look: (_stuck(look), "cell"),
+    "runaway": lambda look: (_runaway(look), "temp"),
+    "runaway_precursor": lambda look: (_precursor(look), "temp"),
 }
 
 

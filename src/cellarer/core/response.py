@@ -1,0 +1,61 @@
+"""Memory of what sensors ought to have shown: the answer of voltage to current, and charge that went past a still cell.
+
+A current sensor that is built in the wrong way round shows every change of current with the wrong sign of the change of
+voltage. A cell sensor that is stuck shows nothing while charge passes and its neighbours move. Both need no model:
+resistance is positive, and cells in series carry one current. Signals: decide/signals.py.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cellarer.core.validate import median
+from cellarer.model.config import Config
+from cellarer.model.values import NEVER, Bools, Floats, Response, Seen, State
+
+LOOK_NS = 1_000_000_000  # look every second: skew between sensors is shorter
+LONGEST_NS = 15_000_000_000  # a change of current that takes longer is no step: OCV moves, too
+LEAST_V = 0.004  # V per cell that a step of current must be worth: above noise and 1 mV steps
+STEADY = 0.2  # of the step: current that moves less than this over a look has arrived, and voltage with it
+KEEP = 0.8  # of what earlier steps said: about five count
+
+
+def start(config: Config) -> Response:
+    """Return the memory before the first sample."""
+    strings, cells = config.layout.size["string"], config.layout.size["cell"]
+    zero, unknown, never = np.zeros(strings), np.full(strings, np.nan), np.full(strings, NEVER)
+    return Response(zero, np.zeros(cells), NEVER, unknown, never, unknown, unknown, zero, zero)
+
+
+def respond(config: Config, state: State, seen: Seen, earlier: Floats, moved: Bools, passed: Floats) -> Response:
+    """Return the memory after this sample.
+
+    earlier  memory of the medians
+    moved    (cell,) the reading changed
+    passed   (string,) A·s that went in since the last cycle
+    """
+    before, layout = state.watch.response, config.layout
+    total = before.passed + passed
+    then = np.where(moved, total[layout.string_of_cell], before.passed_then) if moved.any() else before.passed_then
+    now_ns = int(seen.time_ns[layout.where["current"]].max(initial=NEVER))
+    if now_ns < before.looked_ns + LOOK_NS:
+        return replace(before, passed=total, passed_then=then)
+    count = np.diff(layout.first_cell, append=moved.size)
+    calm = median(seen.value[layout.where["cell_voltage"]], earlier[:, : moved.size])
+    voltage, current = layout.total(calm) / count, seen.value[layout.where["current"]]
+    step = current - before.base_A
+    arrived = ~(np.abs(current - before.current) > STEADY * np.abs(step)) | np.isnan(before.base_A)
+    worth = np.abs(step) * layout.total(config.cell_ohm) / count
+    answer = np.sign(step) * (voltage - before.base_V) / np.maximum(worth, LEAST_V)
+    counts = arrived & (worth >= LEAST_V) & (now_ns - before.base_ns <= LONGEST_NS) & ~np.isnan(answer)
+    return Response(
+        passed=total,
+        passed_then=then,
+        looked_ns=now_ns,
+        current=current,
+        base_ns=np.where(arrived, now_ns, before.base_ns),
+        base_A=np.where(arrived, current, before.base_A),
+        base_V=np.where(arrived, voltage, before.base_V),
+        agreed=np.where(counts, KEEP * before.agreed + np.clip(answer, -2.0, 2.0), before.agreed),
+        steps=np.where(counts, KEEP * before.steps + 1.0, before.steps),
+    )

@@ -1,0 +1,117 @@
+"""Sensors that contradict physics: current the wrong way round, a cell that stands still, heat beside a weak cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.core.bench import Bench, closed
+
+from cellarer.model.values import Phase
+
+
+def resistive(bench: Bench, current: object, sign: float = 1.0, lag: float = 0.0) -> Bench:
+    """Let every cell answer the true current by its resistance; the sensor shows it times `sign`. current: s → A."""
+    begin, rest = bench.now_ns, bench.cells.copy()
+
+    def act(b: Bench) -> None:
+        t = (b.now_ns - begin) * 1e-9
+        b.cells[:] = rest + b.config.cell_ohm * current(t - lag)  # type: ignore[operator]
+        b.put("current", sign * current(t))  # type: ignore[operator]
+
+    bench.every_cycle.append(act)
+    return bench
+
+
+def square(period_s: float, amps: float = 50.0) -> object:
+    return lambda t: amps if t % (2 * period_s) >= period_s else -amps
+
+
+def ramps(t: float) -> float:
+    """An inverter that takes four seconds to follow."""
+    return 50.0 * float(np.interp(t % 20.0, [0.0, 4.0, 10.0, 14.0], [-1.0, 1.0, 1.0, -1.0]))
+
+
+@pytest.mark.parametrize("current", [square(5.0), ramps], ids=["steps", "ramps"])
+def test_a_reversed_current_sensor_is_seen_after_a_few_steps(current: object) -> None:
+    bench = resistive(closed("one"), current, sign=-1.0)
+    bench.dt_ns = 100_000_000
+    assert bench.run(60.0, lambda b: b.active("current_sensor_reversed")) <= 50.0
+    bench.run(1.0)
+    assert bench.latched("current_sensor_reversed") and not bench.command.plus[0]
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("current", [square(1.0), square(5.0), ramps], ids=["fast", "steps", "ramps"])
+def test_a_sound_current_sensor_is_never_suspected_even_when_voltage_lags(current: object, lag: float) -> None:
+    bench = resistive(closed("one"), current, lag=lag)
+    bench.dt_ns = 100_000_000
+    bench.run(80.0)
+    assert not bench.active("current_sensor_reversed") and bench.phase() == Phase.CLOSED
+
+
+def drifting(bench: Bench, still: int | None, volts: float = 1e-5) -> Bench:
+    """Charge steadily; all cells but one rise, and dither as a converter does."""
+
+    def act(b: Bench) -> None:
+        b.cells += volts
+        value = b.cells + 1e-4 * (b.state.cycle % 2)
+        if still is not None:
+            value[still] = 3.3
+        b.put("cell_voltage", value)
+        b.put("current", 100.0)
+
+    bench.every_cycle.append(act)
+    return bench
+
+
+@pytest.mark.parametrize("still", [2, None])
+def test_a_cell_that_stands_still_while_charge_passes_is_stuck(still: int | None) -> None:
+    bench = drifting(closed("one"), still, volts=4e-5)
+    bench.dt_ns = 200_000_000  # 100 A into 280 Ah: 5 % take 504 s
+    bench.run(600.0, lambda b: b.active("cell_reading_stuck"))
+    assert bench.active("cell_reading_stuck") == (still is not None)
+    if still is not None:
+        assert next(e for e in bench.events if e.name == "cell_reading_stuck").cell == still
+
+
+def heating(bench: Bench, rate: float, sensor: int = 1) -> Bench:
+    begin = bench.now_ns
+    bench.every_cycle.append(lambda b: b.put("temp_degC", 25.0 + rate * (b.now_ns - begin) * 1e-9, sensor))
+    bench.dt_ns = 100_000_000
+    return bench
+
+
+def test_runaway_by_the_rule_of_gb_38031_voltage_and_rate() -> None:
+    bench = heating(closed("one"), 1.2)
+    bench.cells[3] *= 0.7  # cells 3 and 4 are those of sensor 2
+    assert bench.run(12.0, lambda b: b.active("thermal_runaway")) <= 10.0
+    bench.step()
+    assert bench.latched("thermal_runaway") and not bench.command.plus[0]
+
+
+@pytest.mark.parametrize(("rate", "share", "runs"), [(1.2, 1.0, False), (0.8, 0.7, False), (1.2, 0.8, False)])
+def test_neither_heat_nor_a_weak_cell_alone_is_a_runaway(rate: float, share: float, runs: bool) -> None:
+    bench = heating(closed("one"), rate)
+    bench.cells[3] *= share
+    bench.run(12.0)
+    assert bench.active("thermal_runaway") == runs
+
+
+def test_runaway_by_temperature_and_rate() -> None:
+    bench = heating(closed("one"), 3.0)
+    assert bench.run(30.0, lambda b: b.active("thermal_runaway")) <= 35.0 / 3.0 + 7.0
+
+
+@pytest.mark.parametrize(("rate", "share", "runs"), [(0.2, 0.93, True), (0.2, 1.0, False), (0.05, 0.93, False)])
+def test_a_sagging_cell_beside_a_sensor_that_warms_alone_is_a_precursor(rate: float, share: float, runs: bool) -> None:
+    bench = heating(closed("one"), rate)
+    bench.cells[3] *= share
+    bench.run(15.0)
+    assert bench.active("thermal_runaway_precursor") == runs
+
+
+def test_a_pack_that_warms_as_a_whole_is_no_precursor() -> None:
+    bench = heating(heating(closed("one"), 0.2), 0.2, sensor=0)
+    bench.cells[3] *= 0.93
+    bench.run(15.0)
+    assert not bench.active("thermal_runaway_precursor")
