@@ -2,7 +2,9 @@
 
 `violations` looks at one cycle from outside, with own code: state before, inputs, state after, command, events. It is
 used by every test through the bench and by campaigns. Those that compare two runs (I5 more faults, I6 lost inputs) are
-in test_properties.py; recorder, guard and restart (I4 across restarts, I11, I14) where those live.
+in test_properties.py. What no single cycle shows is tested where it lives: I4 across restarts in test_requests.py, I11
+(acknowledged events) in tests/history, I14 (one owner of the gate) in tests/guard and tests/processes, I15 (the
+configuration in use is the one on disk) in tests/processes.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ def _all(
     yield from _opening(config, before, after, command)
     yield from _counters(before, after)
     yield from _explained(config, before, after, events)
+    yield from _asked(config, before, inputs, after)
+    yield from _estimated(after)
+    yield from _lost_inputs(config, inputs, now_ns, before, after)
 
 
 def _on(command: Command) -> Bools:
@@ -193,3 +198,39 @@ def _explained(config: Config, before: State, after: State, events: list[Event])
     yield "I13 changes and events differ", np.array([changed != len(told)])
     yield "I13 event without a cause", np.array([not e.cause for e in events if e.kind != "request"], bool)
     yield "I13 event of another time", np.array([e.time_ns != after.time_ns for e in events], bool)
+
+
+def _asked(config: Config, before: State, inputs: Inputs, after: State) -> Iterator[tuple[str, Bools]]:
+    """I9: nothing that lasts changes unless it is asked for in this very cycle: a wish rises only by its request."""
+    asked, was, now = inputs.requests, before.wishes, after.wishes
+    yield "I9 closing wished without being asked", now.closed & ~was.closed & ~asked.close
+    yield "I9 closing wished against an opening", now.closed & asked.open
+    yield "I9 confirmed without being asked", now.confirmed & ~was.confirmed & ~asked.confirm_unknown_soc
+    moved = ~((now.target_soc == was.target_soc) | (np.isnan(now.target_soc) & np.isnan(was.target_soc)))
+    yield "I9 target moved without being asked", moved & np.isnan(asked.target_soc)
+    zeroed = after.current_zero != before.current_zero
+    yield "I9 current zeroed without being asked", zeroed & ~asked.zero_current[config.layout.pack_of_string]
+
+
+def _estimated(after: State) -> Iterator[tuple[str, Bools]]:
+    """I12: an estimate is unknown as a whole or a fraction with a sigma that is a magnitude."""
+    soc, sigma = after.estimate.soc, after.estimate.soc_sigma
+    with np.errstate(invalid="ignore"):
+        sound = np.isnan(soc) | ((soc >= -0.1) & (soc <= 1.1) & (sigma >= 0.0) & np.isfinite(sigma))
+    yield "I12 SOC without bounds", np.array([not sound.all()])
+
+
+def _lost_inputs(
+    config: Config, inputs: Inputs, now_ns: int, before: State, after: State
+) -> Iterator[tuple[str, Bools]]:
+    """I6: in a cycle in which something that was known gets lost, no limit of its string rises."""
+    was, now, layout = before.seen.value, after.seen.value, config.layout
+    lost = ~np.isnan(was) & np.isnan(now)
+    names = ("cell_voltage", "temp_degC", "current")
+    owners = (layout.string_of_cell, layout.string_of_temp, np.arange(layout.size["string"]))
+    hit = np.zeros(layout.size["string"], bool)
+    for name, owner in zip(names, owners, strict=True):
+        hit[owner[lost[layout.where[name]]]] = True
+    for name in ("charge_A", "discharge_A"):
+        rises = getattr(after.window, name) > getattr(before.window, name) + 1e-9
+        yield f"I6 {name} rises as an input is lost", hit & rises
