@@ -37,7 +37,6 @@ THRESHOLDS = {
     "spread_temp_K": "temperature spread",
     "sum_V": "allowed difference of sums",
     "frozen_V": "fifteen steps of 1 mV",
-    "refill_A": "1.2 × precondition current",
     "open_A": "current that counts on an open string",
     "current_difference_A": "allowed difference of two sensors",
 }

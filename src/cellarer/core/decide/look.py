@@ -10,10 +10,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from cellarer.core.digest import Digest
+from cellarer.core.digest import NOT_NOW, Digest
 from cellarer.core.validate import FILTERED, filtered, median
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import Bools, Floats, Ints, Phase, Seen, State, Watch
+from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
 
 OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
 OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
@@ -166,3 +166,16 @@ def hides(config: Config) -> Bools | None:
 def has_switchgear(config: Config) -> bool:
     """Return whether any string has something to switch."""
     return bool((config.switch.kind != NO_SWITCHGEAR).any())
+
+
+def worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
+    """Reduce (cell,) or (temp,) to the highest known value of each string; unknown elements do not count."""
+    layout = look.config.layout
+    lowered = np.where(np.isnan(elements), NOT_NOW, elements)
+    if axis == "cell":
+        value = np.maximum.reduceat(lowered, layout.first_cell)
+        at = np.where(lowered == value[layout.string_of_cell], time_ns, NEVER)
+        return Reading(value, layout.yes, np.maximum.reduceat(at, layout.first_cell))
+    value = layout.over_temps(np.maximum, lowered, NOT_NOW)
+    at = np.where(lowered == value[layout.string_of_temp], time_ns, NEVER)
+    return Reading(value, layout.yes, layout.over_temps(np.maximum, at, NEVER))

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.look import AWAITED, COOLING, FEEDBACK, FLOWS, OPENING, Reading, hides
+from cellarer.core.decide.look import AWAITED, COOLING, FEEDBACK, FLOWS, OPENING, Reading, hides, worst
 from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
@@ -81,19 +81,6 @@ class Suspected:
         values, cell = np.full(look.config.layout.size["cell"], NOT_NOW), look.state.diagnosis.cell[self.index]
         values[cell[cell >= 0]] = look.state.diagnosis.value[self.index][cell >= 0]
         return values, "cell"
-
-
-def _worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
-    """Reduce (cell,) or (temp,) to the highest known value of each string; unknown elements do not count."""
-    layout = look.config.layout
-    lowered = np.where(np.isnan(elements), NOT_NOW, elements)
-    if axis == "cell":
-        value = np.maximum.reduceat(lowered, layout.first_cell)
-        at = np.where(lowered == value[layout.string_of_cell], time_ns, NEVER)
-        return Reading(value, layout.yes, np.maximum.reduceat(at, layout.first_cell))
-    value = layout.over_temps(np.maximum, lowered, NOT_NOW)
-    at = np.where(lowered == value[layout.string_of_temp], time_ns, NEVER)
-    return Reading(value, layout.yes, layout.over_temps(np.maximum, at, NEVER))
 
 
 def _one(value: Floats, time_ns: Ints) -> Reading:
@@ -171,7 +158,7 @@ def _spread(look: Look, name: str) -> Reading:
 
 def temp_rate(look: Look) -> Reading:
     """Fastest rise of any sensor over the last window, K/s."""
-    return _worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
+    return worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
 
 
 def charge_over_limit(look: Look) -> Reading:
@@ -205,7 +192,7 @@ def current_difference(look: Look) -> Reading:
 
 def cell_frozen(look: Look) -> Reading:
     """How far a cell's reading ought to have moved, by current and by its neighbours, since it last changed, V."""
-    return _worst(look, _frozen(look), look.time_ns("cell_voltage"), "cell")
+    return worst(look, _frozen(look), look.time_ns("cell_voltage"), "cell")
 
 
 def _frozen(look: Look) -> Floats:
@@ -216,7 +203,7 @@ def _frozen(look: Look) -> Floats:
 
 def cell_stuck(look: Look) -> Reading:
     """Charge that went past a cell whose reading stands still while its neighbours moved, as a share of capacity."""
-    return _worst(look, _stuck(look), look.time_ns("cell_voltage"), "cell")
+    return worst(look, _stuck(look), look.time_ns("cell_voltage"), "cell")
 
 
 def _stuck(look: Look) -> Floats:
@@ -237,7 +224,7 @@ def current_reversed(look: Look) -> Reading:
 
 def runaway(look: Look) -> Reading:
     """Fastest rise of a sensor that is too hot, or whose cell lost a quarter of its voltage, K/s (GB 38031-2025)."""
-    return _worst(look, _runaway(look), look.watch.temp_ns, "temp")
+    return worst(look, _runaway(look), look.watch.temp_ns, "temp")
 
 
 def _runaway(look: Look) -> Floats:
@@ -249,7 +236,7 @@ def _runaway(look: Look) -> Floats:
 
 def runaway_precursor(look: Look) -> Reading:
     """Rise of a sensor beyond the slowest one of its string while a cell of it sags below the others, K/s."""
-    return _worst(look, _precursor(look), look.watch.temp_ns, "temp")
+    return worst(look, _precursor(look), look.watch.temp_ns, "temp")
 
 
 def _precursor(look: Look) -> Floats:
