@@ -238,7 +238,7 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate)
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[FORECAST] = windows[WIRING] = rated
     windows[6:9] = rated * _share(bounds.zero - look.extremes.take(FADES, axis=0), bounds.band)
-    windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look, estimate))
+    windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look))
     windows[8, 0] = np.minimum(windows[8, 0], on_map(look.extremes[2:], look.config).min(axis=0))
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
@@ -267,16 +267,16 @@ def _foreign(look: Look, present: Bools, rated: Floats) -> Floats:
     return np.where(present, _zero_if_unknown(said), rated)
 
 
-def _settled(look: Look, estimate: Estimate) -> Floats:
+def _settled(look: Look) -> Floats:
     """Return the current at which the extreme cells come to rest on their fade, A, (way, string).
 
     The fade alone is a loop: more current, more voltage, less allowed; with a machine that answers after seconds it
     swings. With the resistance R of the string's cells known, i = slope · (zero − v − R·(i − now)) has one solution,
-    which does not move when the current does. An error of R leaves a loop with the gain of that error only.
+    which does not move when the current does. An error of R leaves a loop with the gain of that error only. R is that
+    of the cell file: an estimate would let a lost input move a limit.
     """
     config, bounds = look.config, _bounds(look.config)
-    scale = np.where(estimate.resistance_scale > 0.0, estimate.resistance_scale, 1.0)
-    ohm = config.layout.total(config.cell_ohm * scale) / config.series
+    ohm = config.layout.total(config.cell_ohm) / config.series
     rise = np.array((ohm, -ohm))
     left = bounds.zero[0] - look.extremes[:2] + ohm * look.current
     return bounds.rated_A * _share(left, bounds.band[0] + rise * bounds.rated_A)
