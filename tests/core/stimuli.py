@@ -290,7 +290,7 @@ STIMULI: dict[str, Stimulus] = {
 }
 
 # Signals made of medians over three samples: they see a change one sample later.
-BY_MEDIAN = {"cell_spread", "temp_spread", "hot_spot", "flow_lost"}
+BY_MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "hot_spot", "flow_lost"}
 
 # Signals that only time can move; they have tests of their own in test_rows.py.
 SILENCES: dict[str, str] = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cellarer.config import build
+from cellarer.core import response
 from cellarer.core.cycle import start
 from cellarer.core.decide.share import connected, share
 from cellarer.core.decide.signals import Look
@@ -25,7 +26,9 @@ def look_at(feedback: list[float], current: list[float], scale: list[float]) -> 
     value[where["current"]], value[where["cell_voltage"]], value[where["temp_degC"]] = current, 3.3, 25.0
     value[where["feedback_charge"]] = value[where["feedback_discharge"]] = feedback
     state = start(config, 0)
-    seen = validate(config, start_watch(config, 0), Sample(value, np.full(value.size, 10)), np.zeros(3), 10)
+    seen = validate(
+        config, start_watch(config, 0, response.start(config)), Sample(value, np.full(value.size, 10)), np.zeros(3), 10
+    )
     look = Look(config, seen, digest(config, seen, 10), state.watch, state, 10)
     window = replace(state.window, charge_A=np.array([30.0, 60.0, 90.0]), discharge_A=np.array([30.0, 60.0, 90.0]))
     estimate = replace(state.estimate, resistance_scale=np.repeat(scale, 4))

@@ -164,8 +164,7 @@ def _over(config: Config, state: State, current: Floats, now_ns: int) -> tuple[F
     rated, published = _falls(config)
     before, limit = state.watch, state.window
     allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
-    published_A = np.maximum((limit.charge_A, limit.discharge_A), limit.peak_A.max(axis=0))
-    allowed = np.maximum(published_A, allowed)
+    allowed = np.maximum((limit.charge_A, limit.discharge_A), allowed)
     if published is None:
         return allowed, np.full(allowed.shape, -np.inf)
     over = np.array((current, -current)) - OVER_LIMIT * allowed - config.idle_A
