@@ -13,6 +13,7 @@ import numpy as np
 
 from cellarer.board.files import Folder, write_whole
 from cellarer.config.load import Site
+from cellarer.guard.limits import SIGNALS
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.runtime.process import Run
@@ -20,16 +21,6 @@ from cellarer.runtime.process import Run
 CURRENT_MARGIN = 1.05  # 1: two current sensors of 2 % each, and control's debounce
 TEMPERATURE_MARGIN_K = 2.0  # two NTC channels of 1 K each
 VERSION = 2  # of the file; the guard reads exactly this one
-SIGNALS = (
-    "cell_voltage",
-    "cell_voltage_high",
-    "cell_voltage_low",
-    "temp_degC",
-    "current",
-    "emergency_stop",
-    "interlock_open",
-    "crash",
-)
 AGES = 2  # control knows a signal no more after its age; the guard opens after this many times it
 INPUTS = ("emergency_stop", "interlock_open", "crash")
 
