@@ -202,17 +202,21 @@ def step_buffer(d: Any, node: Any, rows: Any, kind: Any, dt: float, gap: float, 
 # No fast maths in these functions' own lines: NaN is asked for here. What is inlined keeps its own flags.
 @njit(error_model="numpy", forceinline=True)
 def take(tile: Any, at: Any, flat: Any, wide: int, row: int, n: int, here: int) -> None:
-    """Copy one row's readings of the `here` cells from n on, as they are; wide 1: one reading stands for all cells."""
-    begin = np.uint64(row * wide + n)
-    if wide == 1:
+    """Copy one row's readings of the `here` cells from n on, as they are; wide 1: one reading stands for all cells.
+
+    Lanes without a cell get NaN, as in filter.step: a reading there would renew the look-up of the cells beside it.
+    """
+    begin = np.uint64(row * wide + (n if wide > 1 else 0))
+    if here < L:
         for lane in range(L):
-            tile[at + np.uint64(lane)] = flat[np.uint64(row)]
-    elif here == L:  # a constant count and unsigned places: else it is done one by one
+            at_cell = begin + np.uint64(lane if wide > 1 else 0)
+            tile[at + np.uint64(lane)] = flat[at_cell] if lane < here else np.nan
+    elif wide == 1:
+        for lane in range(L):
+            tile[at + np.uint64(lane)] = flat[begin]
+    else:  # a constant count and unsigned places: else it is done one by one
         for lane in range(L):
             tile[at + np.uint64(lane)] = flat[begin + np.uint64(lane)]
-    else:
-        for lane in range(L):
-            tile[at + np.uint64(lane)] = flat[begin + np.uint64(lane)] if lane < here else np.nan
 
 
 @njit(error_model="numpy", nogil=True)
