@@ -5,7 +5,8 @@ states: SOC z, currents through the two polarisations s1 s2, hysteresis h, resis
   z' = z + dt (c − b)/(3600 Q)      s' = a s + (1 − a)(c − b)      h' = a_h h + (1 − a_h) sign(c − b)
   v = ocv(z) + M h + k (r0 (i − b) + r1 s1 + r2 s2)
 What a textbook leaves out and measured data asks for:
-- Model error lasts about a minute, so the voltage is trusted once per CORRELATION_S, not at every sample.
+- Model error lasts about a minute, so the voltage is trusted once per CORRELATION_S, not at every sample. The first
+  sample of a series is a whole look, taken in PARTS: a cell at rest tells its SOC at once, not after minutes.
 - Part of it never averages out: an OCV table is wrong by millivolts for hours. Voltage may therefore not press the
   sigma of z below FLOOR · sigma / slope; near that floor the gain on z and b fades (`gate`). On a flat LFP curve this
   silences voltage, on a steep one it only keeps sigma honest. The covariance follows Joseph's form for that gain.
@@ -25,6 +26,7 @@ DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of
 DRIFT_H = 1e-6  # 1/s
 NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
 CORRELATION_S = 60.0
+PARTS = 16.0  # in which the first look is taken: between them the curve is looked up anew, where SOC has come to
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
 FLOOR_Z = 6e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
@@ -33,7 +35,6 @@ SHARE = 0.13
 NEAR_EMPTY = 1.0  # a table of resistance is wrong by more where it rises steeply: SHARE grows so many times …
 EMPTY = 0.15  # … from this SOC down to nothing
 FRESH = 0.1  # of r0: current that has just changed is seen late or early against the voltage
-PINNED = 0.0  # of the polarisation: this part of its error stays as long as the current does
 RESTLESS_RISE, RESTLESS_FALL = 0.3, 0.03  # per row
 LEAK_SPREAD = 0.01 / 30.0 / 86400.0  # 1/s: self-discharge of one cell beyond its neighbours', 1 % a month
 GAIN = 0.003  # relative: gain of the current sensor
@@ -68,6 +69,11 @@ def falling(y: Any) -> Any:
     """asinh(y)/y, the share of r0 left at large current (Butler-Volmer): within 4e-4 up to y = 20, no branch."""
     t = 1.0 - 1.0 / np.sqrt(1.0 + y * y / 3.0)
     return 1.0 + t * (-1.00603 + t * (1.17056 + t * (-2.43428 + t * (2.55268 - 1.24910 * t))))
+
+
+def looks(dt: Any) -> Any:
+    """How many samples dt apart make one look at the model; the first of a series, dt = 0, is one in PARTS."""
+    return max(CORRELATION_S / max(dt, 0.01), 1.0) if dt > 0.0 else PARTS
 
 
 def gap_variance(dt: Any) -> Any:
@@ -191,7 +197,7 @@ def advance(
     known  1 or 0: voltage is known
     at_z … gamma  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
     local  the slope of the table there; per_As  1/(3600 q); a1, a2  what is left of a polarisation after dt
-    trust  max(1, CORRELATION_S/dt), gap  variance that SOC gains because time is missing
+    trust  looks(dt), gap  variance that SOC gains because time is missing
     react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
     Returns state, covariance and what fields.MEMORY names. Long because it is one stretch of arithmetic over values
     that must not leave the registers.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, gap_variance
+from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, PARTS, gap_variance
 from cellarer.core.estimate.fields import INDEX, INPUT, LANES, WIDTH
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
@@ -118,7 +118,8 @@ def step(
     if unknown.any():
         unknown = _set_from_voltage(cfg, buffer, unknown)
     form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
-    form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
+    for _ in range(1 if dt_s > 0.0 else int(PARTS)):
+        form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
     return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0))
 
 
@@ -202,6 +203,9 @@ def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> B
     start[now], react[now] = sigma * share, (1.0 - share) / np.maximum(node[6], 1e-3)  # the rest is the sensor's
     put(buffer, "start_z", start)
     put(buffer, "react_v", react)
+    heard = x[at["in_known"]].copy()
+    heard[now] = 0.0  # this voltage has spoken
+    put(buffer, "in_known", heard)
     left = unknown.copy()
     left[now] = False
     return left

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from cellarer.core.estimate import equations
-from cellarer.core.estimate.equations import CORRELATION_S, FADE_S, HOLD_S, LOST_C
+from cellarer.core.estimate.equations import FADE_S, HOLD_S, LOST_C
 from cellarer.core.estimate.fields import (
     HOLD_K,
     HOLD_SOC,
@@ -31,12 +31,13 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "96d61bcf4db7"
+STAMP = "e968b2a48b34"
 
 # From the bottom up
 PARTS = (
     "decay",
     "falling",
+    "looks",
     "gap_variance",
     "hush",
     "unseen",
@@ -55,8 +56,8 @@ INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline
 COMPILED: dict[str, Any] = dict(vars(equations))
 for _name in PARTS:
     COMPILED[_name] = njit(**INLINE)(FunctionType(getattr(equations, _name).__code__, COMPILED))
-decay, gap_variance, hush, advance, settle = (
-    COMPILED[_name] for _name in ("decay", "gap_variance", "hush", "advance", "settle")
+decay, looks, gap_variance, hush, advance, settle = (
+    COMPILED[_name] for _name in ("decay", "looks", "gap_variance", "hush", "advance", "settle")
 )
 
 L = LANES
@@ -127,7 +128,7 @@ def refresh_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: f
 @njit(**INLINE)
 def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float, gap: float, learn: float) -> None:
     """Advance one block of LANES cells that begins at o."""
-    trust = max(1.0, CORRELATION_S / max(dt, 0.01))
+    trust = looks(dt)
     refresh_block(d, o, b, kind, node, rows, dt)
     rests = 0.0
     for lane in range(L):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.core.estimate.equations import CORRELATION_S, advance, decay, hush, settle
+from cellarer.core.estimate.equations import advance, decay, hush, looks, settle
 from cellarer.core.estimate.fields import (
     FIELDS,
     HOLD_K,
@@ -76,7 +76,7 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     x = [np.ascontiguousarray(field[:, n, :]).reshape(-1) for n in range(FIELDS)]
     at = INDEX
     v, i, c, _, known, zero, noise = (x[at["in_v"] + n] for n in range(7))
-    trust = max(1.0, CORRELATION_S / max(dt, 0.01))
+    trust = looks(dt)
     q, hushed, arithmetic, finish = x[at["capacity"]], _typed(hush), _typed(advance), _typed(settle)
     quiet = hushed(i, q, noise, zero, x[at["quiet_s"]], x[at["quiet_i"]], dt, learn)
     out = arithmetic(
