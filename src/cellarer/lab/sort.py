@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 
 SLOW_C = 1.0 / 9.0
 FULL_V = 0.035  # within this of the highest voltage, with little current: full
+LATE_V = 0.01  # between two rows of a rest: more is a current that is logged late
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,9 +143,12 @@ def settle(run: Run, kind: str, ends: Ends, curve: tuple[Floats, Floats] | None)
 
 
 def _rested(run: Run, q: float) -> float:
-    """Voltage at the start, taken while little flows."""
-    calm = np.flatnonzero(np.abs(run.current[:50]) < 0.02 * q)
-    return float(run.voltage[calm[-1]] if len(calm) else run.voltage[0])
+    """Voltage of the rest at the start, its last. A row that has fallen already, its current logged late, is no rest."""
+    flows = np.flatnonzero(np.abs(run.current[:50]) >= 0.02 * q)
+    calm = run.voltage[: flows[0]] if len(flows) else run.voltage[:50]
+    if len(calm) > 1 and abs(calm[-1] - calm[-2]) > LATE_V:
+        calm = calm[:-1]
+    return float(calm[-1] if len(calm) else run.voltage[0])
 
 
 def _settle_slow(run: Run, ends: Ends, charge: Floats, temp: float) -> Sorted:
