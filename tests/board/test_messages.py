@@ -89,6 +89,25 @@ def test_a_request_that_is_too_long_is_not_cut(folder: Folder) -> None:
         Asker(folder.requests, folder.answers).ask("close", "test", NOW, value="x" * REQUEST_SIZE)
 
 
+def test_a_control_that_starts_tells_everybody_who_waits_to_ask_again(folder: Folder) -> None:
+    first, asker = RequestReader(folder.requests, folder.answers), Asker(folder.requests, folder.answers)
+    done, read = (asker.ask("open", "test", NOW) for _ in range(2))
+    assert len(first.read(NOW, packs=1)) == 2
+    first.answer(done, accepted=True, text="done")
+    never = asker.ask("close", "test", NOW)
+    RingWriter(folder.requests).write(b"nonsense")
+    second = RequestReader(folder.requests, folder.answers)
+    assert second.read(NOW, packs=1) == [], "what was asked before is not done"
+    answers = {number: asker.answer(number) for number in (done, read, never)}
+    assert all(a is not None for a in answers.values())
+    assert [a.accepted for a in answers.values()] == [True, False, False]
+    assert all("ask again" in answers[number].text for number in (read, never))
+    third = RequestReader(folder.requests, folder.answers)
+    now = asker.ask("close", "test", NOW)
+    assert [r.id for r in third.read(NOW, packs=1)] == [now]
+    assert asker.answer(done) is None, "nobody is answered twice"
+
+
 def test_a_flood_of_requests_loses_the_oldest_only(folder: Folder) -> None:
     reader, asker = RequestReader(folder.requests, folder.answers), Asker(folder.requests, folder.answers)
     numbers = [asker.ask("open", "test", NOW) for _ in range(100)]

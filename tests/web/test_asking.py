@@ -70,3 +70,15 @@ def test_silence_is_an_error(folder: Folder, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_no_request_is_not_written(folder: Folder, wrong: dict[str, object]) -> None:
     with pytest.raises(TypeError, match="no request"):
         Asking(Asker(folder.requests, folder.answers))(request("open") | wrong)
+
+
+def test_who_got_no_answer_does_not_see_it_done_afterwards(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "WAIT_s", 0.1)
+    reader = RequestReader(folder.requests, folder.answers)
+    for speed in (1.0, 20.0):
+        with pytest.raises(TimeoutError, match="ask again"):
+            Asking(Asker(folder.requests, folder.answers), speed)(request("close"))
+        assert reader.read(1.7e9 + 2.0 * speed, packs=1) == []
+        with pytest.raises(TimeoutError, match="ask again"):
+            Asking(Asker(folder.requests, folder.answers), speed)(request("close"))
+        assert len(reader.read(1.7e9 + 1.7 * speed, packs=1)) == 1

@@ -7,7 +7,8 @@ and the command line, several writers that take turns; answers go back by the re
 import json
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ EVENT_SIZE, EVENTS = 1000, 4096
 REQUEST_SIZE, REQUESTS = 496, 64
 ANSWER_SIZE, ANSWERS = 496, 256
 SHORTEN = 300  # characters of a free text
+STARTED = "control has just started and does not know what came before: ask again"
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,27 +167,35 @@ class EventReader:
 
 
 class RequestReader:
-    """Control's end of the requests: whole, in time, of a known kind, with a value in range; the rest is refused."""
+    """Control's end of the requests: whole, in time, of a known kind, with a value in range; the rest is refused.
+
+    What an earlier control left without an answer, or what was asked while none ran, is answered at once: ask again.
+    """
 
     def __init__(self, requests: Path, answers: Path) -> None:
-        self._ring = RingReader(requests)
+        self._ring = RingReader(requests, oldest=True)
         self._answers = RingWriter(answers)
+        answered = {_answer.decode(data).id for data in RingReader(answers, oldest=True).read()}
+        for request in self._whole():
+            if request.id not in answered:
+                self.answer(request.id, accepted=False, text=STARTED)
 
     def read(self, unix_s: float, packs: int) -> list[Request]:
         """Return what can be handed to `step` now; what cannot is answered here."""
         if self._ring.next == self._ring.place:
             return []
         found = []
-        for data in self._ring.read():
-            try:
-                request = _request.decode(data)
-            except msgspec.DecodeError:
-                continue  # whoever wrote this has no id that an answer could reach
+        for request in self._whole():
             if why := refused(request, unix_s, packs):
                 self.answer(request.id, accepted=False, text=why)
             else:
                 found.append(request)
         return found
+
+    def _whole(self) -> Iterator[Request]:
+        for data in self._ring.read():
+            with suppress(msgspec.DecodeError):  # whoever wrote that has no id that an answer could reach
+                yield _request.decode(data)
 
     def answer(self, request_id: str, *, accepted: bool, text: str) -> None:
         """Tell who asked."""

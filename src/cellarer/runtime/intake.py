@@ -40,9 +40,9 @@ class Intake:
         open_packs: what the shell itself asks to open. vetoed: packs that the guard objects to, and what it says: a
         closing waits a moment for it, as after the start, when the guard has seen nothing yet, and is then refused.
         """
-        found = self._reader.read(self._clock.unix_s(now_ns), self._config.layout.size["pack"])
-        until_ns = now_ns + round(GUARD_WAIT_S * 1e9 * self._clock.speed)
-        asked = self._waiting + [(request, until_ns) for request in found]
+        unix_s, most_s = self._clock.unix_s(now_ns), GUARD_WAIT_S * self._clock.speed
+        found = self._reader.read(unix_s, self._config.layout.size["pack"])
+        asked = self._waiting + [(r, now_ns + round(min(most_s, r.expires_unix_s - unix_s) * 1e9)) for r in found]
         opened = {request.pack for request in found if request.what == "open"}
         self._waiting, kept = [], []
         for request, until in asked:

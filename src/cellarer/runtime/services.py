@@ -97,7 +97,7 @@ async def serve(process: Process, recorder: Recorder, source: Source, config: Co
     app = create(
         source,
         Reader(state_dir / "history.db"),
-        Asking(Asker(process.folder.requests, process.folder.answers)),
+        Asking(Asker(process.folder.requests, process.folder.answers), process.clock.speed),
         site_info(run.site, config),
         token(state_dir),
         recorder=recorder.writer.health,
