@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cellarer.board import snapshot as snapshots
 from cellarer.board.ring import BoardError
-from cellarer.board.snapshot import Snapshot, SnapshotReader, SnapshotWriter, create_snapshot
+from cellarer.board.snapshot import LEAST, SECONDS, Snapshot, SnapshotReader, SnapshotWriter, create_snapshot
 from cellarer.config import load
 from cellarer.core.cycle import start
 from cellarer.model.values import State
@@ -51,6 +52,30 @@ def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
                 same(getattr(part, field.name), getattr(sent, field.name))
     with pytest.raises(ValueError, match="read-only"):
         got.state.estimate.soc[0] = 1.0
+
+
+def test_the_seconds_are_kept_for_who_comes_late(tmp_path: Path) -> None:
+    first = moment(start(load("home").config, 0))
+    create_snapshot(tmp_path / "seconds", first, seconds=True)
+    writer = SnapshotWriter(tmp_path / "seconds")
+    for second in range(100):
+        writer.write(replace(first, unix_s=float(second)))
+    reader = SnapshotReader(tmp_path / "seconds")
+    assert [s.unix_s for s in reader.since()] == [float(s) for s in range(100 - SECONDS, 100)]
+    assert list(reader.since()) == []
+    writer.write(replace(first, unix_s=100.0))
+    assert [s.unix_s for s in reader.since()] == [100.0]
+
+
+def test_a_large_site_keeps_fewer_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = moment(start(load("home").config, 0))
+    for room, kept in ((20 * 2**10, LEAST), (200 * 2**10, 21)):
+        monkeypatch.setattr(snapshots, "SECONDS_BYTES", room)
+        create_snapshot(tmp_path / "seconds", first, seconds=True)
+        writer = SnapshotWriter(tmp_path / "seconds")
+        for second in range(100):
+            writer.write(replace(first, unix_s=float(second)))
+        assert len(list(SnapshotReader(tmp_path / "seconds").since())) == kept
 
 
 def test_nothing_is_read_before_the_site_runs(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from cellarer.board.messages import Answer, Asker, EventRecord, as_dict
 from cellarer.board.ring import BoardError, RingReader
 from cellarer.board.snapshot import Snapshot, SnapshotReader
 from cellarer.config import load
+from cellarer.history.columns import journal, merge, slots
 from cellarer.history.reader import Reader
 from cellarer.runtime.process import Run
 from cellarer.wire.devices.driver import Driver, driver
 from cellarer.wire.links.bench import BenchLink, bench_path
 
+LAST_SLOT = 10**7  # of the history, in the far future
 CACHE = f"{tempfile.gettempdir()}/cellarer-tests-{os.getuid()}-cache"  # compiled once, not once per site
 START = """
 import sys
@@ -140,9 +143,12 @@ class Site:
         """Ask to close, clearing what stands against it, and wait for contacts that are closed."""
 
         def closed() -> bool:
-            if self.phase == 0 and not self.ask("close").accepted:
-                self.ask("reset")
-                self.ask("confirm")
+            if self.phase == 0:
+                if self.ask("close").accepted:
+                    time.sleep(0.4)  # a fault that goes by itself may stand against it: the wish waits
+                else:
+                    self.ask("reset")
+                    self.ask("confirm")
             time.sleep(0.1)
             return self.phase == 4
 
@@ -162,8 +168,19 @@ class Site:
         ring = RingReader(self.folder.events("control"), oldest=True)
         return [EventRecord(**json.loads(data)) for data in ring.read()]
 
+    def guard_says(self) -> dict[str, Any]:
+        """Return the guard's newest status."""
+        data = RingReader(self.folder.guard_status).newest()
+        return {} if data is None else dict(json.loads(data))
+
     def history(self) -> Reader:
         return Reader(self.state_dir / "history.db")
+
+    def series_s(self) -> list[float]:
+        """Return the unix times of all rows of the history."""
+        with closing(sqlite3.connect(f"file:{self.state_dir / 'history.db'}?mode=ro", uri=True)) as db:
+            times, _ = merge([*journal(db, 0, LAST_SLOT), *slots(db, 0, LAST_SLOT)])
+        return list((times / 1000.0).tolist())
 
     def stop(self, most_s: float = 5.0) -> int:
         self.process.send_signal(signal.SIGTERM)

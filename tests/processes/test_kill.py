@@ -10,6 +10,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def test_services_may_fall_and_come_back(site: Site) -> None:
     assert after.state.cycle > before.state.cycle + 20
     wait_for("the page", lambda: get(site.address) == 200)
     wait_for("the event", lambda: "process fell" in [e["name"] for e in site.history().events(200)], 5)
+    wait_for("the row of now", lambda: site.series_s()[-1] > after.unix_s)
+    times = [t for t in site.series_s() if t >= before.unix_s - 2.0]
+    assert before.unix_s > times[0], "rows from before the fall"
+    assert max(b - a for a, b in pairwise(times)) < 2.0, "at most a second is missing while nobody recorded"
 
 
 def get(address: str) -> int:

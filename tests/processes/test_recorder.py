@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def recorder(folder: Folder, tmp_path: Path) -> Iterator[Recorder]:
-    found = Recorder(folder, tmp_path, Clock(0, 1e9), layout([4, 4, 4], [1, 1, 1], [2, 1]), lambda: VIEW)
+    found = Recorder(folder, tmp_path, Clock(0, 1e9), layout([4, 4, 4], [1, 1, 1], [2, 1]), lambda: [VIEW])
     yield found
     found.writer.close()
 
@@ -69,7 +69,7 @@ def test_a_new_recorder_keeps_what_the_old_one_had_not(folder: Folder, recorder:
     rounds(recorder, lambda: writer.waiting == 0)
     recorder.writer.close()
     writer.write(event("two"))
-    second = Recorder(folder, tmp_path, recorder.clock, recorder.guard.layout, lambda: VIEW)
+    second = Recorder(folder, tmp_path, recorder.clock, recorder.guard.layout, lambda: [VIEW])
     rounds(second, lambda: writer.waiting == 0)
     second.writer.close()
     assert [e["name"] for e in Reader(tmp_path / "history.db").events(10)] == ["two", "one"]
@@ -151,8 +151,18 @@ def test_the_guards_openings_become_events_once(folder: Folder, recorder: Record
     assert (third["pack"], third["string"], third["cause"]) == (1, 2, "crash")
 
 
-def test_series_are_recorded_once_a_second(recorder: Recorder, tmp_path: Path) -> None:
-    for _ in range(10):
-        recorder.round()
-    recorder.writer.flush()
-    assert Reader(tmp_path / "history.db").channels() == ["pack1.current_A"]
+def test_every_view_is_recorded_and_one_that_comes_again_is_recorded_once(
+    folder: Folder, tmp_path: Path, recorder: Recorder
+) -> None:
+    recorder.round()
+    recorder.writer.close()
+    views = [VIEW | {"unix_s": 1e9 + second} for second in range(4)]
+    coming = iter([views[:3], [], views[1:]])
+    second = Recorder(folder, tmp_path, recorder.clock, recorder.guard.layout, lambda: next(coming))
+    for _ in range(3):
+        second.round()
+    second.writer.close()
+    reader = Reader(tmp_path / "history.db")
+    assert reader.channels() == ["pack1.current_A"]
+    table = reader.table(["pack1.current_A"], 1e9, 1e9 + 4.0, 4)
+    assert table.series["pack1.current_A"].avg.tolist() == [12.5] * 4

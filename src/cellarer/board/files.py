@@ -41,6 +41,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.snapshot = path / "snapshot"
+        self.seconds = path / "seconds"  # control → services: one snapshot a second
         self.wish = path / "wish"  # control → guard
         self.gate = path / "gate"  # guard → links
         self.guard_status = path / "guard"

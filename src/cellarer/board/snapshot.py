@@ -5,7 +5,7 @@ The file of outlines beside the ring says where each array lies, so that a reade
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -22,6 +22,8 @@ from cellarer.model.values import State
 T = TypeVar("T")
 
 SLOTS = 4  # a reader has three cycles to copy
+SECONDS, SECONDS_BYTES = 70, 32 * 2**20  # of the last seconds so many are kept, or as many as fit, at least LEAST
+LEAST = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +59,11 @@ def _plain(value: T) -> T:
     return replace(value, **flat)  # type: ignore[type-var]
 
 
-def create_snapshot(path: Path, first: Snapshot) -> None:
-    """Make the snapshot file for Snapshots of the shape of `first`, and its outline beside it."""
+def create_snapshot(path: Path, first: Snapshot, *, seconds: bool = False) -> None:
+    """Make the snapshot file for Snapshots of the shape of `first`, and its outline beside it.
+
+    seconds  one Snapshot each second goes there: it keeps those of the last minute
+    """
     size = 0
 
     def place(array: tree.Array) -> int:
@@ -68,7 +73,7 @@ def create_snapshot(path: Path, first: Snapshot) -> None:
         return at
 
     node = tree.outline(published(first), place)
-    create_ring(path, size, SLOTS)
+    create_ring(path, size, max(min(SECONDS, SECONDS_BYTES // size), LEAST) if seconds else SLOTS)
     write_whole(path.with_name(path.name + ".outline"), json.dumps([size, node]).encode(), sync=False)
 
 
@@ -116,13 +121,18 @@ class SnapshotReader:
 
     def __init__(self, path: Path) -> None:
         _, self._outline = _outline(path)
-        self._ring = RingReader(path)
+        self._ring = RingReader(path, oldest=True)
 
     def newest(self) -> Snapshot | None:
         """Return the newest Snapshot, None before the first. Its arrays are read-only."""
         data = self._ring.newest()
-        if data is None:
-            return None
+        return None if data is None else self._snapshot(data)
+
+    def since(self) -> Iterator[Snapshot]:
+        """Yield the Snapshots since the last call, oldest first; at first all that are there."""
+        return map(self._snapshot, self._ring.read())
+
+    def _snapshot(self, data: bytes) -> Snapshot:
         found = _plain(cast(Snapshot, tree.build(self._outline, memoryview(data))))
         return replace(found, state=_plain(found.state))
 

@@ -37,6 +37,7 @@ from cellarer.runtime.notify import Notifier
 from cellarer.runtime.process import Process
 
 KEEP_NS = 1_000_000_000  # real time between two durable records
+SERIES_NS = 1_000_000_000  # real time between two rows of the history
 RECORDER_NS = 5_000_000_000  # real time without acknowledgement after which nobody records
 RESET_CYCLES = 25  # how long the guard is told of a reset, so that it cannot miss it
 LEAVE_S = 2.5  # a clean stop waits at most this long for open switchgear
@@ -55,7 +56,7 @@ class Control:
         size = config.layout.size
         self.value, self.time_ns = np.full(size["signal"], np.nan), np.full(size["signal"], NEVER)
         self.rings = [SampleReader(folder.samples(link)) for link in run.links]
-        self.snapshot = SnapshotWriter(folder.snapshot)
+        self.snapshot, self.seconds = SnapshotWriter(folder.snapshot), SnapshotWriter(folder.seconds)
         self.wish = WishWriter(folder.wish, bytes.fromhex(run.config_sha256[:16]))
         self.gate = OrdersReader(folder.gate)
         self.guard_status = RingReader(folder.guard_status)
@@ -77,7 +78,7 @@ class Control:
         self.reset = np.zeros(size["pack"], bool)
         self.overruns = self.work_ns = 0
         self.memory = Memory()
-        self.kept_ns = self.notified_ns = 0
+        self.kept_ns = self.notified_ns = self.second = 0
         self.recorder_ns = self.recorder_next = 0
 
     def warm(self) -> None:
@@ -142,6 +143,9 @@ class Control:
         self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
         moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoed, self.state, self.work_ns)
         self.snapshot.write(moment)
+        if begin_ns // SERIES_NS != self.second:
+            self.second = begin_ns // SERIES_NS
+            self.seconds.write(moment)
         if events:
             self._publish_events(events, now_ns)
             self.intake.answer(events)

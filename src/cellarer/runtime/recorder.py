@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from cellarer.runtime.notify import say
 from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
-SERIES_S = 1.0
 COLLECT_S = 0.5  # between two looks at what control was given
 
 View = dict[str, object]
@@ -44,11 +43,12 @@ class Recorder:
         state_dir: Path,
         clock: Clock,
         layout: Layout,
-        newest: Callable[[], View | None],
+        series: Callable[[], Iterable[View]],
         inputs: "Inputs | None" = None,
         lifetime: Keeper | None = None,
     ) -> None:
-        self.clock, self.state_dir, self.newest = clock, state_dir, newest
+        """series: gives the views since its last call, one a second; at first all that memory still holds."""
+        self.clock, self.state_dir, self.series = clock, state_dir, series
         self.writer = Writer(state_dir / "history.db")
         self.inputs = inputs
         note = inputs.note if inputs is not None else lambda event: None
@@ -59,7 +59,6 @@ class Recorder:
         stored, _ = read_durable(state_dir)
         self.sequence = stored.sequence if stored else 0
         self.written = -1
-        self.series_s = 0.0
         self.complaint = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder")
@@ -98,11 +97,8 @@ class Recorder:
         self.guard.move()
         if self.inputs is not None:
             self.inputs.move()
-        if time.monotonic() - self.series_s >= SERIES_S:
-            self.series_s = time.monotonic()
-            seen = self.newest()
-            if seen is not None:
-                self.writer.append(float(seen["unix_s"]), channels(seen))  # type: ignore[arg-type]
+        for seen in self.series():
+            self.writer.append(float(seen["unix_s"]), channels(seen))  # type: ignore[arg-type]
 
     def _keep_durable(self) -> None:
         """Write the newest durable state, and say so once the disk has it."""

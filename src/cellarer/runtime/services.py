@@ -43,6 +43,7 @@ class Source:
 
     def __init__(self, process: Process, config: Config) -> None:
         self._reader, self._config, self._clock = SnapshotReader(process.folder.snapshot), config, process.clock
+        self._seconds = SnapshotReader(process.folder.seconds)
         self._guard = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._view: View | None = None
@@ -54,9 +55,13 @@ class Source:
             snapshot = self._reader.newest()
             return None if snapshot is None else snapshot.state
 
-    def newest(self) -> View | None:
-        """Return the newest view."""
-        return self()[0]
+    def series(self) -> Iterator[View]:
+        """Yield the view of every second since the last call; at first of those that memory holds. For one thread."""
+        return map(self._viewed, self._seconds.since())
+
+    def _viewed(self, snapshot: Snapshot) -> View:
+        unix_s, overruns = snapshot.unix_s, snapshot.overruns
+        return view(self._config, snapshot.state, unix_s=unix_s, overruns=overruns, report=self.report)
 
     def __call__(self) -> tuple[View | None, float]:
         """Return (view or None, age in real seconds)."""
@@ -65,9 +70,7 @@ class Source:
             if snapshot is None:
                 return None, float("inf")
             if self._snapshot is None or snapshot.state.cycle != self._snapshot.state.cycle:
-                self._snapshot = snapshot
-                unix_s, overruns = snapshot.unix_s, snapshot.overruns
-                self._view = view(self._config, snapshot.state, unix_s=unix_s, overruns=overruns, report=self.report)
+                self._snapshot, self._view = snapshot, self._viewed(snapshot)
             age_ns = self._clock.now_ns() - snapshot.state.time_ns
             return self._view, age_ns * 1e-9 / self._clock.speed
 
@@ -163,7 +166,7 @@ def main(process: Process, _name: str) -> int:
     run, folder = process.run, process.folder
     inputs = Inputs(folder, run, worth(frozenset(grave(config))))
     lifetime = Keeper(config, [Path(place) for place in run.lifetime])
-    recorder = Recorder(folder, Path(run.state_dir), process.clock, config.layout, source.newest, inputs, lifetime)
+    recorder = Recorder(folder, Path(run.state_dir), process.clock, config.layout, source.series, inputs, lifetime)
     recorder.start()
     try:
         asyncio.run(serve(process, recorder, source, config))

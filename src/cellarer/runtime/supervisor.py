@@ -265,7 +265,9 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     first = start(config, 0)
     for link, devices in links_of(site).items():
         create_samples(folder.samples(link), records_per_s(devices))
-    create_snapshot(folder.snapshot, Snapshot(0.0, 0, 0, False, np.zeros(size["string"], bool), first))
+    empty = Snapshot(0.0, 0, 0, False, np.zeros(size["string"], bool), first)
+    create_snapshot(folder.snapshot, empty)
+    create_snapshot(folder.seconds, empty, seconds=True)
     for path in (folder.wish, folder.gate):
         create_orders(path, size["string"], size["pack"], size["cell"])
     create_ring(folder.guard_status, 4096 + 512 * size["string"], 4)
