@@ -1,12 +1,12 @@
-"""The crash campaign: processes of a running site are killed, held, made to fail and to spin at random moments.
+"""The crash campaign: processes of running sites are killed, held, made to fail and to spin at random moments.
 
-`scripts/crash N SEED` runs N disturbances and prints one line of JSON; the tests run a few. What opens is read from the
-emulated switch box on the bus, what machines are told from the frames of the face: not from our own board.
+`scripts/crash N SEED SITES` runs N disturbances on several sites side by side and prints a table and one line of JSON;
+the tests run a few. What opens is read from the emulated switch box on the bus, what machines are told from the frames
+of the face: not from our own board. Often something else is disturbed in the same moment.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -14,39 +14,38 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, suppress
+from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+from tests.processes.crash_table import GOOD, Result, added, from_json
+from tests.processes.empty_loop import EmptyLoop
 from tests.processes.site import Site, running, wait_for
 
 from cellarer.board.durable import read_durable
+from cellarer.board.messages import as_dict
+from cellarer.board.ring import BoardError
+from cellarer.board.snapshot import SnapshotReader
 from cellarer.runtime import world as worlds
+from cellarer.runtime.process import PRIORITY
 from cellarer.wire.links.bench import BenchLink, bench_path
 from cellarer.wire.peer import Ear
 from cellarer.wire.protocols import get
 
 VITAL, OTHERS = ("link", "control", "guard"), ("services", "faces")
 HOW = {"kill": signal.SIGKILL, "hold": signal.SIGSTOP, "fail": signal.SIGUSR1, "spin": signal.SIGUSR2}
+KINDS = [(role, how) for role in (*VITAL, *OTHERS) for how in HOW]
 OPEN_S = 1.0  # a disturbed link, control or guard leads to open contacts within this
 STAY_S = 0.4  # and they stay open
 OUT_S = 0.6  # how long services and faces are left in trouble
 LATE_S = 0.04  # a machine that is later than that misses deadlines by itself: consent lasts 60 ms
+HOLE_S = 2.0  # a row each second: more than this after the last row, and more than a second is lost
 FRESH_S = 3.0  # limits heard must have been published within this, or be zero
-
-
-class Pulse(threading.Thread):
-    """How late the machine itself is: a thread that only sleeps."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.worst_s, self.stop = 0.0, False
-
-    def run(self) -> None:
-        while not self.stop:
-            begin = time.monotonic()
-            time.sleep(0.01)
-            self.worst_s = max(self.worst_s, time.monotonic() - begin - 0.01)
+TOGETHER = 0.5  # share of disturbed links, controls and guards beside which something else is disturbed
+SITES = 2
 
 
 class Machine(threading.Thread):
@@ -54,16 +53,19 @@ class Machine(threading.Thread):
 
     def __init__(self, site: Site) -> None:
         super().__init__(daemon=True)
-        self._site, self._bus = site, BenchLink(bench_path(site.folder.bench, "inverter"))
+        self._shots = SnapshotReader(site.folder.snapshot)
+        self._bus = BenchLink(bench_path(site.folder.bench, "inverter"))
         face = next(f for f in site.site.face if f.link == "inverter")
         self._heard = worlds.Machine(Ear(get(face.protocol), "device", 1, {"cell": 0, "temp": 0}), [0])
         self.stop, self.wrong, self.frames = False, list[str](), 0
+        self.published_s: list[float] = []
 
     def run(self) -> None:
         told: list[tuple[float, float]] = []  # when, charge limit as control published it
         while not self.stop:
-            now, shot = time.monotonic(), self._site.snapshot()
+            now, shot = time.monotonic(), self._shots.newest()
             if shot is not None:
+                self.published_s.append(shot.unix_s)
                 told.append((now, float(shot.state.command.pack_charge_A[0])))
             told = [one for one in told if now - one[0] < FRESH_S]
             while (got := self._bus.receive(0.0)) is not None:
@@ -77,100 +79,115 @@ class Machine(threading.Thread):
         self._bus.close()
 
 
-@dataclass
-class Result:
-    """What came of a campaign."""
-
-    seed: int
-    done: dict[str, int] = field(default_factory=dict)  # role how → number
-    opened_s: list[float] = field(default_factory=list)
-    machine_late_s: float = 0.0
-    wrong: list[str] = field(default_factory=list)
-    events: int = 0
-
-    def as_json(self) -> str:
-        times = sorted(self.opened_s)
-        found = {
-            "disturbances": sum(self.done.values()), "seed": self.seed, "wrong": self.wrong, "done": self.done,
-            "opened_s": {"p50": times[len(times) // 2], "max": times[-1]} if times else None,
-            "machine_late_s": round(self.machine_late_s, 3), "events": self.events,
-        }  # fmt: skip
-        return json.dumps(found)
-
-
 class Campaign:
     """One site and its disturbances."""
 
-    def __init__(self, site: Site, seed: int, pulse: Pulse) -> None:
-        self.site, self.random, self.pulse = site, random.Random(seed), pulse
-        self.result = Result(seed)
+    def __init__(self, site: Site, seed: int, loop: EmptyLoop, loop_rt: EmptyLoop) -> None:
+        self.site, self.random, self.loop, self.loop_rt = site, random.Random(seed), loop, loop_rt
+        self.result = Result([seed])
         self.bus, self.box = site.switch_box()
         self.machine = Machine(site)
         self.machine.start()
+        self.begin_s = time.monotonic()
 
-    def disturb(self, role: str, how: str) -> None:
-        """Disturb one process at a random moment; judge; let the site come back."""
-        closed = role in OTHERS or self.random.random() < 0.75
+    def disturb(self, first: tuple[str, str], more: tuple[str, str] | None = None) -> None:
+        """Disturb one process, or two at once, at a random moment; judge; let the site come back."""
+        at = [time.monotonic()]
+        pair = [first, *([more] if more else [])]
+        vital = first[0] in VITAL
+        self._prepare(closed=not vital or self.random.random() < 0.75)
+        self.watch(self.random.uniform(0.05, 0.5))
+        pids = {role: wait_for(f"a {role}", lambda role=role: self.site.pid(role)) for role, _ in pair}
+        self.watch(0.03)
+        carried = self.closed()  # a close that is only asked for may still be done afterwards
+        at.append(time.monotonic())
+        begin_ns = self._newest_ns()
+        for role, how in pair:
+            os.kill(pids[role], HOW[how])
+        names = [f"{role} {how}" for role, how in pair]
+        outcome = self._opens(names) if vital and carried else "was open" if vital else self._goes_on(names, carried)
+        if outcome in ("fell open", "disturbed", "late"):
+            self._explain(names, begin_ns)
+        at.append(time.monotonic())
+        for role, how in pair:
+            self._let_go(role, how, pids[role])
+        if vital and carried and not self._stays_open():
+            outcome = "closed again"
+            self._explain(names, begin_ns)
+        for name in names:
+            self.result.count(name, outcome)
+        at.append(time.monotonic())
+        for stage, (a, b) in zip(("prepare", "judge", "return"), pairwise(at), strict=True):
+            self.result.stage_s[stage] = self.result.stage_s.get(stage, 0.0) + b - a
+
+    def _prepare(self, *, closed: bool) -> None:
+        """Close, or only ask to: then the disturbance falls into the sequence."""
         if closed:
             self.site.close()
+            self.watch(0.05)
         else:
             wait_for("control", lambda: self.site.phase >= 0, 60)
-            self.site.ask("reset")
-            self.site.ask("confirm")
-            self.site.ask("close")
-        self.watch(self.random.uniform(0.05, 0.5 if closed else 1.5))
-        self.pulse.worst_s = 0.0
-        pid = wait_for(f"a {role}", lambda: self.site.pid(role))
-        self.watch(0.05)
-        carried = self.closed()  # a close that is only asked for may still be done afterwards
-        os.kill(pid, HOW[how])
-        name = f"{role} {how}"
-        self.result.done[name] = self.result.done.get(name, 0) + 1
-        (self.vital if role in VITAL else self.other)(name)
+            for what in ("reset", "confirm", "close"):
+                self.site.ask(what)
+
+    def _let_go(self, role: str, how: str, pid: int) -> None:
         if how == "hold":
             os.kill(pid, signal.SIGCONT)
         elif how == "spin":  # the supervisor would do it after 10 s without a sign of life
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if how in ("kill", "spin"):
+        if how != "hold":
             wait_for(f"a new {role}", lambda: self.site.pid(role) not in (None, pid))
-        if role in VITAL and carried:
-            self.open_still(name)
 
-    def vital(self, name: str) -> None:
-        """Contacts open in time, by the world's word. What the machine itself was late is not held against us."""
+    def _opens(self, names: list[str]) -> str:
+        """Contacts open in time, by the world's word."""
         begin = time.monotonic()
-        while (late := time.monotonic() - begin) < 3.0 and self.closed():
+        while (took := time.monotonic() - begin) < 3.0 and self.closed():
             self.watch(0.01)
-        self.result.opened_s.append(round(late, 3))
-        self.result.machine_late_s = max(self.result.machine_late_s, self.pulse.worst_s)
-        if late > OPEN_S + 3 * self.pulse.worst_s:
-            self.wrong(f"{name}: closed for {late:.2f} s, machine late by {self.pulse.worst_s:.2f} s")
+        self.result.opened_s.append(round(took, 3))
+        if took <= OPEN_S:
+            return "opened"
+        starved = self.loop.worst_s(begin)
+        self.result.late.append(f"{' and '.join(names)}: closed for {took:.2f} s, empty loop late by {starved:.2f} s")
+        return "starved" if took <= OPEN_S + starved else "late"
 
-    def open_still(self, name: str) -> None:
+    def _stays_open(self) -> bool:
         end = time.monotonic() + STAY_S
         while time.monotonic() < end:
             self.watch(0.02)
             if self.closed():
-                self.wrong(f"{name}: closed again by itself")
-                return
+                return False
+        return True
 
-    def other(self, name: str) -> None:
-        """Control goes on, contacts stay closed, and what machines are told is zero or fresh."""
-        before = self.site.snapshot()
+    def _goes_on(self, names: list[str], carried: bool) -> str:
+        """Control goes on, contacts stay closed."""
+        if not carried:
+            self.wrong(f"{' and '.join(names)}: the contacts had opened before")
+        before, begin = self.site.snapshot(), time.monotonic()
         self.watch(OUT_S)
-        after = self.site.snapshot()
+        after, starved = self.site.snapshot(), self.loop_rt.worst_s(begin)
         assert before is not None
         assert after is not None
-        least = 0.5 * (OUT_S - 3 * self.pulse.worst_s) / (self.site_cycle_s())
-        if after.state.cycle - before.state.cycle < least:
-            self.wrong(f"{name}: control did not go on: {after.state.cycle - before.state.cycle} cycles")
-        if not self.closed() and self.site.phase != 4 and self.pulse.worst_s < LATE_S:
-            causes = [f"{e.name}: {e.cause}" for e in self.site.events() if e.kind != "clear"][-6:]
-            self.wrong(f"{name}: the contacts opened: {causes}")
+        if after.state.cycle - before.state.cycle < 0.5 * (OUT_S - 3 * starved) / (self.site.site.cycle_ms / 1000.0):
+            self.wrong(f"{' and '.join(names)}: only {after.state.cycle - before.state.cycle} cycles")
+            return "stood still"
+        if self.closed() or self.site.phase == 4:
+            return "went on"
+        return "disturbed" if starved > LATE_S else "fell open"
 
-    def site_cycle_s(self) -> float:
-        return self.site.site.cycle_ms / 1000.0
+    def _newest_ns(self) -> int:
+        events = self.site.events()
+        return events[-1].time_ns if events else 0
+
+    def _explain(self, names: list[str], begin_ns: int) -> None:
+        """Say what happened since, and how late the machine was."""
+        since = time.monotonic() - 5.0
+        happened = [f"{e.name}: {e.text or e.cause}" for e in self.site.events() if e.time_ns > begin_ns]
+        machine = f"empty loops late by {self.loop.worst_s(since):.3f} and {self.loop_rt.worst_s(since):.3f} s"
+        shot = self.site.snapshot()
+        seen = f"vetoed {shot.vetoed.tolist()}, overruns {shot.overruns}" if shot is not None else "no snapshot"
+        told = self.site.guard_says()
+        self.result.late.append(f"{' and '.join(names)}: {machine}; {seen}; {happened}; guard: {told}")
 
     def closed(self) -> bool:
         """Tell whether any main contact is closed, as the switch box says."""
@@ -185,8 +202,8 @@ class Campaign:
 
     def end(self) -> Result:
         """Look whether anything was lost or spoilt."""
-        events = self.site.events()
-        self.result.events = len(events)
+        events, result = self.site.events(), self.result
+        result.events = len(events)
         last = events[-1].time_ns if events else 0
 
         def kept() -> bool:
@@ -208,39 +225,69 @@ class Campaign:
         self.bus.close()
         self.machine.stop = True
         self.machine.join()
-        self.result.wrong += self.machine.wrong
+        rows = np.array(self.site.series_s())
+        published = np.array([t for t in self.machine.published_s if rows[0] <= t <= rows[-1]])
+        result.hole_s = float((published - rows[np.searchsorted(rows, published, "right") - 1]).max())
+        if result.hole_s > HOLE_S:
+            self.wrong(f"what control published for {result.hole_s:.1f} s is not in the history")
+        result.wrong += self.machine.wrong
         if self.machine.frames == 0:
             self.wrong("no machine was ever told anything")
-        return self.result
+        result.wrong += [key for key in result.outcomes if key.partition("|")[2] not in GOOD]
+        result.empty_loop_s = self.loop.worst_s(self.begin_s)
+        result.empty_loop_rt_s = self.loop_rt.worst_s(self.begin_s) if self.loop_rt.permitted else None
+        return result
 
 
-def run(count: int, seed: int, state_dir: Path) -> Result:
+def run(count: int, seed: int, state_dir: Path, together: float = TOGETHER) -> Result:
     """Run a campaign of so many disturbances; every pair of role and way comes before any comes again."""
-    pulse = Pulse()
-    pulse.start()
-    with running(state_dir, disturbed=True) as site:
+    with ExitStack() as stack:
+        loops = [stack.enter_context(EmptyLoop(priority)) for priority in (0, PRIORITY["control"])]
+        with suppress(OSError):  # this process must see in time what happens
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(20))
+        site = stack.enter_context(running(state_dir, disturbed=True))
         wait_for("a live recorder", lambda: (s := site.snapshot()) is not None and s.recorder_live)
-        campaign = Campaign(site, seed, pulse)
-        kinds = [(role, how) for role in (*VITAL, *OTHERS) for how in HOW]
-        for number in range(count):
-            if number % len(kinds) == 0:
-                campaign.random.shuffle(kinds)
-            campaign.disturb(*kinds[number % len(kinds)])
-            if not sys.stderr.isatty():
-                continue
-            print(f"\r{number + 1} of {count}, {len(campaign.result.wrong)} wrong", end="", file=sys.stderr)
-        result = campaign.end()
-    pulse.stop = True
-    return result
+        campaign = Campaign(site, seed, *loops)
+        waiting: list[tuple[str, str]] = []
+        done = 0
+        while done < count:
+            if not waiting:
+                waiting = campaign.random.sample(KINDS, len(KINDS))
+            first = waiting.pop()
+            more = next((w for w in waiting if w[0] != first[0]), None) if first[0] in VITAL else None
+            if more is not None and done + 1 < count and campaign.random.random() < together:
+                waiting.remove(more)
+            else:
+                more = None
+            try:
+                campaign.disturb(first, more)
+            except (AssertionError, BoardError) as error:
+                campaign.wrong(f"{first} {more or ''}: {error}: {[as_dict(e) for e in site.events()[-8:]]}")
+                print(site.output[-3000:], file=sys.stderr)
+                return added([campaign.result])
+            done += 1 if more is None else 2
+        return campaign.end()
+
+
+def one(count: int, seed: int) -> str:
+    """Run a campaign in a folder of its own, for a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run(count, seed, Path(folder) / "s").as_json()
 
 
 def main() -> int:
     """Run as a script."""
-    count, seed = (int(x) for x in (sys.argv[1:] + ["1000", "1"][len(sys.argv) - 1 :])[:2])
-    with tempfile.TemporaryDirectory() as folder:
-        result = run(count, seed, Path(folder) / "s")
-    print(result.as_json())
-    return bool(result.wrong)
+    if sys.argv[1:2] == ["--sum"]:
+        lines = [line for path in sys.argv[2:] for line in Path(path).read_text().splitlines() if line[:1] == "{"]
+        print(added(map(from_json, lines)).table())
+        return 0
+    count, seed, sites = (int(x) for x in (sys.argv[1:] + ["1000", "1", str(SITES)][len(sys.argv) - 1 :])[:3])
+    shares = [count // sites + (i < count % sites) for i in range(sites)]
+    with ProcessPoolExecutor(sites, get_context("spawn")) as pool:
+        total = added(map(from_json, pool.map(one, shares, range(seed, seed + sites))))
+    print(total.table())
+    print(total.as_json())
+    return bool(total.wrong)
 
 
 if __name__ == "__main__":

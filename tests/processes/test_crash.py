@@ -16,7 +16,7 @@ from cellarer.runtime import incident
 def test_contacts_open_nothing_is_lost_and_the_log_repeats_all_of_it(tmp_path: Path, seed: int) -> None:
     result = run(20, seed, tmp_path / "s")
     assert result.wrong == []
-    assert len(result.done) == 20, "every role in every way"
+    assert len(result.kinds) == 20, "every role in every way"
     assert result.events > 50
     found = list(
         incident.repeat(log := incident.find(str(tmp_path / "s" / "inputs"), tmp_path), incident.config_of(log))
