@@ -6,7 +6,8 @@ from copy import copy
 from dataclasses import replace
 
 import numpy as np
-from tests.core.bench import closed
+from tests.core.bench import Bench, closed
+from tests.core.sites import site
 
 from cellarer.core.decide import charge, protect
 from cellarer.core.decide.signals import Look
@@ -252,3 +253,13 @@ def test_a_target_holds_the_charge_there() -> None:
     bench.step(set_soc=0.65)
     bench.run(0.2)
     assert bench.command.window.charge_A[0] == 0.0 and bench.command.window.discharge_A[0] > 0.0
+
+
+def test_open_switchgear_in_the_cold_or_at_its_target_changes_no_phase() -> None:
+    for name, said in (("cold", -10.0), ("stored", 25.0)):
+        bench = Bench(site("one"))
+        bench.put("temp_degC", said)
+        bench.run(1.0)
+        bench.step(target_soc=0.2, confirm_unknown_soc=True)
+        bench.run(2.0)
+        assert bench.named("charge") == [], name

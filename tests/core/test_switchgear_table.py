@@ -218,6 +218,7 @@ def test_every_phase_is_reachable_and_every_rule_can_fire(kind: Switchgear) -> N
     fired = set(np.unique(rule[np.isin(before, list(reached))]))
     mine = {i for i, r in enumerate(sequence.TABLE.rules) if r.kind in (kind, -1) and r.source in reached}
     assert mine - fired == set(), [sequence.TABLE.rules[i] for i in mine - fired]
+    assert all(sequence.TABLE.rules[i].cause for i in mine)
 
 
 def test_opening_is_two_steps_from_everywhere() -> None:

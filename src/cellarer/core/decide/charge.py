@@ -40,9 +40,12 @@ TABLE = Table(
         *(Rule(ANY, c, "idle", C.IDLE, "switchgear open") for c in CHARGING),
         *(
             Rule(ANY, c, "low", C.PRECONDITION, "the lowest cell is below its preconditioning voltage")
-            for c in (C.IDLE, C.BULK, C.REFILL, C.WARMING)
+            for c in (C.IDLE, C.BULK, C.REFILL, C.WARMING, C.STORAGE, *UP)
         ),
-        *(Rule(ANY, c, "empty", C.REFILL, "the lowest cell is empty") for c in (C.IDLE, C.BULK, C.STORAGE, C.WARMING)),
+        *(
+            Rule(ANY, c, "empty", C.REFILL, "the lowest cell is empty")
+            for c in (C.IDLE, C.BULK, C.STORAGE, C.WARMING, *UP)
+        ),
         Rule(ANY, C.PRECONDITION, "recovered", C.REFILL, "the lowest cell has recovered"),
         Rule(ANY, C.REFILL, "refilled", C.BULK, "enough charge has come back"),
         *(Rule(ANY, c, "cold", C.WARMING, "too cold to charge") for c in (C.IDLE, C.BULK)),
@@ -55,7 +58,7 @@ TABLE = Table(
         Rule(ANY, C.TAPER, "full", C.FLOAT, "voltage up and current down for long enough: full"),
         Rule(ANY, C.ABSORPTION, "tail", C.TAPER, "voltage up and current down"),
         Rule(ANY, C.TAPER, "no tail", C.ABSORPTION, "the current rose, or the voltage fell"),
-        *(Rule(ANY, c, "fell back", C.BULK, "the highest cell fell back") for c in (C.ABSORPTION, C.TAPER)),
+        Rule(ANY, C.ABSORPTION, "fell back", C.BULK, "the highest cell fell back"),
         Rule(ANY, C.HOLD, "even", C.FLOAT, "cells are even, or held long enough"),
         *(Rule(ANY, c, "rebulk", C.BULK, "state of charge below the start of a new charge") for c in (C.FLOAT, C.HOLD)),
     ]
@@ -81,7 +84,7 @@ def charge(
     still = before.touch & (before.phase != C.FLOAT) & ~(estimate.string_soc_sigma <= TOUCH_DONE)
     touch = due(look.config, estimate) | still
     target = np.where(touch, np.nan, target_soc)
-    holds = _conditions(look, estimate, tail_since_ns, target) | {
+    holds = _conditions(look, estimate, may, tail_since_ns, target) | {
         "blocked": lambda: blocked,
         "free": lambda: ~blocked,
         "idle": lambda: ~may,
@@ -99,7 +102,7 @@ def charge(
 
 
 def _conditions(
-    look: Look, estimate: Estimate, tail_since_ns: np.ndarray, target: Floats
+    look: Look, estimate: Estimate, may: Bools, tail_since_ns: np.ndarray, target: Floats
 ) -> dict[str, Callable[[], Bools]]:
     """Return the conditions of the table that look at cells, each computed only where a phase asks for it."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
@@ -108,10 +111,13 @@ def _conditions(
     bleeders, middle_V = look.config.balance, 0.5 * (table.discharge_V + table.charge_V)
     return {
         "recovered": lambda: low >= table.precondition_V,
-        "refilled": lambda: np.where(np.isnan(soc), low >= middle_V, soc >= before.low_soc + REFILL),
-        "cold": lambda: ~(on_map(cold, look.config) > 0.0) & ~np.isnan(cold),
+        "refilled": lambda: (
+            np.where(np.isnan(soc), low >= middle_V, soc >= before.low_soc + REFILL)
+            | ((high >= table.end_of_charge_V - NEAR_V) & (low >= middle_V))  # SOC may be wrong: this is not empty
+        ),
+        "cold": lambda: may & ~(on_map(cold, look.config) > 0.0) & ~np.isnan(cold),
         "warm": lambda: np.isnan(cold) | (on_map(cold - WARM_K, look.config) > 0.0),
-        "stored": lambda: soc >= target - STORED,
+        "stored": lambda: may & (soc >= target - STORED),
         "wanted": lambda: ~(soc >= target - LEAVES),
         "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
         "tail": lambda: now_ns - tail_since_ns >= TAPER_NS,
@@ -124,7 +130,11 @@ def _conditions(
             | ~(high >= table.end_of_charge_V - FALL_BACK_V)
         ),
         "fell back": lambda: high < table.end_of_charge_V - FALL_BACK_V,
-        "rebulk": lambda: soc < before.full_soc - (1.0 - table.rebulk_soc),
+        "rebulk": lambda: np.where(
+            np.isnan(soc) | np.isnan(before.full_soc),
+            low <= middle_V,
+            soc < before.full_soc - (1.0 - table.rebulk_soc),
+        ),
     }
 
 
@@ -147,7 +157,12 @@ def due(config: Config, estimate: Estimate) -> Bools:
 def _lowest(before: Charging, estimate: Estimate) -> Floats:
     """Return the lowest SOC since the refill began, (string,): what has come back counts, not an absolute SOC."""
     began = before.phase == C.REFILL
-    return np.where(began, np.minimum(before.low_soc, estimate.string_soc), estimate.string_soc)
+    return np.where(began, _remembered(np.minimum, before.low_soc, estimate.string_soc), estimate.string_soc)
+
+
+def _remembered(most: np.ufunc, before: Floats, now: Floats) -> Floats:
+    """Return the extreme of what is known: SOC unknown at the beginning must not stay the memory for ever."""
+    return np.where(np.isnan(before), now, np.where(np.isnan(now), before, most(before, now)))
 
 
 def _event(look: Look, old: Bytes, new: Bytes, rule: np.ndarray, s: int) -> Event:
@@ -163,7 +178,7 @@ def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
     for a charge at once.
     """
     was, now = _is_full(before.phase), _is_full(phase)
-    highest = np.where(was, np.maximum(before.full_soc, estimate.string_soc), estimate.string_soc)
+    highest = np.where(was, _remembered(np.maximum, before.full_soc, estimate.string_soc), estimate.string_soc)
     return np.where(now, highest, before.full_soc)
 
 
