@@ -267,7 +267,6 @@ STIMULI: dict[str, Stimulus] = {
     "refill_current": Stimulus(refill_current, freezes=("current",)),
     "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
     "current_difference": Stimulus(current_difference, freezes=("current_check",)),
-    "current_open": Stimulus(current(1.0), "open", freezes=("current",)),
     "sum_difference": Stimulus(sum_difference, freezes=("string_voltage",)),
     "emergency_stop": Stimulus(of_pack("emergency_stop")),
     "interlock_open": Stimulus(of_pack("interlock_open"), freezes=("interlock_open",)),
@@ -308,5 +307,13 @@ SILENCES: dict[str, str] = {
     "insulation_silence": "insulation",
     "foreign_silence": "foreign_alarm",
 }
-OWN_TESTS = {"temp_rate", "runaway", "runaway_precursor", "cell_stuck", "current_reversed"}  # test_response.py
+OWN_TESTS = {
+    "temp_rate",
+    "runaway",
+    "runaway_precursor",
+    "cell_stuck",
+    "current_reversed",
+    "current_unanswered",
+    "current_open",
+}  # test_response.py, test_open_current.py
 TIMED = {*SILENCES, *OWN_TESTS}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
 
+from cellarer.core.response import CLEAR_V
 from cellarer.model.values import Phase
 
 
@@ -46,7 +47,53 @@ def test_a_sound_current_sensor_is_never_suspected_even_when_voltage_lags(curren
     bench = resistive(closed("one"), current, lag=lag)
     bench.dt_ns = 100_000_000
     bench.run(80.0)
-    assert not bench.active("current_sensor_reversed") and bench.phase() == Phase.CLOSED
+    assert not bench.active("current_sensor_reversed") and not bench.active("current_sensor_jumped")
+    assert bench.phase() == Phase.CLOSED
+
+
+def turned(bench: Bench, shown: object, true: object = lambda t: 40.0) -> Bench:
+    """Let a current flow and the sensor show another; both s → A."""
+    resistive(bench, true)
+    begin = bench.now_ns
+    bench.every_cycle.append(lambda b: b.put("current", shown((b.now_ns - begin) * 1e-9)))  # type: ignore[operator]
+    bench.dt_ns = 100_000_000
+    return bench
+
+
+@pytest.mark.parametrize("shown", [-40.0, 0.0, -150.0], ids=["reversed", "none", "far"])
+def test_a_sensor_that_changes_under_a_steady_current_is_seen_in_five_seconds(shown: float) -> None:
+    amps = 2.0 * CLEAR_V / closed("one").config.cell_ohm[0]
+    bench = turned(closed("one"), lambda t: amps if t < 20.0 else shown / 40.0 * amps, lambda t: amps)
+    bench.run(20.0)
+    assert not bench.active("current_sensor_jumped")
+    assert bench.run(10.0, lambda b: b.active("current_sensor_jumped")) <= 5.0
+    bench.run(1.0)
+    assert bench.latched("current_sensor_jumped") and not bench.command.plus[0]
+
+
+@pytest.mark.parametrize(("share", "seen"), [(0.9, False), (1.1, True)])
+def test_a_small_jump_is_left_alone(share: float, seen: bool) -> None:
+    amps = CLEAR_V / closed("one").config.cell_ohm[0]
+    bench = turned(closed("one"), lambda t: 0.0 if t < 20.0 else share * amps, lambda t: 0.0)
+    bench.run(30.0)
+    assert bench.active("current_sensor_jumped") == seen
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.4, 1.0, 2.0])
+@pytest.mark.parametrize("answer", [0.2, 1.0, 3.0])
+def test_steps_that_voltage_answers_late_or_weakly_are_no_jump(lag: float, answer: float) -> None:
+    bench = closed("one")
+    begin, rest, amps = bench.now_ns, bench.cells.copy(), 4.0 * CLEAR_V / bench.config.cell_ohm[0]
+
+    def act(b: Bench) -> None:
+        t = (b.now_ns - begin) * 1e-9
+        b.cells[:] = rest + answer * b.config.cell_ohm * (amps if t - lag >= 20.0 else 0.0)
+        b.put("current", amps if t >= 20.0 else 0.0)
+
+    bench.every_cycle.append(act)
+    bench.dt_ns = 100_000_000
+    bench.run(60.0)
+    assert not bench.active("current_sensor_jumped")
 
 
 def drifting(bench: Bench, still: int | None, volts: float = 1e-5) -> Bench:

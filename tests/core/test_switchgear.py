@@ -119,6 +119,43 @@ def test_plus_waits_for_voltage_and_current() -> None:
     assert bench.phase() == Phase.CLOSED
 
 
+def test_the_current_of_precharge_counts_from_what_the_sensor_shows_when_open() -> None:
+    bench = awake(one(precharge_A=0.05))
+    assert bench.config.idle_A[0] > 0.15
+    bench.put("current", -0.15)  # a zero three times the bound
+    bench.run(3.0)
+    ask_close(bench)
+    bench.run(1.0, lambda b: b.phase() == Phase.PRECHARGE)
+    bench.put("link_voltage", bench.of("string_voltage")[0])
+    bench.put("current", -0.21)
+    bench.run(0.5)
+    assert bench.phase() == Phase.PRECHARGE
+    bench.put("current", -0.09)
+    bench.run(0.5)
+    assert bench.phase() == Phase.PRECHARGE
+    bench.put("current", -0.19)
+    bench.run(0.5)
+    assert bench.phase() == Phase.CLOSED
+
+
+def test_a_current_on_an_open_string_is_no_zero_of_its_sensor() -> None:
+    bench = awake(one(precharge_A=0.05))
+    bench.put("current", 1.5 * bench.config.idle_A[0])
+    bench.run(3.0)
+    ask_close(bench)
+    bench.put("link_voltage", bench.of("string_voltage")[0])
+    bench.run(2.0)
+    assert "plus" not in phases(bench)
+
+
+@pytest.mark.parametrize(("series", "least"), [(4, 1.0), (96, 0.0)])
+def test_link_and_string_may_differ_by_what_two_channels_of_one_per_cent_may(series: int, least: float) -> None:
+    config = build(table([pack("a", series, switchgear={"kind": "contactors"})], FEATURES), "one").config
+    full_V = series * float(config.faults.trip[config.faults.name.index("cell_over_voltage_maximum"), 0])
+    assert config.switch.precharge_V[0] == pytest.approx(max(least, 0.02 * full_V))
+    assert config.switch.precharge_V[0] >= 1.0 and one(precharge_V=0.5).switch.precharge_V[0] == 0.5
+
+
 def test_precharge_is_not_proven_by_old_samples() -> None:
     bench = awake(one())
     bench.put("link_voltage", bench.of("string_voltage")[0])

@@ -101,7 +101,7 @@ class Grid:
             tries=np.where(f["spent"] == "no tries", limit.tries, 0),
             resistor_J=limit.resistor_max_J * np.select([f["spent"] == k for k in heat], list(heat.values()), 0.0),
             closings=np.zeros(n, np.int64), openings_under_load=np.zeros(n, np.int64), wear=np.zeros(n),
-            opened_A=np.zeros(n),
+            opened_A=np.zeros(n), rest_A=np.zeros(n), rest_variance=np.zeros(n),
             ramp_ns=np.where([f[way] == "ramp" for way in ("charge", "discharge")],
                              NOW_NS - (held_s * 1e9).astype(np.int64), FOREVER),
         )  # fmt: skip

@@ -23,7 +23,11 @@ Floats = NDArray[np.float64]
 GUARD_S = 0.005  # s: the guard looks at the sample ring this often
 # Over which a signal is a mean: core/validate.py RATE_WINDOW_NS; how often suspicions are looked at: decide/diagnose.py
 WINDOW_S = dict.fromkeys(("temp_rate", "runaway", "runaway_precursor"), 3.0) | dict.fromkeys(SUSPICIONS, 60.0)
+LOOK_S = 1.0  # s: core/response.py LOOK_NS
 ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
+LOOKS = {"current_unanswered": 5}  # so many looks of a second (core/response.py), or samples if those are rarer
+# Exponential mean (decide/sequence.py REST_S): what is twice the threshold has passed it after as long, errors included
+MEAN_S = {"current_open": 0.3}
 # Made of medians of three samples: they lag by one
 MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate", "runaway", "runaway_precursor"}
 
@@ -88,6 +92,7 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
     cycle = config.cycle_ns * 1e-9
     waiting = _silence(site, row, string)
     window = 2.0 * (WINDOW_S[row.signal] + period) if row.signal in WINDOW_S else 0.0  # the onset halves the first one
+    window += LOOKS.get(row.signal, 0) * max(LOOK_S, period) + MEAN_S.get(row.signal, 0.0)
     debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
     debounce += period if row.signal in MEDIAN else 0.0
     ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0

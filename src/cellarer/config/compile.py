@@ -35,6 +35,7 @@ RISE_DEBOUNCE_S = 60.0  # s: tail current must last; a passing cloud is shorter 
 SAG_SHARE = 0.05  # of the end-of-charge voltage, and at least the spread that the cell file warns of
 FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
+PRECHARGE_V = 1.0  # V that link and string may differ by (foxBMS), at least what two such channels may
 REFILL = 1.2  # of the precondition current: beyond what a charger's regulation and a current sensor may be off
 OPEN_SHARE, OPEN_FLOOR_A = 0.005, 0.5  # A on an open string: 0.5 % of rated, at least 0.5 A
 DIFFERENCE_SHARE, DIFFERENCE_FLOOR_A = 0.03, 5.0  # 3 % of full scale or 5 A
@@ -237,7 +238,7 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
         return np.array([getattr(c.limits, name) for _, c in packs], dtype=np.float64)
 
     rated = np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
-    full = np.array([p.series * c.limits.voltage_max[2] for p, c in packs])
+    full = _full_V(packs)
     temps = [f"{way}_temp_{end}_degC" for way in ("charge", "discharge") for end in ("max", "min")]
     named = ["voltage_max", "voltage_min", *temps]
     return (
@@ -254,8 +255,14 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
     )
 
 
+def _full_V(packs: list[tuple[PackFile, Cell]]) -> Floats:
+    """Return the full scale of each string's voltage, V."""
+    return np.array([p.series * c.limits.voltage_max[2] for p, c in packs])
+
+
 def _switch(site: SiteFile, packs: list[tuple[PackFile, Cell]], place: Layout, sensing: Sensing) -> SwitchTable:
     gear = [p.switchgear for p, _ in packs]
+    full = _full_V(packs)
     first = np.cumsum([0] + [p.strings for p in site.pack])
     authority = np.full(len(packs), Authority.SWITCH if not site.device else Authority.OBSERVE, np.int8)
     for device in site.device:
@@ -276,7 +283,9 @@ def _switch(site: SiteFile, packs: list[tuple[PackFile, Cell]], place: Layout, s
         has_feedback=np.array([g.feedback for g in gear]) & sensing.present[place.where["feedback_plus"]],
         settle_ns=ns("settle_ms"),
         precharge_ns=ns("precharge_ms"),
-        precharge_V=of("precharge_V"),
+        precharge_V=np.where(
+            np.isnan(of("precharge_V")), np.maximum(PRECHARGE_V, 2.0 * SUM_SHARE * full), of("precharge_V")
+        ),
         precharge_A=of("precharge_A"),
         tries=np.array([g.tries for g in gear]),
         pause_ns=ns("pause_ms"),

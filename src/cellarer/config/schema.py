@@ -20,7 +20,10 @@ class Strict(BaseModel):
 
 
 class SwitchgearFile(Strict):
-    """Contactors, FETs or separate ports of one string. Defaults: facts from foxBMS bms_cfg.h."""
+    """Contactors, FETs or separate ports of one string. Defaults: facts from foxBMS bms_cfg.h.
+
+    `precharge_V` absent: 1 V, or what two voltage channels of 1 % of full scale may differ by (GB/T 38661) if more.
+    """
 
     kind: Literal["none", "contactors", "fets", "separate"] = "none"
     link_voltage: bool = True
@@ -28,7 +31,7 @@ class SwitchgearFile(Strict):
     opening_ms: Annotated[float, Field(ge=0, le=1000)] = 30
     settle_ms: Annotated[float, Field(ge=1, le=5000)] = 50
     precharge_ms: Annotated[float, Field(ge=10, le=60000)] = 2000
-    precharge_V: Positive = 1.0
+    precharge_V: Positive | None = None
     precharge_A: Positive = 0.05
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     pause_ms: Annotated[float, Field(ge=0, le=600000)] = 3000

@@ -1,8 +1,9 @@
 """Memory of what sensors ought to have shown: the answer of voltage to current, and charge that went past a still cell.
 
 A current sensor that is built in the wrong way round shows every change of current with the wrong sign of the change of
-voltage. A cell sensor that is stuck shows nothing while charge passes and its neighbours move. Both need no model:
-resistance is positive, and cells in series carry one current. Signals: decide/signals.py.
+voltage. One that is turned round, comes loose or jumps under a steady load shows a step that no voltage answers. A cell
+sensor that is stuck shows nothing while charge passes and its neighbours move. None of them needs a model: resistance
+is positive, and cells in series carry one current. Signals: decide/signals.py.
 """
 
 from dataclasses import replace
@@ -18,13 +19,18 @@ LONGEST_NS = 15_000_000_000  # a change of current that takes longer is no step:
 LEAST_V = 0.004  # V per cell that a step of current must be worth: above noise and 1 mV steps
 STEADY = 0.2  # of the step: current that moves less than this over a look has arrived, and voltage with it
 KEEP = 0.8  # of what earlier steps said: about five count
+CLEAR_V = 0.025  # V per cell that a single step must be worth to speak alone: far above noise and relaxation
+ANSWERED = 0.15  # of the worth: warm cells that the cell file makes twice too resistive answer more than this at once
+MEAN = 0.2  # of the newest look in the mean: the voltage was calm for about five looks
+WAIT_LOOKS = 2  # looks after the current has arrived: cells may be sampled later than the current
 
 
 def start(config: Config) -> Response:
     """Return the memory before the first sample."""
     strings, cells = config.layout.size["string"], config.layout.size["cell"]
     zero, unknown, never = np.zeros(strings), np.full(strings, np.nan), np.full(strings, NEVER)
-    return Response(zero, np.zeros(cells), NEVER, unknown, never, unknown, unknown, zero, zero)
+    return Response(zero, np.zeros(cells), NEVER, unknown, never, unknown, unknown, zero, zero, unknown, unknown, zero,
+                    np.zeros(strings, np.int64), zero)  # fmt: skip
 
 
 def respond(config: Config, state: State, seen: Seen, earlier: Floats, moved: Bools, passed: Floats) -> Response:
@@ -45,9 +51,17 @@ def respond(config: Config, state: State, seen: Seen, earlier: Floats, moved: Bo
     voltage, current = layout.total(calm) / count, seen.value[layout.where["current"]]
     step = current - before.base_A
     arrived = ~(np.abs(current - before.current) > STEADY * np.abs(step)) | np.isnan(before.base_A)
-    worth = np.abs(step) * layout.total(config.cell_ohm) / count
+    ohm = layout.total(config.cell_ohm) / count
+    worth = np.abs(step) * ohm
     answer = np.sign(step) * (voltage - before.base_V) / np.maximum(worth, LEAST_V)
     counts = arrived & (worth >= LEAST_V) & (now_ns - before.base_ns <= LONGEST_NS) & ~np.isnan(answer)
+    stayed = np.abs(current - before.current) * ohm <= STEADY * before.worth_V
+    calm_before = np.abs(before.base_V - before.mean_V) <= ANSWERED * worth
+    begins = counts & calm_before & (worth >= CLEAR_V)
+    before_V = np.where(begins, before.base_V, np.where(stayed, before.before_V, np.nan))
+    worth_V = np.where(begins, worth, before.worth_V)
+    silent = 1.0 - np.abs(voltage - before_V) / np.maximum(worth_V, CLEAR_V)
+    waited = np.where(silent >= 1.0 - ANSWERED, np.where(begins, 0, before.waited + 1), 0)  # unknown waits for nothing
     return Response(
         passed=total,
         passed_then=then,
@@ -58,4 +72,9 @@ def respond(config: Config, state: State, seen: Seen, earlier: Floats, moved: Bo
         base_V=np.where(arrived, voltage, before.base_V),
         agreed=np.where(counts, KEEP * before.agreed + np.clip(answer, -2.0, 2.0), before.agreed),
         steps=np.where(counts, KEEP * before.steps + 1.0, before.steps),
+        mean_V=np.where(np.isnan(before.mean_V), voltage, before.mean_V + MEAN * (voltage - before.mean_V)),
+        before_V=np.where(silent >= 1.0 - ANSWERED, before_V, np.nan),
+        worth_V=worth_V,
+        waited=waited,
+        silence=np.where(waited >= WAIT_LOOKS, silent, 0.0),
     )

@@ -112,6 +112,8 @@ class Switches:
     wear: Floats  # 1: share of contact life used, from switched current
     opened_A: Floats  # A: current at the last opening; NaN if unknown
     ramp_ns: Ints  # (way, string): since when a fault has been ramping a path that is closed; FOREVER = not now
+    rest_A: Floats  # A: mean of what the current sensor showed while the string was last open; 0 until it was
+    rest_variance: Floats  # A²: of that mean, from the noise between successive samples
 
 
 class ChargePhase(IntEnum):
@@ -334,6 +336,11 @@ class Response:
     base_V: Floats  # V per cell then
     agreed: Floats  # 1: sum over steps of the change of voltage over what resistance makes of the change of current
     steps: Floats  # how many steps that is; older ones count less
+    mean_V: Floats  # V per cell, over the last seconds
+    before_V: Floats  # V per cell before the last step of current that had not been answered at once; NaN = was
+    worth_V: Floats  # what that step was worth by resistance, V per cell
+    waited: Ints  # looks since, at a current that has stayed
+    silence: Floats  # 1: share of that step that no cell answers, once waited for; 0 = nothing to say
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,7 +73,7 @@ CASES: tuple[Case, ...] = (
     Case("current_offset", ("current_on_open_string",), (STANDBY,), over=2.0, shapes=ALL),
     Case("current_stuck", ("current_sensors_disagree",), (CHARGE,), also=("overcurrent_discharge", 0.4), shapes=ONCE),
     Case("current_saturated", ("current_sensors_disagree",), CLOSED),
-    Case("current_reversed", ("current_sensors_disagree", "current_sensor_reversed"), CLOSED),
+    Case("current_reversed", ("current_sensor_jumped",), CLOSED),
     Case("current_silent", ("current_reading_lost",)),
     Case("second_sensor_differs", ("current_sensors_disagree",), watch_s=9.0, shapes=ALL),
     Case("string_voltage_offset", ("sum_mismatch",), shapes=ALL),

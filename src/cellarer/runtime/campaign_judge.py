@@ -89,7 +89,7 @@ class Record:
         for k in np.flatnonzero(row >= 0):
             name = QUANTITY.get(self.signal[k])
             if self.signal[k] == "temp_rate":  # between two readings
-                errors[k] = 2.0 * float(plant.sensors.error("temp_degC", 0.0).max()) / WINDOW_S["temp_rate"]
+                errors[k] = 2.0 * float(plant.sensors.wobble("temp_degC").max()) / WINDOW_S["temp_rate"]
             if name:
                 errors[k] = float(plant.sensors.error(name, float(table.trip[row[k], k])).max())
             if name == "cell_voltage":  # and a cell that is bled reads low by its wires

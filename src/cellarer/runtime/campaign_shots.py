@@ -257,8 +257,8 @@ class Volley:
         if onset_by == "start" and shape == "ramp":  # what sensors falsely say crosses the threshold on the way
             bad, period_s = int(record.bad_ns[string]), self._period_s(name)
             onset = max(bad - round(period_s * 1e9), start) if bad < FOREVER else start
-        if onset == FOREVER and detected < FOREVER and onset_by == "truth":
-            onset = start  # it was seen before the threshold was reached in truth
+        if onset_by == "truth":  # seen before sound sensors must show it: the reaction alone counts
+            onset = min(onset, detected)
         return detected, onset, by
 
     def _period_s(self, name: str) -> float:

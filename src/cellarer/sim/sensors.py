@@ -166,6 +166,11 @@ class Sensors:
         whole = sensor.offset * self.full[name] + sensor.gain * abs(value)
         return np.asarray(noise.LIMIT * (whole + self.noise[where]) + self.quantum[where])
 
+    def wobble(self, name: str) -> Floats:
+        """Return how far two readings of the same in a sound sensor can be from their mean, (axis,): no offset."""
+        where = self.layout.where[name]
+        return np.asarray(noise.LIMIT * self.noise[where] + 0.5 * self.quantum[where])
+
     def sample_times(self, now_ns: int, time_s: float) -> Ints:
         """Return when each signal was measured, (signal,) ns on the clock in which it is now_ns."""
         known = np.isfinite(self.time_s)

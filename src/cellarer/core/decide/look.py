@@ -179,3 +179,13 @@ def worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:
     value = layout.over_temps(np.maximum, lowered, NOT_NOW)
     at = np.where(lowered == value[layout.string_of_temp], time_ns, NEVER)
     return Reading(value, layout.yes, layout.over_temps(np.maximum, at, NEVER))
+
+
+def one(value: Floats, time_ns: Ints) -> Reading:
+    known = ~np.isnan(value)
+    return Reading(np.where(known, value, NOT_NOW), known, time_ns)
+
+
+def masked(reading: Reading, applies: Bools, sure: Bools) -> Reading:
+    """Leave the reading where it applies; elsewhere −inf, which is good. `sure`: we know whether it applies."""
+    return Reading(np.where(applies, reading.value, NOT_NOW), reading.known & sure, reading.time_ns)

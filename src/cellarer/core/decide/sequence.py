@@ -19,9 +19,10 @@ from cellarer.model.config import Authority, Config, Switchgear, SwitchTable
 from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes
 
 P, C = Phase, Switchgear.CONTACTORS
-PRECHARGE, SWITCH = int(P.PRECHARGE), int(Authority.SWITCH)
+OPEN, PRECHARGE, COOLING, SWITCH = int(P.OPEN), int(P.PRECHARGE), int(P.COOLING), int(Authority.SWITCH)
 TIMEOUT_NS = 500_000_000  # for a contact to follow its coil (foxBMS: string close time-out 500 ms)
 VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s
+REST_S = 0.3  # time constant of the mean current of an open string
 PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current within this time (foxBMS: 1000 ms)
 
 
@@ -134,7 +135,9 @@ def start(config: Config, now_ns: int) -> Switches:
     n = config.layout.size["string"]
     zero, counts = np.zeros(n), np.zeros(n, np.int64)
     unknown, calm = np.full(n, np.nan), np.full((2, n), FOREVER)
-    return Switches(np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm)
+    return Switches(
+        np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm, zero, zero
+    )
 
 
 def trusted(look: Look) -> Bools:
@@ -163,7 +166,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
         before = replace(before, tries=np.where(reset, 0, before.tries))
     if not has_switchgear(look.config):
         return before, []
-    before = _ramping(look, before, demand)
+    before = _resting(look, _ramping(look, before, demand))
     facts = Facts(look, before, demand, wishes)
     phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
     heated = _resistor(look, before)
@@ -177,6 +180,27 @@ def _ramping(look: Look, before: Switches, demand: Demand) -> Switches:
     if not np.count_nonzero(demand.ramp) and (before.ramp_ns == FOREVER).all():
         return before
     return replace(before, ramp_ns=np.where(demand.ramp, np.minimum(before.ramp_ns, look.now_ns), FOREVER))
+
+
+def _resting(look: Look, before: Switches) -> Switches:
+    """Average the current of an open string, and how sure that is: whether one flows, and where precharge counts from.
+
+    The noise is taken from successive samples: a current that begins to flow is no noise.
+    """
+    time_ns, then_ns = look.time_ns("current"), look.state.seen.time_ns[look.config.layout.where["current"]]
+    open_ = (before.phase == OPEN) | (before.phase == COOLING)
+    resting = open_ & ~np.isnan(look.current) & (time_ns > then_ns)
+    if not np.count_nonzero(resting):
+        return before
+    share = np.minimum((time_ns - np.maximum(then_ns, look.state.time_ns)) * 1e-9 / REST_S, 1.0)
+    step = np.nan_to_num(look.current - look.state.seen.value[look.config.layout.where["current"]])
+    mean = before.rest_A + share * (look.current - before.rest_A)
+    variance = (1.0 - share) ** 2 * before.rest_variance + share**2 * 0.5 * step**2
+    return replace(
+        before,
+        rest_A=np.where(resting, mean, before.rest_A),
+        rest_variance=np.where(resting, variance, before.rest_variance),
+    )
 
 
 @dataclass(frozen=True)
@@ -293,13 +317,18 @@ def _opened(look: Look) -> Bools:
 
 
 def _precharged(look: Look) -> Bools:
-    """|ΔV| and |I| are both below their bounds, measured after the precharge contactor closed."""
+    """|ΔV| and |I| are both below their bounds, measured after the precharge contactor closed.
+
+    The current counts from what the sensor showed with everything open, as far as that can be its zero and no current.
+    """
     table, before = look.config.switch, look.state.switches
     delta = np.abs(look.of("string_voltage") - look.of("link_voltage"))
     fresh = (look.time_ns("link_voltage") > before.since_ns) & (look.time_ns("current") > before.since_ns)
-    near = fresh & (delta <= table.precharge_V) & (np.abs(look.current) <= table.precharge_A)
+    idle = look.config.idle_A
+    calm = np.abs(look.current - np.clip(before.rest_A, -idle, idle)) <= table.precharge_A
+    near = fresh & (delta <= table.precharge_V) & calm
     blind = (look.now_ns - before.since_ns) >= table.precharge_ns // 2
-    return np.where(table.has_link_voltage, near, blind & (np.abs(look.current) <= table.precharge_A))
+    return np.where(table.has_link_voltage, near, blind & calm)
 
 
 def _resistor(look: Look, before: Switches) -> Floats:
@@ -335,6 +364,8 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
         wear=before.wear + share,
         opened_A=np.where(breaks, current, before.opened_A),
         ramp_ns=before.ramp_ns,
+        rest_A=before.rest_A,
+        rest_variance=before.rest_variance,
     )
     events = [
         Event(

@@ -13,18 +13,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.look import AWAITED, COOLING, FEEDBACK, FLOWS, OPENING, Reading, hides, worst
+from cellarer.core.decide import signals_gear as gear
+from cellarer.core.decide import signals_heat as heat
+from cellarer.core.decide.look import FEEDBACK, FLOWS, Reading, hides, masked, one, worst
 from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import NEVER, SUSPICIONS, Bools, Floats, Ints
+from cellarer.model.values import SUSPICIONS, Bools, Floats, Ints
 
-HEAT_GONE_NS = 1_800_000_000_000  # coolant has lost the heat of a heater after this long
-FLOW_THERE_NS = 900_000_000_000  # flow shows on the cells after this long …
-EXCESS_K, CALM_SHARE = 8.0, 0.1  # … if they were so much warmer than the surroundings, at so little current
 NEIGHBOURS_V = 0.03  # V that the other cells must have moved while one stands still
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
@@ -81,16 +80,6 @@ class Suspected:
         values, cell = np.full(look.config.layout.size["cell"], NOT_NOW), look.state.diagnosis.cell[self.index]
         values[cell[cell >= 0]] = look.state.diagnosis.value[self.index][cell >= 0]
         return values, "cell"
-
-
-def _one(value: Floats, time_ns: Ints) -> Reading:
-    known = ~np.isnan(value)
-    return Reading(np.where(known, value, NOT_NOW), known, time_ns)
-
-
-def _masked(reading: Reading, applies: Bools, sure: Bools) -> Reading:
-    """Leave the reading where it applies; elsewhere −inf, which is good. `sure`: we know whether it applies."""
-    return Reading(np.where(applies, reading.value, NOT_NOW), reading.known & sure, reading.time_ns)
 
 
 def cell_high(look: Look) -> Reading:
@@ -156,25 +145,20 @@ def _spread(look: Look, name: str) -> Reading:
     return Reading(high + low, of_high.known, np.maximum(of_high.time_ns, of_low.time_ns))
 
 
-def temp_rate(look: Look) -> Reading:
-    """Fastest rise of any sensor over the last window, K/s."""
-    return worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
-
-
 def charge_over_limit(look: Look) -> Reading:
     """Charge current beyond what was published, A."""
-    return _one(look.watch.over_charge_A, look.time_ns("current"))
+    return one(look.watch.over_charge_A, look.time_ns("current"))
 
 
 def discharge_over_limit(look: Look) -> Reading:
-    return _one(look.watch.over_discharge_A, look.time_ns("current"))
+    return one(look.watch.over_discharge_A, look.time_ns("current"))
 
 
 def refill_current(look: Look) -> Reading:
     """Charge current while a cell is below its precondition voltage, A: an empty cell bears little."""
     current = Measured("current", "high")(look)
     empty = look.extremes[1] < look.config.limits.precondition_V
-    return _masked(current, empty, ~np.isnan(look.extremes[1]))
+    return masked(current, empty, ~np.isnan(look.extremes[1]))
 
 
 def sum_difference(look: Look) -> Reading:
@@ -182,12 +166,12 @@ def sum_difference(look: Look) -> Reading:
     newest = np.maximum.reduceat(look.time_ns("cell_voltage"), look.config.layout.first_cell)
     time_ns = np.minimum(newest, look.time_ns("string_voltage"))
     total = look.config.layout.total(look.calm["cell_voltage"])
-    return _one(np.abs(total - look.calm["string_voltage"]), time_ns)
+    return one(np.abs(total - look.calm["string_voltage"]), time_ns)
 
 
 def current_difference(look: Look) -> Reading:
     """|current − second sensor|, A."""
-    return _one(np.abs(look.current - look.of("current_check")), look.time_ns("current_check"))
+    return one(np.abs(look.current - look.of("current_check")), look.time_ns("current_check"))
 
 
 def cell_frozen(look: Look) -> Reading:
@@ -222,77 +206,12 @@ def current_reversed(look: Look) -> Reading:
     return Reading(value, look.config.layout.yes, np.full(value.shape, memory.looked_ns))
 
 
-def runaway(look: Look) -> Reading:
-    """Fastest rise of a sensor that is too hot, or whose cell lost a quarter of its voltage, K/s (GB 38031-2025)."""
-    return worst(look, _runaway(look), look.watch.temp_ns, "temp")
-
-
-def _runaway(look: Look) -> Floats:
-    layout = look.config.layout
-    hottest = look.config.limits.discharge_hot_degC[layout.string_of_temp]
-    told = (look.calm["temp_degC"] >= hottest) | _of_sensor(look, look.calm["cell_voltage"] < 0.75 * look.watch.others)
-    return np.where(told, look.watch.temp_rate, NOT_NOW)
-
-
-def runaway_precursor(look: Look) -> Reading:
-    """Rise of a sensor beyond the slowest one of its string while a cell of it sags below the others, K/s."""
-    return worst(look, _precursor(look), look.watch.temp_ns, "temp")
-
-
-def _precursor(look: Look) -> Floats:
-    layout, rate = look.config.layout, look.watch.temp_rate
-    sags = look.calm["cell_voltage"] < look.watch.others - look.config.limits.sag_V[layout.string_of_cell]
-    slowest = layout.over_temps(np.minimum, rate, np.nan)[layout.string_of_temp]
-    return np.where(_of_sensor(look, sags), rate - slowest, NOT_NOW)
-
-
-def _of_sensor(look: Look, cells: Bools) -> Bools:
-    """Return (temp,): any of the cells that a sensor speaks for."""
-    sensor = look.config.layout.temp_of_cell
-    found = np.zeros(look.config.layout.size["temp"], bool)
-    found[sensor[cells & (sensor >= 0)]] = True
-    return found
-
-
 def insulation_low(look: Look) -> Reading:
     """Insulation resistance per volt of the string, negative, ohm/V."""
     pack = look.config.layout.pack_of_string
-    return _one(
+    return one(
         -look.of("insulation")[pack] / np.maximum(look.of("string_voltage"), 1.0), look.time_ns("insulation")[pack]
     )
-
-
-def current_open(look: Look) -> Reading:
-    """|current| through a string whose switchgear is ordered open, A."""
-    reading = _one(np.abs(look.current), look.time_ns("current"))
-    return _masked(reading, look.all_off, look.config.layout.yes)
-
-
-def _contact(look: Look, judged: Bools, wrongly_closed: bool) -> Reading:
-    """1 where an auxiliary contact contradicts its coil; contacts lie side by side in the sample.
-
-    judged: (contact, string) those that are looked at now
-    """
-    present, closed, ordered, time_ns = look.contacts
-    wrong = present & judged & (ordered != wrongly_closed) & (closed == float(wrongly_closed))
-    some = wrong.any(axis=0)
-    known = ~np.logical_or.reduce(present & np.isnan(closed), axis=0)
-    return Reading(some.astype(np.float64), known, np.where(some & ~wrong, NEVER, time_ns).max(axis=0))
-
-
-def contact_welded(look: Look) -> Reading:
-    """1 where a contact stays closed although ordered open."""
-    return _contact(look, look.config.layout.yes, wrongly_closed=True)
-
-
-def contact_stuck_open(look: Look) -> Reading:
-    """1 where a contact that was closed is open although ordered closed; closing itself has its own time-out."""
-    return _contact(look, ~AWAITED[:, look.state.switches.phase], wrongly_closed=False)
-
-
-def contact_slow(look: Look) -> Reading:
-    """1 where a contact that is being closed has not followed its coil yet."""
-    return _contact(look, AWAITED[:, look.state.switches.phase], wrongly_closed=False)
 
 
 def silence(*names: str) -> Callable[[Look], Reading]:
@@ -306,62 +225,10 @@ def silence(*names: str) -> Callable[[Look], Reading]:
     return read_overdue
 
 
-def link_follows(look: Look) -> Reading:
-    """1 where the link is still at string voltage although all switches are ordered open: welded by voltage."""
-    string, link = look.of("string_voltage"), look.of("link_voltage")
-    same = np.abs(string - link) <= 0.05 * np.abs(string)
-    reading = _one(
-        np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
-    )
-    return _masked(reading, look.all_off, look.config.layout.yes)
-
-
-def precharge_failures(look: Look) -> Reading:
-    """1 while a string cools after the last try that it had: a latched row, so that one reset gives the tries back."""
-    before = look.state.switches
-    spent = (before.tries >= look.config.switch.tries) & (before.phase == COOLING)
-    return Reading(spent.astype(np.float64), look.config.layout.yes, np.full(spent.shape, look.now_ns))
-
-
-def open_under_load(look: Look) -> Reading:
-    """|current| that still flows in phase OPENING, A: the switch does not break it, only a fuse will."""
-    reading = _one(np.abs(look.current), look.time_ns("current"))
-    opening = look.state.switches.phase == OPENING
-    return _masked(reading, opening, look.config.layout.yes)
-
-
-def contact_wear(look: Look) -> Reading:
-    wear = look.state.switches.wear
-    return Reading(wear, look.config.layout.yes, np.full(wear.shape, look.now_ns))
-
-
-def hot_spot(look: Look) -> Reading:
-    """How much warmer the hottest sensor is than the mean of the others of its string, K."""
-    layout, temps = look.config.layout, look.calm["temp_degC"]
-    count = np.maximum(layout.over_temps(np.add, np.ones(temps.size), 0.0) - 1.0, 1.0)
-    hot, time_ns = look.extremes[2], layout.over_temps(np.maximum, look.time_ns("temp_degC"), NEVER)
-    return _one(hot - (layout.over_temps(np.add, temps, 0.0) - hot) / count, time_ns)
-
-
-def heater_unasked(look: Look) -> Reading:
-    """How much warmer coolant is than cells and surroundings although the heater has long been ordered off, K."""
-    layout, climate = look.config.layout, look.state.climate
-    pack, off = layout.pack_of_string, ~climate.heating & (look.now_ns - climate.heating_ns >= HEAT_GONE_NS)
-    source = np.maximum(look.extremes[2], look.of("ambient_degC")[pack])
-    reading = _one(look.of("coolant_degC")[pack] - source, look.time_ns("coolant_degC")[pack])
-    return _masked(reading, off[pack], layout.yes)
-
-
-def flow_lost(look: Look) -> Reading:
-    """How much of its excess over the surroundings the hottest cell still has, long after cooling began at rest, 1."""
-    layout, climate, limits = look.config.layout, look.state.climate, look.config.limits
-    pack, around = layout.pack_of_string, look.of("ambient_degC")
-    begun = (climate.began_degC - around)[pack]
-    calm = np.maximum(np.abs(look.current), np.abs(look.state.estimate.mean_A)) <= CALM_SHARE * limits.rated_charge_A
-    long = climate.cooling & (look.now_ns - climate.cooling_ns >= FLOW_THERE_NS)
-    left = (look.extremes[2] - around[pack]) / np.where(begun > 0.0, begun, np.nan)
-    applies = long[pack] & calm & (begun >= EXCESS_K)
-    return _masked(_one(left, layout.over_temps(np.maximum, look.time_ns("temp_degC"), NEVER)), applies, layout.yes)
+def current_unanswered(look: Look) -> Reading:
+    """Share of the last step of current that no cell voltage answered, 1; 0 while there is nothing to say."""
+    memory = look.watch.response
+    return Reading(memory.silence, look.config.layout.yes, np.full(memory.silence.shape, memory.looked_ns))
 
 
 SIGNALS: dict[str, Callable[[Look], Reading]] = {
@@ -379,9 +246,9 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "temp_low_charging": Measured("temp_degC", "low", "charging"),
     "temp_low_discharging": Measured("temp_degC", "low", "discharging"),
     "temp_spread": temp_spread,
-    "temp_rate": temp_rate,
-    "runaway": runaway,
-    "runaway_precursor": runaway_precursor,
+    "temp_rate": heat.temp_rate,
+    "runaway": heat.runaway,
+    "runaway_precursor": heat.runaway_precursor,
     "temp_silence": Measured("temp_degC", "overdue"),
     "temp_absurd": Measured("temp_degC", "absurd"),
     "charge_current": Measured("current", "high"),
@@ -393,7 +260,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "current_absurd": Measured("current", "absurd"),
     "current_difference": current_difference,
     "current_reversed": current_reversed,
-    "current_open": current_open,
+    "current_unanswered": current_unanswered,
+    "current_open": gear.current_open,
     "sum_difference": sum_difference,
     "string_voltage_silence": Measured("string_voltage", "overdue"),
     "link_voltage_silence": Measured("link_voltage", "overdue"),
@@ -412,17 +280,17 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "foreign_silence": Measured("foreign_alarm", "overdue"),
     "insulation_low": insulation_low,
     "supply_low": Measured("supply_voltage", "low"),
-    "contact_welded": contact_welded,
-    "contact_stuck_open": contact_stuck_open,
-    "contact_slow": contact_slow,
-    "link_follows": link_follows,
-    "precharge_failures": precharge_failures,
-    "open_under_load": open_under_load,
-    "contact_wear": contact_wear,
+    "contact_welded": gear.contact_welded,
+    "contact_stuck_open": gear.contact_stuck_open,
+    "contact_slow": gear.contact_slow,
+    "link_follows": gear.link_follows,
+    "precharge_failures": gear.precharge_failures,
+    "open_under_load": gear.open_under_load,
+    "contact_wear": gear.contact_wear,
     **{name: Suspected(index) for index, name in enumerate(SUSPICIONS)},
-    "hot_spot": hot_spot,
-    "heater_unasked": heater_unasked,
-    "flow_lost": flow_lost,
+    "hot_spot": heat.hot_spot,
+    "heater_unasked": heat.heater_unasked,
+    "flow_lost": heat.flow_lost,
 }
 
 # Whose elements name the culprit of a derived signal
@@ -434,8 +302,8 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
     "hot_spot": lambda look: (look.of("temp_degC"), "temp"),
     "cell_frozen": lambda look: (_frozen(look), "cell"),
     "cell_stuck": lambda look: (_stuck(look), "cell"),
-    "runaway": lambda look: (_runaway(look), "temp"),
-    "runaway_precursor": lambda look: (_precursor(look), "temp"),
+    "runaway": lambda look: (heat.running_away(look), "temp"),
+    "runaway_precursor": lambda look: (heat.heralding(look), "temp"),
 }
 
 

@@ -1,0 +1,80 @@
+"""Signals of temperature for fault rows: rises, thermal runaway and what comes before it, heater and flow.
+
+How signals work: signals.py.
+"""
+
+import numpy as np
+
+from cellarer.core.decide.look import Look, Reading, masked, one, worst
+from cellarer.core.digest import NOT_NOW
+from cellarer.model.values import NEVER, Bools, Floats
+
+HEAT_GONE_NS = 1_800_000_000_000  # coolant has lost the heat of a heater after this long
+FLOW_THERE_NS = 900_000_000_000  # flow shows on the cells after this long …
+EXCESS_K, CALM_SHARE = 8.0, 0.1  # … if they were so much warmer than the surroundings, at so little current
+
+
+def temp_rate(look: Look) -> Reading:
+    """Fastest rise of any sensor over the last window, K/s."""
+    return worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
+
+
+def runaway(look: Look) -> Reading:
+    """Fastest rise of a sensor that is too hot, or whose cell lost a quarter of its voltage, K/s (GB 38031-2025)."""
+    return worst(look, running_away(look), look.watch.temp_ns, "temp")
+
+
+def running_away(look: Look) -> Floats:
+    layout = look.config.layout
+    hottest = look.config.limits.discharge_hot_degC[layout.string_of_temp]
+    told = (look.calm["temp_degC"] >= hottest) | _of_sensor(look, look.calm["cell_voltage"] < 0.75 * look.watch.others)
+    return np.where(told, look.watch.temp_rate, NOT_NOW)
+
+
+def runaway_precursor(look: Look) -> Reading:
+    """Rise of a sensor beyond the slowest one of its string while a cell of it sags below the others, K/s."""
+    return worst(look, heralding(look), look.watch.temp_ns, "temp")
+
+
+def heralding(look: Look) -> Floats:
+    layout, rate = look.config.layout, look.watch.temp_rate
+    sags = look.calm["cell_voltage"] < look.watch.others - look.config.limits.sag_V[layout.string_of_cell]
+    slowest = layout.over_temps(np.minimum, rate, np.nan)[layout.string_of_temp]
+    return np.where(_of_sensor(look, sags), rate - slowest, NOT_NOW)
+
+
+def _of_sensor(look: Look, cells: Bools) -> Bools:
+    """Return (temp,): any of the cells that a sensor speaks for."""
+    sensor = look.config.layout.temp_of_cell
+    found = np.zeros(look.config.layout.size["temp"], bool)
+    found[sensor[cells & (sensor >= 0)]] = True
+    return found
+
+
+def hot_spot(look: Look) -> Reading:
+    """How much warmer the hottest sensor is than the mean of the others of its string, K."""
+    layout, temps = look.config.layout, look.calm["temp_degC"]
+    count = np.maximum(layout.over_temps(np.add, np.ones(temps.size), 0.0) - 1.0, 1.0)
+    hot, time_ns = look.extremes[2], layout.over_temps(np.maximum, look.time_ns("temp_degC"), NEVER)
+    return one(hot - (layout.over_temps(np.add, temps, 0.0) - hot) / count, time_ns)
+
+
+def heater_unasked(look: Look) -> Reading:
+    """How much warmer coolant is than cells and surroundings although the heater has long been ordered off, K."""
+    layout, climate = look.config.layout, look.state.climate
+    pack, off = layout.pack_of_string, ~climate.heating & (look.now_ns - climate.heating_ns >= HEAT_GONE_NS)
+    source = np.maximum(look.extremes[2], look.of("ambient_degC")[pack])
+    reading = one(look.of("coolant_degC")[pack] - source, look.time_ns("coolant_degC")[pack])
+    return masked(reading, off[pack], layout.yes)
+
+
+def flow_lost(look: Look) -> Reading:
+    """How much of its excess over the surroundings the hottest cell still has, long after cooling began at rest, 1."""
+    layout, climate, limits = look.config.layout, look.state.climate, look.config.limits
+    pack, around = layout.pack_of_string, look.of("ambient_degC")
+    begun = (climate.began_degC - around)[pack]
+    calm = np.maximum(np.abs(look.current), np.abs(look.state.estimate.mean_A)) <= CALM_SHARE * limits.rated_charge_A
+    long = climate.cooling & (look.now_ns - climate.cooling_ns >= FLOW_THERE_NS)
+    left = (look.extremes[2] - around[pack]) / np.where(begun > 0.0, begun, np.nan)
+    applies = long[pack] & calm & (begun >= EXCESS_K)
+    return masked(one(left, layout.over_temps(np.maximum, look.time_ns("temp_degC"), NEVER)), applies, layout.yes)
