@@ -1,6 +1,6 @@
 """docs/faults.md from the fault table: what is watched, when it trips, what it does and how soon; see scripts/docs."""
 
-from cellarer.config.rows import LEVELS, RowFile, read_rows
+from cellarer.config.rows import LEVELS, RowFile, read_catalogue, read_rows
 
 HEAD = """# Faults
 
@@ -49,7 +49,24 @@ def render(rows: list[RowFile] | None = None) -> str:
     lines += [_line(cells(row)) for row in shown]
     lines += ["", "## What people are told", "", _line(("Fault", "Text", "Needs")), _line(["---"] * 3)]
     lines += [_line((f"`{row.name}`", row.text, ", ".join(map(_needs, row.need)))) for row in shown]
+    lines += ["", *catalogue(shown)]
     return "\n".join(lines) + "\n"
+
+
+KINDS = """## What a battery system can suffer, and who answers
+
+From `src/cellarer/config/catalogue.toml` and the `covers` of each row. *Else* answers beside the rows, or where no row
+does; *not seen* is what a supervisory BMS with common sensors cannot know.
+"""
+
+
+def catalogue(shown: list[RowFile]) -> list[str]:
+    """Return the lines that set the rows against the catalogue of faults."""
+    lines = [KINDS, _line(("", "Fault", "Rows", "Else", "Not seen")), _line(["---"] * 5)]
+    for kind in read_catalogue():
+        rows = ", ".join(f"`{row.name}`" for row in shown if kind.id in row.covers)
+        lines.append(_line((kind.id, kind.text, rows or "none", kind.else_by or "-", kind.unseen or "-")))
+    return lines
 
 
 def cells(row: RowFile) -> tuple[str, ...]:

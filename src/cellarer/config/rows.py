@@ -32,6 +32,7 @@ class RowFile(Strict):
     """One [[fault]] of faults.toml; meaning of the keys: head of that file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    covers: Annotated[list[str], Field(min_length=1)]
     signal: str
     need: list[str]
     above: str | float | None = None
@@ -70,6 +71,23 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     if doubled:
         raise ConfigError(path.name, "name", sorted(doubled), "each name once")
     return rows
+
+
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
+
+class KindFile(Strict):
+    """One [[fault]] of catalogue.toml; meaning of the keys: head of that file."""
+
+    id: Annotated[str, Field(pattern=r"^[SCAITXNPG][0-9]+$")]
+    text: str
+    else_by: str = ""
+    unseen: str = ""
+
+
+def read_catalogue(path: Path = CATALOGUE) -> list[KindFile]:
+    """Return the kinds of fault that a battery system can have."""
+    return [KindFile.model_validate(r) for r in tomllib.loads(path.read_text(encoding="utf-8"))["fault"]]
 
 
 # no signals: something to switch, more than one cell, more than one and two temperature sensors, contactors, a heater,

@@ -38,6 +38,7 @@ class Case(NamedTuple):
     shapes: tuple[str, ...] = SWITCHED
     limit: str = ""  # charge or discharge: the machines obey, so the limit at zero is the whole reaction
     fuse: str = ""  # the row that is expected instead where the string's fuse melts before anybody can react
+    leads_to: str = ""  # another row that the fault itself may reach first: what it says then is right, too
     gear: str = ""  # kinds of switchgear that have the part; "" = any
     also: tuple[str, float] | None = None  # a second injection that makes the first one show, and its size
     at_sensor: bool = False  # it befalls a cell that has a temperature sensor of its own
@@ -88,7 +89,7 @@ CASES: tuple[Case, ...] = (
          watch_s=8.0),
     Case("opens_under_load", ("discharge_limit_defied",), CLOSED, below="discharge_over_current_maximum",
          watch_s=8.0),
-    Case("cold_regeneration", COLD[CHARGE], (CHARGE,), "truth", reaches=-20.0),
+    Case("cold_regeneration", COLD[CHARGE], (CHARGE,), "truth", reaches=-20.0, leads_to="cell_over_voltage_maximum"),
     Case("external_short", ("discharge_over_current_maximum",), CLOSED, "truth", fuse="sum_mismatch", shapes=ONCE),
     Case("cell_hot", ("over_temperature_maximum",), onset="truth", beyond=8.0),
     Case("cell_cold", COLD[CHARGE], (CHARGE,), beyond=5.0, limit=CHARGE, may=True),

@@ -17,8 +17,6 @@ from cellarer.board.orders import (
     OUTPUTS,
     PACK,
     STRING,
-    VETO_CHARGE,
-    VETO_DISCHARGE,
     WISH,
     WishWriter,
     parse,
@@ -62,7 +60,8 @@ class Guards:
         self.before: list[object] = [None] * len(self.guards)
         size = self.layout.size
         self.strings, self.packs = np.zeros(size["string"], STRING), np.zeros(size["pack"], PACK)
-        self.orders, self.vetoed = no_orders(config), np.ones(self.layout.size["string"], bool)
+        self.orders, self.vetoed = no_orders(config), np.ones(size["string"], bool)
+        self.bleed = self.orders.bleed
 
     def _limits(self, whole: dict[str, object], pack: int) -> Limits:
         """Return the limits file of a site that is this pack alone."""
@@ -105,8 +104,7 @@ class Guards:
     def decide(self, command: Command, reset: Bools, now_ns: int) -> Orders:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""
         strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
-        layout, orders = self.layout, copy.copy(self.orders)
-        changed = False
+        layout, bleeds = self.layout, self.bleed.copy()
         for k, guard in enumerate(self.guards):
             first, n = int(layout.first_string[k]), len(guard.strings)
             cell, cells = int(layout.first_cell[first]), guard.limits.cells
@@ -118,30 +116,29 @@ class Guards:
             told = guard.decide(wish, now_ns)
             content = (told.strings, told.packs, told.bleed)
             if content != self.before[k]:
-                orders = orders if changed else copy.deepcopy(orders)
-                changed, self.before[k] = True, content
-                self._obey(orders, k, gate_record(replace(told, site=self.site), cells))
-        self.orders = orders
-        return orders
+                self.before[k] = content
+                order = parse(gate_record(replace(told, site=self.site), cells), GATE)
+                self.strings[first : first + n], self.packs[k] = order.strings, order.packs[0]
+                bleeds[cell : cell + cells] = order.bleed
+        self.bleed = bleeds
+        self.orders = self._obeyed(now_ns)
+        return self.orders
 
-    def _obey(self, orders: Orders, pack: int, record: bytes) -> None:
-        """Take over an order of the gate as the links read it."""
-        told = parse(record, GATE)
-        first = int(self.layout.first_string[pack])
-        span = slice(first, first + told.strings.size)
-        cell = int(self.layout.first_cell[first])
-        self.strings[span], self.packs[pack] = told.strings, told.packs[0]
+    def _obeyed(self, now_ns: int) -> Orders:
+        """Return what the links read from the gate, as new arrays."""
+        gate, orders = self.gate(now_ns), copy.copy(self.orders)
         for name in OUTPUTS:
-            getattr(orders, name)[span] = told.output(name)
+            setattr(orders, name, gate.output(name))
         for name in ("charge_A", "discharge_A", "charge_V"):
-            getattr(orders, name)[span] = told.strings[name]
-        orders.bleed[cell : cell + told.bleed.size] = told.bleed
-        orders.heater[pack], orders.pump[pack] = told.packs["heater"][0], told.packs["pump"][0]
-        self.vetoed[span] = told.strings["bits"] & (VETO_CHARGE | VETO_DISCHARGE) > 0
+            setattr(orders, name, gate.strings[name].copy())
+        orders.bleed = self.bleed
+        orders.heater, orders.pump = gate.packs["heater"].copy(), gate.packs["pump"].copy()
+        self.vetoed = gate.vetoed
+        return orders
 
     def gate(self, now_ns: int) -> Gate:
         """Return what the gate holds now, as links read it."""
-        return Gate(0, now_ns, now_ns + self.consent_ns, self.site, False, self.strings, self.packs, self.orders.bleed)
+        return Gate(0, now_ns, now_ns + self.consent_ns, self.site, False, self.strings, self.packs, self.bleed)
 
     def tripped(self, rule: str) -> Bools:
         """Return whether a rule of the guard has said no, (string,)."""

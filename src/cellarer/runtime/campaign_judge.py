@@ -19,7 +19,7 @@ from cellarer.sim.plant import Orders, Plant
 UNKNOWN_S = 1.0  # s that a string may stay closed after its cells became unknown
 MARGIN = {"cell_high": 0.02, "cell_low": 0.02, "temp_high": 2.0}  # V, V, K: errors of good sensors
 BEYOND_S = {"cell_high": 1.5, "cell_low": 1.5, "temp_high": 5.0}  # budget and half as much again
-FIRST = ("off", "zero", "no charge", "no discharge", "less", "crossed", "minus", "precharge", "plus", "switches",
+FIRST = ("off", "zero", "no charge", "no discharge", "less", "touched", "crossed", "minus", "precharge", "plus", "switches",
          "none", "spent", "guard")  # fmt: skip
 OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 # What the guard decides by itself, by the row of control that expects the same
@@ -75,7 +75,8 @@ class Record:
         self.broken: list[Counter[str]] = [Counter() for _ in range(strings)]
         at = np.arange(strings)
         self.signal = [table.signal[r] if r >= 0 else "" for r in row]
-        self.trip = np.where(row >= 0, table.trip[row, at], np.inf) + self._error(made.plant, row)
+        self.bare = np.where(row >= 0, table.trip[row, at], np.inf)
+        self.trip = self.bare + self._error(made.plant, row)
         self.names = [table.name[r] if r >= 0 else "" for r in row]
         self.paths = np.array([table.charge[row] | (row < 0), table.discharge[row] | (row < 0)])
         self.worst = {name: table.trip[self._maximum(name)] for name in MARGIN}
@@ -109,7 +110,8 @@ class Record:
         now_ns, on, true = state.time_ns, self._on(orders), truths(self.plant) | self._rate()
         begun, asked = now_ns >= self.start_ns, now_ns > self.start_ns
         value = np.array([true[name][k] if name in true else -np.inf for k, name in enumerate(self.signal)])
-        self._mark("crossed", begun & (value > self.trip), np.maximum(self.last_ns, self.start_ns))
+        for name, threshold in (("touched", self.bare), ("crossed", self.trip)):
+            self._mark(name, begun & (value > threshold), np.maximum(self.last_ns, self.start_ns))
         self.off = ~on
         self._mark("off", begun & self.off, now_ns)
         self._limits(begun, orders, now_ns)

@@ -97,7 +97,7 @@ what the guard orders at the gate moves the contacts. Site `home:lto_23ah` is ho
 with every input that a row can look at.
 
 The time runs from the onset (where a fault ramps: from the moment the threshold is crossed by more than sound sensors
-can be wrong) until the expected row is active (inform, warn), the limit is down (derate), or everything on the path is
+can be wrong, or where it is seen before that, from the threshold itself) until the expected row is active (inform, warn), the limit is down (derate), or everything on the path is
 ordered open and has had its time to open (ramp, open; before ramp opens, the current is given time to fall). Added to
 what whole cycles show: a random part of a cycle, of the guard's look, and the whole opening time of the contacts.
 

@@ -226,6 +226,8 @@ class Volley:
         row, onset_by = aim.row, case.onset
         if case.fuse and self.made.plant.fuse.blown[string]:  # the current is gone; the open string is left to see
             row, onset_by = table.name.index(case.fuse), "start"
+        if self._led(string, row, case):
+            row, onset_by = table.name.index(case.leads_to), "start"
         detected, onset, by = self._detected(string, row, onset_by, aim.shape)
         level = Level.DERATE if case.limit else Level(int(table.level[row]))
         first = {name: int(at[string]) for name, at in self.record.first.items()}
@@ -236,7 +238,8 @@ class Volley:
             by = "control"  # the guard said so first, but waited for the current to fall, and control opened
         late_s = (reaction - onset) * 1e-9 + self._after_s(aim, level, by, mode)
         budget_s, bound_s = self._allowed(table.name[row], float(table.budget_ns[row]) * 1e-9)
-        bound_s += case.dt_s
+        # The bound holds for what sound sensors must show; what was seen earlier it says nothing of
+        bound_s = float("nan") if onset_by == "truth" and onset < first["crossed"] else bound_s + case.dt_s
         known = onset < FOREVER
         cause = self._cause(detected, reaction, onset, late_s - budget_s, level, case, first, mode)
         return Shot(
@@ -244,6 +247,13 @@ class Volley:
             max((detected - onset) * 1e-9, 0.0) if known and detected < FOREVER else float("nan"),
             max(late_s, 0.0) if known and reaction < FOREVER else float("nan"), by, case.dt_s > 0.0, cause,
         )  # fmt: skip
+
+    def _led(self, string: int, row: int, case: Case) -> bool:
+        """Return whether another row that the fault really reaches was raised before the expected one."""
+        if not case.leads_to:
+            return False
+        active_ns = self.record.active_ns[:, string]
+        return bool(active_ns[self.made.config.faults.name.index(case.leads_to)] < active_ns[row])
 
     def _detected(self, string: int, row: int, onset_by: str, shape: str) -> tuple[int, int, str]:
         """Return when the expected row, or the guard's rule for the same, said so; the onset; and who it was."""
@@ -257,8 +267,8 @@ class Volley:
         if onset_by == "start" and shape == "ramp":  # what sensors falsely say crosses the threshold on the way
             bad, period_s = int(record.bad_ns[string]), self._period_s(name)
             onset = max(bad - round(period_s * 1e9), start) if bad < FOREVER else start
-        if onset_by == "truth":  # seen before sound sensors must show it: the reaction alone counts
-            onset = min(onset, detected)
+        if onset_by == "truth" and detected < onset:  # seen before sound sensors must show it
+            onset = min(first["touched"], detected)
         return detected, onset, by
 
     def _period_s(self, name: str) -> float:
