@@ -46,9 +46,15 @@ class EmptyLoop:
 
     def worst_s(self, since: float = 0.0) -> float:
         """Return how late it was at most since a monotonic time in s."""
+        return max((late for due, late in self._notes() if due + late >= since), default=0.0)
+
+    def total_s(self, since: float) -> float:
+        """Return how late it was altogether since a monotonic time in s."""
+        return sum(late for due, late in self._notes() if due + late >= since)
+
+    def _notes(self) -> list[tuple[float, float]]:
         count = int.from_bytes(self._map[0:8], "little")
-        notes = (NOTE.unpack_from(self._map, 16 + i % PLACES * NOTE.size) for i in range(max(count - PLACES, 0), count))
-        return max((late for due, late in notes if due + late >= since), default=0.0)
+        return [NOTE.unpack_from(self._map, 16 + i % PLACES * NOTE.size) for i in range(max(count - PLACES, 0), count)]
 
     def _loop(self, parent: int) -> None:
         if self.priority:

@@ -6,6 +6,7 @@ events beyond WAITING_EVENTS are refused, so that the caller keeps them and trie
 it is on the disk, not before.
 """
 
+import errno
 import sqlite3
 import threading
 import time
@@ -127,7 +128,7 @@ class Writer:
                         self._wake.wait(IDLE_S)
                         self._wake.clear()
             except (sqlite3.Error, OSError) as error:
-                self._tell(ok=False, text=_explain(error, self._path))
+                self._tell(ok=False, text=f"history is not recorded: {self._path.name}: {explain(error)}")
                 if _is_broken(error):
                     self._set_aside()
                 self._pause()
@@ -193,7 +194,17 @@ _ADVICE = {
 }
 
 
-def _explain(error: Exception, path: Path) -> str:
+# What the system says, in SQLite's words.
+_SAME = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EDQUOT: sqlite3.SQLITE_FULL, errno.EFBIG: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY, errno.EIO: sqlite3.SQLITE_IOERR,
+}  # fmt: skip
+
+
+def explain(error: Exception) -> str:
+    """Return what is wrong with the disk and what to do about it."""
     code = getattr(error, "sqlite_errorcode", None)
+    if code is None and isinstance(error, OSError):
+        code = _SAME.get(error.errno or 0)
     advice = _ADVICE.get(code & 0xFF) if isinstance(code, int) else None
-    return f"history is not recorded: {path.name}: {advice or error}"
+    return advice or str(error)

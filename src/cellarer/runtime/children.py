@@ -1,12 +1,15 @@
 """Child processes of the supervisor: start, watch, start again with growing pauses, stop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cellarer.board.files import Folder
 from cellarer.board.messages import EventRecord, EventWriter
@@ -46,7 +49,8 @@ class Child:
         module = "cellarer.guard" if self.role == "guard" else "cellarer.runtime.process"
         arguments = [str(folder.path)] if self.role == "guard" else [self.role, str(folder.path), self.name]
         threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        cache = {"NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", self.cache)} if self.cache else {}
+        wanted = os.environ.get("NUMBA_CACHE_DIR", self.cache)
+        cache = {"NUMBA_CACHE_DIR": str(cache_folder(Path(wanted), folder.path / "cache"))} if wanted else {}
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -69,6 +73,18 @@ class Child:
         """Return how long to wait after the last crash."""
         recent = sum(time.monotonic() - at < WITHIN_S for at in self.crashes_s)
         return PAUSES_S[min(max(recent, 1), len(PAUSES_S)) - 1]
+
+
+def cache_folder(wanted: Path, memory: Path) -> Path:
+    """Return where compiled code lies: a copy in memory while the disk takes nothing, because numba wants to write."""
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError:
+        if not memory.exists():
+            shutil.copytree(wanted, memory) if wanted.is_dir() else memory.mkdir()
+        return memory
 
 
 class Family:

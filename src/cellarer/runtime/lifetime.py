@@ -82,7 +82,7 @@ class Keeper:
         self._epoch = -1
         self._written: tuple[object, ...] = ()
         self._written_s = -math.inf
-        self._complaint = ""
+        self.complaint = ""
         self._say(wrong)
 
     def take(self, payload: bytes, epoch: int) -> None:
@@ -127,6 +127,6 @@ class Keeper:
 
     def _say(self, wrong: list[str]) -> None:
         text = "; ".join(wrong)
-        if text and text != self._complaint:
+        if text and text != self.complaint:
             say(f"services: lifetime ledger: {text}")
-        self._complaint = text
+        self.complaint = text

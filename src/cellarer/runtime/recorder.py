@@ -10,6 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from cellarer.board.messages import SOURCES, EventReader, EventRecord, as_dict
 from cellarer.board.ring import RingReader, RingWriter
 from cellarer.history.channels import channels
 from cellarer.history.freeze import BLOCK_S, Event, InputLog
-from cellarer.history.store import Writer
+from cellarer.history.store import Health, Writer, explain
 from cellarer.model.layout import Layout
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.lifetime import Keeper
@@ -29,6 +31,7 @@ from cellarer.runtime.notify import say
 from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
+STUCK_S = 5.0  # a round that takes longer is told: the disk does not answer
 COLLECT_S = 0.5  # between two looks at what control was given
 
 View = dict[str, object]
@@ -60,6 +63,7 @@ class Recorder:
         self.sequence = stored.sequence if stored else 0
         self.written = -1
         self.complaint = ""
+        self._round_s = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder")
 
@@ -71,6 +75,19 @@ class Recorder:
     def alive(self) -> bool:
         """Tell whether it still records; if not, an error of ours has ended it."""
         return self._thread.is_alive()
+
+    def health(self) -> Health:
+        """Return how all of it fares: the history, the durable state, the log of inputs, the lifetime ledger."""
+        found = self.writer.health()
+        late_s = time.monotonic() - self._round_s
+        late = f"the disk has not answered for {late_s:.0f} s" if late_s > STUCK_S else ""
+        said = {
+            "state is not kept": self.complaint or late,
+            "inputs are not kept": self.inputs.complaint if self.inputs is not None else "",
+            "lifetime ledger": self.lifetime.complaint if self.lifetime is not None else "",
+        }
+        wrong = [*([] if found.ok else [found.text]), *(f"{what}: {text}" for what, text in said.items() if text)]
+        return replace(found, ok=not wrong, text="; ".join(wrong) or found.text)
 
     def close(self) -> None:
         """Write what waits and end."""
@@ -91,14 +108,25 @@ class Recorder:
 
     def round(self) -> None:
         """Look once at everything."""
+        self._round_s = time.monotonic()
         self._keep_durable()
-        for source in self.sources:
-            source.move()
+        self._move_events()
         self.guard.move()
         if self.inputs is not None:
             self.inputs.move()
         for seen in self.series():
             self.writer.append(float(seen["unix_s"]), channels(seen))  # type: ignore[arg-type]
+
+    def _move_events(self) -> None:
+        """Hand new events of all sources over by their time, acknowledge those that are on the disk."""
+        for source in self.sources:
+            source.look()
+        waiting = sorted((event.time_ns, at) for at, source in enumerate(self.sources) for event in source.waiting)
+        for at, same in groupby(at for _, at in waiting):
+            if not self.sources[at].hand_over(len(list(same))):
+                break  # the history takes no more for now
+        for source in self.sources:
+            source.acknowledge()
 
     def _keep_durable(self) -> None:
         """Write the newest durable state, and say so once the disk has it."""
@@ -112,8 +140,8 @@ class Recorder:
         try:
             write_durable(self.state_dir, payload, self.sequence + 1, unix_s)
         except OSError as error:
-            if str(error) != self.complaint:
-                self.complaint = str(error)
+            if (why := explain(error)) != self.complaint:
+                self.complaint = why
                 say(f"services: state is not kept: {error}")
             return
         self.complaint = ""
@@ -138,7 +166,7 @@ class Inputs:
         self._piece: Piece | None = None
         self._noted: deque[Event] = deque()
         self._looked_s = self._written_s = time.monotonic()
-        self._complaint = ""
+        self.complaint = ""
 
     def note(self, event: Event) -> None:
         """Take note of an event; what came before it goes to the disk with the next look."""
@@ -182,11 +210,11 @@ class Inputs:
         try:
             write()
         except OSError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
+            if (why := explain(error)) != self.complaint:
+                self.complaint = why
                 say(f"services: inputs are not kept: {error}")
             return False
-        self._complaint = ""
+        self.complaint = ""
         return True
 
 
@@ -198,21 +226,19 @@ class _Source:
         self.reader = EventReader(folder, name)
         self.name = f"{name} {folder.events_id.read_text()}"
         self.writer = writer
-        self.waiting = self._read()
+        self.waiting: list[EventRecord] = []
 
-    def move(self) -> None:
-        """Hand new events over, acknowledge those that are on the disk."""
-        self.waiting += self._read()
-        if self.waiting:
-            taken = self.writer.append_events([as_dict(e) for e in self.waiting], self.name)
-            del self.waiting[:taken]
-        self.acknowledge()
-
-    def _read(self) -> list[EventRecord]:
-        events = self.reader.read()
-        for event in events:
+    def look(self) -> None:
+        """Take what is new."""
+        for event in self.reader.read():
             self.note(as_dict(event))
-        return events
+            self.waiting.append(event)
+
+    def hand_over(self, count: int) -> bool:
+        """Give the oldest to the history; return whether it took them all."""
+        taken = self.writer.append_events([as_dict(e) for e in self.waiting[:count]], self.name)
+        del self.waiting[:taken]
+        return taken == count
 
     def acknowledge(self) -> None:
         """Tell the writer of the events up to where they are on the disk."""

@@ -103,7 +103,7 @@ async def serve(process: Process, recorder: Recorder, source: Source, config: Co
         Asking(Asker(process.folder.requests, process.folder.answers), process.clock.speed),
         site_info(run.site, config),
         token(state_dir),
-        recorder=recorder.writer.health,
+        recorder=recorder.health,
     )
     web = server(app)
     brokers = [asyncio.create_task(tell(process, source, face)) for face in run.site.face if face.protocol == "mqtt"]

@@ -165,14 +165,14 @@ class Supervisor:
 
     def _children(self, socket_fd: int) -> Iterator[Child]:
         """Yield what this site needs, in the order in which it starts."""
-        site = self.site.file
+        site, cache = self.site.file, str(self.state_dir / "cache")
         if site.simulation is not None:
-            yield Child("world")
+            yield Child("world", cache=cache)
         yield Child("guard", vital=True)
         for link in links_of(self.site):
             yield Child("link", link, vital=True)
-        yield Child("services", fds=(socket_fd,), cache=str(self.state_dir / "cache"))
-        yield Child("control", vital=True, cache=str(self.state_dir / "cache"))
+        yield Child("services", fds=(socket_fd,), cache=cache)
+        yield Child("control", vital=True, cache=cache)
         if on_bus(site.face):
             yield Child("faces")
 

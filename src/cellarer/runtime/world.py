@@ -5,6 +5,7 @@ load is told it reads from the frames of the faces, as an inverter would. Real t
 """
 
 import math
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ class World:
         assert isinstance(config, Config)
         self.config = config
         self.kept = Path(process.run.state_dir) / "world.json"
+        self.keeping, self.complaint = threading.Thread(), ""
         self.simulation = kept_simulation(site.simulation or SimulationFile(), self.kept)
         self.plant = Plant(config, self.simulation)
         process.folder.bench.mkdir(mode=0o700, exist_ok=True)
@@ -173,16 +175,36 @@ class World:
             orders.discharge_A[mine] = machine.discharge_A * share
             orders.charge_V[mine] = machine.charge_V
 
-    def keep(self) -> None:
-        """Remember charge and hour, because a battery keeps them while nobody looks."""
+    def keep(self, *, wait: bool = False) -> None:
+        """Remember charge and hour, because a battery keeps them while nobody looks. The world does not stand still.
+
+        wait    until the disk has answered
+        """
         hour = (self.simulation.start_hour + self.plant.time_s / 3600.0) % 24.0
         soc_pct = 100.0 * float(self.plant.truth.soc.mean())
         kept = {"start_soc_pct": min(max(soc_pct, 0.0), 100.0), "start_hour": hour}
-        write_whole(self.kept, msgspec.json.encode(kept), sync=False)
+        if not self.keeping.is_alive():
+            self.keeping = threading.Thread(target=self._write, args=(msgspec.json.encode(kept),), daemon=True)
+            self.keeping.start()
+        if wait:
+            self.keeping.join(KEEP_S)
+
+    def _write(self, kept: bytes) -> None:
+        """Write it, or say once why not; it is tried again."""
+        try:
+            write_whole(self.kept, kept, sync=False)
+        except OSError as error:
+            if str(error) != self.complaint:
+                self.process.say(f"the charge of the battery is not kept: {error}")
+            self.complaint = str(error)
+        else:
+            self.complaint = ""
 
     def close(self) -> None:
         """End the world."""
-        self.keep()
+        if self.keeping.is_alive():
+            self.keeping.join(KEEP_S)
+        self.keep(wait=True)
         for bus in self.buses.values():
             bus.close()
         for hub in self.hubs:
