@@ -1,10 +1,9 @@
 """One year simulated day by day against the same year from representative days: how much the short way costs.
 
-    python benchmarks/year_in_full.py [SITE] [--days N] [--seed S] [--json]
+    python benchmarks/year_in_full.py [SITE] [--months N] [--seed S] [--json]
 
-Both run the whole cycle on the same world. The full way is one pack that lives 365 days one after the other, its law
-applied each night; the short way 12 days of the year side by side, stretched. Takes about half an hour for `home` on
-one free core; --days N stops earlier and compares the stress per day instead of a year's end.
+Both run the whole cycle on the same world. The full way lives every day of the year: N parts of it side by side, each
+day after day; the short way 12 days of the year side by side, stretched. `home` takes a quarter of an hour of one core.
 """
 
 import argparse
@@ -16,7 +15,7 @@ import numpy as np
 
 from cellarer import config
 from cellarer.runtime import years
-from cellarer.runtime.years import YEAR_D, Lives
+from cellarer.runtime.years import Lives
 
 COMPARED = (
     "calendar_loss_pct", "cycle_loss_pct", "capacity_pct", "resistance_pct", "cycles", "charged_kWh", "discharged_kWh",
@@ -32,7 +31,7 @@ def said(result: Lives) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("site", nargs="?", default="home")
-    parser.add_argument("--days", type=int, default=round(YEAR_D))
+    parser.add_argument("--months", type=int, default=years.MONTHS, help="parts of the year side by side")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -45,17 +44,17 @@ def main() -> int:
     def progress(fraction: float) -> None:
         if fraction - told[0] >= 0.05:
             told[0] = fraction
-            sys.stderr.write(f"{fraction:.0%} of {given.days} days, {time.process_time() - begin:.0f} s of one core\n")
+            sys.stderr.write(f"{fraction:.0%}, {time.process_time() - begin:.0f} s of one core\n")
 
     begin = time.process_time()
-    full = said(years.live_in_full(site, given.seed, given.days, progress))
+    full = said(years.live_in_full(site, given.seed, given.months, progress))
     cost["full_cpu_s"] = time.process_time() - begin
     if given.json:
         sys.stdout.write(
-            json.dumps({"site": given.site, "days": given.days, "short": short, "full": full} | cost) + "\n"
+            json.dumps({"site": given.site, "months": given.months, "short": short, "full": full} | cost) + "\n"
         )
         return 0
-    sys.stdout.write(f"{given.site}, {given.days} days in full against 12 days of a year\n")
+    sys.stdout.write(f"{given.site}: every day of a year, {given.months} parts side by side, against 12 days of it\n")
     for name in COMPARED:
         a, b = short[name], full[name]
         apart = (a / b - 1.0) * 100.0 if np.isfinite(b) and b else float("nan")

@@ -23,6 +23,7 @@ from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, Plan, Requests, State, no_plan
 from cellarer.runtime.campaign_world import repeated
+from cellarer.runtime.planner import Planner
 from cellarer.runtime.policies import AS_IS, Policy
 from cellarer.runtime.simulate import CALM_S, GROWTH, LONGEST_S, RESTING
 from cellarer.sim import noise, profiles
@@ -35,6 +36,7 @@ Progress = Callable[[float], None]
 
 DAY_S, YEAR_D = 86400.0, 365.25
 DAYS = 12  # representative days of a year
+MONTHS = 12  # parts of a year in full
 SETTLE = 2  # days before the first one that counts
 MOVING_S = 10.0  # longest step while somebody drives, rides or works; the energy of a step is exact at any length
 WARMEST_H = 15.0
@@ -86,7 +88,7 @@ class World:
     state: State
     orders: Orders
     departs_s: float  # between departures
-    plans: Callable[[State], Plan] | None = None  # None = the rules alone
+    plans: Callable[[State], Plan]
     departed: int = -1
     steps: int = 0
     sums: dict[str, Floats] = field(default_factory=dict)  # (pack,) over the seconds counted
@@ -94,14 +96,14 @@ class World:
     def live(self, seconds: float, progress: Callable[[], None]) -> None:
         """Let time pass; stress and sums are gathered."""
         end_s, dt_s = self.plant.time_s + seconds, self.config.cycle_ns * 1e-9
-        plan = none = no_plan(self.config.layout.size["cell"], self.day_of_year.size)
+        none = no_plan(self.config.layout.size["cell"], self.day_of_year.size)
         while self.plant.time_s < end_s - 1e-6:
             dt_s = min(dt_s, end_s - self.plant.time_s)
             self.plant.fixed.ambient_degC = self.ambient()
             self.plant.advance(dt_s, self.orders)
             self.ageing.note(dt_s)
             self.count(dt_s)
-            plan = self.plans(self.state) if self.plans and self.state.cycle else none
+            plan = self.plans(self.state) if self.state.cycle else none
             inputs = Inputs(self.plant.sample(), self.asked(), plan)
             self.state, command, events = step(self.config, self.state, inputs, self.plant.time_ns)
             self.orders = orders_of(command)
@@ -190,7 +192,7 @@ def world(site: Site, seed: int, policies: Sequence[Policy], day_of_year: Floats
         config=config, plant=plant, ageing=Ageing(plant, [law for law in laws if law], len(policies), seed),
         policies=policies, year=simulation.year, mean_degC=simulation.ambient_degC, start_hour=simulation.start_hour,
         day_of_year=np.tile(day_of_year, len(policies)), state=start(config, 0), orders=no_orders(config),
-        departs_s=DAY_S / trips,
+        departs_s=DAY_S / trips, plans=Planner(config),
     )  # fmt: skip
     made.weather(seed)
     return made
@@ -237,18 +239,29 @@ def live(
     return book.close(site, seed, years, days)
 
 
-def live_in_full(site: Site, seed: int, days: int, progress: Progress = lambda fraction: None) -> Lives:
-    """Run day after day of one pack, the law applied each night: what representative days are compared with."""
-    made = world(site, seed, (AS_IS,), np.zeros(1))
-    book = Book(made)
-    for number in range(days):
-        made.day_of_year = np.array([float(number) + 0.5])
+def live_in_full(
+    site: Site, seed: int, months: int = MONTHS, progress: Progress = lambda fraction: None,
+    policies: Sequence[Policy] = (AS_IS,),
+) -> Lives:  # fmt: skip
+    """Run every day of one year: what representative days are compared with.
+
+    The year is cut into `months` equal parts that live side by side, each day after day, so that a step of the world
+    serves them all. Whole days: the last day of one part may be the first of the next. Days before the first one let
+    each part settle; the law is applied at the end, which gives what nights would: stress adds up in any order.
+    """
+    first, days = np.floor(np.arange(months) * YEAR_D / months), int(np.ceil(YEAR_D / months))
+    made, book = world(site, seed, policies, first + 0.5), None
+    for number in range(-SETTLE, days):
+        if number == 0:
+            made.ageing.stress, book = made.ageing.begin(), Book(made)
+        made.day_of_year = np.tile((first + number) % YEAR_D + 0.5, len(policies))
         made.weather(seed)
         made.live(DAY_S, lambda: None)
-        made.ageing.take(1.0 / YEAR_D)
-        progress((number + 1) / days)
-    book.note(days / YEAR_D)
-    return book.close(site, seed, days / YEAR_D, days)
+        progress((number + 1 + SETTLE) / (days + SETTLE))
+    assert book is not None
+    made.ageing.take(1.0)
+    book.note(1.0)
+    return book.close(site, seed, 1.0, days * months)
 
 
 class Book:

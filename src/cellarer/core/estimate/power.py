@@ -1,6 +1,7 @@
 """Power that a cell can take or give, constant from now for a whole horizon (SOP), and which limit binds.
 
-What limits mean over a horizon is laid out once per site and horizon (`bounds`); the search is in power_equations.py.
+What limits mean over a horizon is laid out once per site and horizon (`bounds`); the search is in power_equations.py
+and, for long horizons, in power_long.py.
 Current: the recommended level may last PULSE_S after rest, the operating level for ever; between them stands a thermal
 image, the leaky mean of the current squared (I²t with cooling, as overload relays keep it). Temperature: full current
 inside operating, none beyond recommended, and the core may not get there within the horizon (two heat nodes).
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.core.estimate import numpy_form, power_equations
+from cellarer.core.estimate import numpy_form, power_equations, power_long
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.fields import FIELDS, INDEX, LANES
 from cellarer.core.estimate.power_equations import HEAT_GAIN, HEAT_LEFT, MOST_SOC_DOUBT, REASONS
@@ -41,9 +42,9 @@ except ImportError:  # without numba NumPy does the work
     _kernel = None  # type: ignore[assignment]
 
 # The equations on arrays: the same code with the array look-up bound in
-_NAMES: dict[str, Any] = {**vars(power_equations), "look_up": numpy_form.look_up}
-for _name in ("voltage_at_end", "hold", "promise"):
-    _NAMES[_name] = FunctionType(getattr(power_equations, _name).__code__, _NAMES)
+_NAMES: dict[str, Any] = {**vars(power_equations), **vars(power_long), "look_up": numpy_form.look_up}
+for _name in ("voltage_at_end", "doubts", "hold", "march", "variance_per_drop", "steady_drop", "hold_long", "promise"):
+    _NAMES[_name] = FunctionType(_NAMES[_name].__code__, _NAMES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

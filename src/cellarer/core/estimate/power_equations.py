@@ -103,7 +103,7 @@ def hold(
     most = np.minimum(rated, BENT * room)
     low, f_low = 0.0 * most, sign * (limit - still)
     high = most + 0.0
-    last, margin = high, 0.0 * most
+    last, margin, side = high, 0.0 * most, 0.0 * most
     first = mid = sign * high
     voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
         node, rows, kind, z, s1, s2, h, k, per_A, temp_degC, first, mid, a1, f1, l1, a2, f2, l2
@@ -113,31 +113,18 @@ def hold(
     fixed2 = per_drop = 0.0 * most
     for turn in range(ROUNDS):
         if turn == ROUGH:
-            # each error alone; at constant power a lower voltage asks for more current, which lowers it further
-            soft, _rest, _z, _t1, _t2, _h = voltage_at_end(
-                node, rows, kind, z + sign * doubt * z_sigma, s1, s2, h, k, per_A, temp_degC, first, sign * last,
-                a1, f1, l1, a2, f2, l2,
+            fixed2, per_drop = doubts(
+                node, rows, kind, z, s1, s2, h, k, temp_degC, z_sigma, k_sigma, per_A, first, sign * last, voltage,
+                voltage - rest, a1, f1, l1, a2, f2, l2, sign, horizon_s, doubt,
             )  # fmt: skip
-            colder = temp_degC - doubt * TEMP_SIGMA_K
-            _o, _m, _r0, _r1, _r2, _near, _far, _sigma, _local, cold_tau1, cold_tau2, _x, _gamma = look_up(
-                node, rows, kind, z, colder
-            )
-            c1, d1, e1 = ramp_weights(cold_tau1, horizon_s)
-            c2, d2, e2 = ramp_weights(cold_tau2, horizon_s)
-            cold, _rest, _z, _t1, _t2, _h = voltage_at_end(
-                node, rows, kind, z, s1, s2, h, k, per_A, colder, first, sign * last, c1, d1, e1, c2, d2, e2
-            )
-            drop = voltage - rest
-            stiff = doubt * k_sigma * drop / np.maximum(k, 0.1)
-            fixed2 = (voltage - soft) * (voltage - soft)
-            per_drop = ((voltage - cold) * (voltage - cold) + stiff * stiff) / np.maximum(np.abs(drop), 1e-6)
-            low, f_low = 0.0 * most, sign * (limit - still) - np.sqrt(fixed2)
+            low, f_low, side = 0.0 * most, sign * (limit - still) - np.sqrt(fixed2), 0.0 * most
             high, f_high = most + 0.0, sign * (limit - top_voltage) - doubted(top_drop, top_voltage, fixed2, per_drop)
         margin = doubted(voltage - rest, voltage, fixed2, per_drop)
         f = sign * (limit - voltage) - margin
-        fits = f >= 0.0
-        low, f_low = select(fits, last, low), select(fits, f, f_low)
-        high, f_high = select(fits, high, last), select(fits, f_high, f)
+        now = select(f >= 0.0, 1.0, -1.0)
+        low, f_low = select(now > 0.0, last, low), select(now > 0.0, f, f_low * select(side * now > 0.0, 0.5, 1.0))
+        high, f_high = select(now > 0.0, high, last), select(now > 0.0, f_high * select(side * now > 0.0, 0.5, 1.0), f)
+        side = now
         share = np.minimum(np.maximum(f_low / np.maximum(f_low - f_high, 1e-12), 0.0), 1.0)
         last = select(f_high >= 0.0, most, select(f_low <= 0.0, 0.0 * most, low + share * (high - low)))
         watts = sign * last * np.maximum(voltage, 0.1)
@@ -157,15 +144,49 @@ def hold(
             )
     watts = last * np.maximum(voltage, 0.0)
     begin = np.abs(first_current(sign * watts, still, r0, per_exchange))
-    top = np.maximum(begin, last)
-    # a cell that comes out of a heavy load may be lower at once than it will be at the end
-    at_once = np.maximum(sign * (limit - still) - margin, 0.0) / np.maximum(r0 * falling(begin * per_exchange), 1e-9)
-    by_room = room / np.maximum(0.25 * (begin + 2.0 * np.abs(mid) + last), 1e-9)
-    share = np.minimum(np.minimum(1.0, rated / np.maximum(top, 1e-9)), at_once / np.maximum(begin, 1e-9))
-    by_voltage = select(np.minimum(last, at_once) < 0.999 * most, 1.0, 0.0) * select(share <= by_room, 1.0, 0.0)
-    share = np.minimum(share, by_room)
-    why = select(BENT * room <= rated, SOC, why)
-    return share * watts, share * top, select(by_voltage * most > 0.0, VOLTAGE, why)
+    mean = 0.25 * (begin + 2.0 * np.abs(mid) + last)
+    share, at_once = bounded(begin, last, rated, sign * (limit - still) - margin, r0, per_exchange)
+    by_room = room / np.maximum(mean, 1e-9)
+    by_voltage = select(np.minimum(last, at_once) < 0.999 * most, most, 0.0) * select(share <= by_room, 1.0, 0.0)
+    share, why = np.minimum(share, by_room), select(BENT * room <= rated, SOC, why)
+    return share * watts, share * np.maximum(begin, last), select(by_voltage > 0.0, VOLTAGE, why)
+
+
+def doubts(
+    node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, temp_degC: Any, z_sigma: Any,
+    k_sigma: Any, per_A: Any, first: Any, last: Any, voltage: Any, drop: Any, a1: Any, f1: Any, l1: Any, a2: Any,
+    f2: Any, l2: Any, sign: Any, horizon_s: Any, doubt: Any,
+) -> Any:  # fmt: skip
+    """Variance of the voltage at the end, each error alone: what stands (SOC), and per volt of drop (ohms, cold).
+
+    At constant power a lower voltage asks for more current, which lowers it further: see `doubted`.
+    """
+    soft, _rest, _z, _t1, _t2, _h = voltage_at_end(
+        node, rows, kind, z + sign * doubt * z_sigma, s1, s2, h, k, per_A, temp_degC, first, last, a1, f1, l1, a2, f2,
+        l2,
+    )  # fmt: skip
+    colder = temp_degC - doubt * TEMP_SIGMA_K
+    _o, _m, _r0, _r1, _r2, _near, _far, _sigma, _local, cold_tau1, cold_tau2, _x, _gamma = look_up(
+        node, rows, kind, z, colder
+    )
+    c1, d1, e1 = ramp_weights(cold_tau1, horizon_s)
+    c2, d2, e2 = ramp_weights(cold_tau2, horizon_s)
+    cold, _rest, _z, _t1, _t2, _h = voltage_at_end(
+        node, rows, kind, z, s1, s2, h, k, per_A, colder, first, last, c1, d1, e1, c2, d2, e2
+    )
+    stiff = doubt * k_sigma * drop / np.maximum(k, 0.1)
+    fixed2 = (voltage - soft) * (voltage - soft)
+    return fixed2, ((voltage - cold) * (voltage - cold) + stiff * stiff) / np.maximum(np.abs(drop), 1e-6)
+
+
+def bounded(begin: Any, last: Any, rated: Any, left: Any, r0: Any, per_exchange: Any) -> Any:
+    """What share of a power the largest current and the voltage at once leave; the current that the latter allows.
+
+    left  volts to the limit at once: a cell that comes out of a heavy load may be lower now than at the end
+    """
+    at_once = np.maximum(left, 0.0) / np.maximum(r0 * falling(begin * per_exchange), 1e-9)
+    top = np.maximum(np.maximum(begin, last), 1e-9)
+    return np.minimum(np.minimum(1.0, rated / top), at_once / np.maximum(begin, 1e-9)), at_once
 
 
 def most_current(
@@ -196,22 +217,6 @@ def most_current(
     ahead = select(sign > 0.0, 1.0 - z, z)
     room = np.maximum(ahead - doubt * z_sigma, bounds[row + LEAST_ROOM]) * q * bounds[row + PER_HOUR]
     return np.minimum(rated, fade), select(fade < rated, TEMPERATURE, CURRENT), room
-
-
-def promise(
-    node: Any, rows: Any, kind: Any, bounds: Any, row: Any, pieces: int,
-    z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any, k_sigma: Any,
-    heat_A2: Any, sign: Any, horizon_s: Any, doubt: Any,
-) -> Any:  # fmt: skip
-    """Power (magnitude) of one cell that can be held, largest current on the way, and what binds (REASONS)."""
-    _ocv, _m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, z, temp_degC)
-    rated, why, room = most_current(
-        bounds, row, pieces, z, k, q, temp_degC, core_degC, z_sigma, k_sigma, heat_A2, r0 + r1 + r2, sign, doubt
-    )
-    return hold(
-        node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma, rated, why, room, bounds[row + LIMIT_V],
-        sign, horizon_s, doubt,
-    )  # fmt: skip
 
 
 def walk(

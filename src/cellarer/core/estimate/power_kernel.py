@@ -1,4 +1,4 @@
-"""SOP compiled by numba: power_equations with scalar look-up and selection bound in, cell by cell."""
+"""SOP compiled by numba: power_equations and power_long with scalar look-up and selection bound in, cell by cell."""
 
 from types import FunctionType
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from cellarer.core.estimate import equations, power_equations
+from cellarer.core.estimate import equations, power_equations, power_long
 from cellarer.core.estimate.fields import INDEX, LANES, NODE_WIDTH, ROW_WIDTH, WIDTH
 from cellarer.core.estimate.power_equations import MOST_SOC_DOUBT
 from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_K
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "e968b2a48b34"
+STAMP = "eef8ed4fe00e"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -53,7 +53,7 @@ def select(choice: Any, yes: Any, no: Any) -> Any:
 
 
 def _bound(function: Any, **names: Any) -> Any:
-    return njit(**INLINE)(FunctionType(function.__code__, {**vars(power_equations), **COMPILED, **names}))
+    return njit(**INLINE)(FunctionType(function.__code__, {**function.__globals__, **COMPILED, **names}))
 
 
 COMPILED: dict[str, Any] = {
@@ -61,21 +61,16 @@ COMPILED: dict[str, Any] = {
     "select": select,
     "decay": njit(**INLINE)(equations.decay),
     "falling": njit(**INLINE)(equations.falling),
+    "doubted": njit(**INLINE)(power_equations.doubted),
 }
-first_current = _bound(power_equations.first_current)
-voltage_at_end = _bound(power_equations.voltage_at_end)
-ramp_weights = _bound(power_equations.ramp_weights)
-hold_one = _bound(
-    power_equations.hold,
-    first_current=first_current,
-    voltage_at_end=voltage_at_end,
-    ramp_weights=ramp_weights,
-    doubted=njit(**INLINE)(power_equations.doubted),
-)
-
-
-most_current = _bound(power_equations.most_current)
-promise_one = _bound(power_equations.promise, hold=hold_one, most_current=most_current)
+# each is compiled with those before it
+for _part in (
+    power_equations.ramp_weights, power_equations.first_current, power_equations.voltage_at_end, power_equations.doubts,
+    power_equations.bounded, power_equations.most_current, power_equations.hold, power_long.steady_drop,
+    power_long.variance_per_drop, power_long.march, power_long.hold_long, power_long.promise, power_equations.walk,
+):  # fmt: skip
+    COMPILED[_part.__name__] = _bound(_part)
+promise_one, walk_one = COMPILED["promise"], COMPILED["walk"]
 Z, S1, S2, H, K = (n * LANES for n in range(5))
 P00, P44, CAPACITY, DEGC = (INDEX[name] * LANES for name in ("p00", "p44", "capacity", "in_degC"))
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
@@ -115,9 +110,6 @@ def weakest(cells: Any, owner: Any, first: int, least_A: Any, volts: Any, cell: 
             if not (ampere >= least_A[way, string] or np.isnan(least_A[way, string])):
                 least_A[way, string], cell[way, string] = ampere, first + n
                 reason[way, string] = int(cells[way, 2, n])
-
-
-walk_one = _bound(power_equations.walk)
 
 
 @njit(**OPTIONS)

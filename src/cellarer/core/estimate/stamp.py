@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-SOURCES = ("equations.py", "fields.py", "tables.py", "power_equations.py")
+SOURCES = ("equations.py", "fields.py", "tables.py", "power_equations.py", "power_long.py")
 
 
 def stamp(texts: dict[str, str]) -> str:
