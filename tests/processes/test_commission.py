@@ -62,6 +62,44 @@ def test_a_fault_in_the_wires_is_named_once(fault: str, cell: int, step: str, wh
     assert named in f"{result[0].text}; {result[0].to_do}"
 
 
+@pytest.mark.parametrize(
+    ("site", "string", "fault", "cell", "step", "what", "named"),
+    [
+        ("ev", 0, "cell_sign", 50, "rest", "polarity", "cell 51"),
+        ("ev", 0, "temp_swapped", 7, "warm", "temperature mapping", "exchange temperature sensor 2 and"),
+        ("ev", 0, "current_reversed", 0, "charge", "current sign", "string 1"),
+        ("supervised", 2, "cell_sign", 4, "rest", "polarity", "cell 5 of string 3"),
+        ("supervised", 1, "temp_swapped", 0, "warm", "temperature mapping", "temperature sensor 1 of string 2 was"),
+        ("supervised", 3, "current_reversed", 0, "charge", "current sign", "string 4"),
+        ("supervised", 3, "current_offset", 0, "rest", "current zero", "together"),
+    ],
+)
+def test_a_vehicle_and_packs_side_by_side(
+    site: str, string: int, fault: str, cell: int, step: str, what: str, named: str
+) -> None:
+    rig = rigs.SimulatedRig(load(site))
+    rig.plant.inject(fault, string, cell, 0.2 if fault == "current_offset" else None)
+    wrong = [one for one in STEPS[step][1](rig) if one.level == "wrong"]
+    assert [one.what for one in wrong] == [what], wrong
+    assert named in f"{wrong[0].text}; {wrong[0].to_do}"
+
+
+def test_packs_side_by_side_are_quiet_and_what_was_not_checked_is_said() -> None:
+    found = commission(rigs.SimulatedRig(load("supervised")))
+    assert [one for one in found if one.level == "wrong"] == []
+    notes = [one.text for one in found if one.level == "note"]
+    assert any("exchange current" in text for text in notes)
+    assert sum("the order of its cells was not checked" in text for text in notes) == 4
+
+
+@pytest.mark.slow
+def test_swapped_cells_of_a_vehicle_are_found_across_modules() -> None:
+    rig = rigs.SimulatedRig(load("ev"))
+    rig.plant.inject("cells_swapped", 0, 11, None)  # cells 12 and 13, of modules 1 and 2
+    (wrong,) = [one for one in bleeding(rig) if one.level == "wrong"]
+    assert "exchange the sense leads of cell 12 and cell 13" in wrong.to_do
+
+
 def test_a_reversed_cell_disturbs_no_other_check() -> None:
     assert found("cell_sign", 4, "bleed") == found("cell_sign", 4, "charge") == []
 

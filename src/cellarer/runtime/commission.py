@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.model.config import Config
+from cellarer.model.config import Config, Switchgear
 from cellarer.model.quantities import SIGNALS
 
 Floats = NDArray[np.float64]
@@ -31,6 +31,7 @@ LIKE = 3.0  # a cell whose voltage moves by this many times the median has a bad
 JOINTS, JOINTS_PER_CELL = 3.0, 0.03  # what joints between the cells may drop, in cells' own voltage change
 ALIKE_V, ALIKE_K = 0.2, 8.0  # at rest cells and sensors differ by less
 SUM_SHARE, ZERO_SHARE = 0.02, 0.01
+ZERO_TO_DO = "check type and range of the sensor; then ask zero_current"
 
 Level = Literal["ok", "note", "wrong"]
 
@@ -123,11 +124,29 @@ def _strings_at_rest(config: Config, value: Floats) -> Iterator[Finding]:
             yield Finding(
                 "rest", "wrong", "string voltage", text, "check number of cells, order, and the voltage's taps"
             )
-        if abs(current[s]) > ZERO_SHARE * rated[s]:
-            text = f"string {s + 1}: the current sensor shows {current[s]:.2f} A at rest"
-            yield Finding(
-                "rest", "wrong", "current zero", text, "check type and range of the sensor; then ask zero_current"
+    together = _connected(config, value)
+    for s in np.flatnonzero((np.abs(current) > ZERO_SHARE * rated) & ~together).tolist():
+        text = f"string {s + 1}: the current sensor shows {current[s]:.2f} A at rest"
+        yield Finding("rest", "wrong", "current zero", text, ZERO_TO_DO)
+    if together.any():
+        total_A, names = float(current[together].sum()), ", ".join(str(s + 1) for s in np.flatnonzero(together))
+        if not abs(total_A) <= ZERO_SHARE * rated[together].sum():
+            text = f"strings {names} are connected, and their current sensors show {total_A:.2f} A together at rest"
+            yield Finding("rest", "wrong", "current zero", text, f"stop loads and chargers; {ZERO_TO_DO}")
+        elif (np.abs(current[together]) > ZERO_SHARE * rated[together]).any():
+            text = (
+                f"strings {names} are connected and exchange current: the zero of each was not checked, only their sum"
             )
+            yield Finding("rest", "note", "current zero", text, "to check each, disconnect all strings but one")
+
+
+def _connected(config: Config, value: Floats) -> NDArray[np.bool_]:
+    """Return (string,) those that are connected to another one, because nothing of ours opens them, or they say so."""
+    said = np.zeros(config.layout.size["string"], bool)
+    for name in ("feedback_plus", "feedback_charge", "feedback_discharge"):
+        said |= value[config.layout.where[name]] > 0.5
+    connected = said | (config.switch.kind == Switchgear.NONE)
+    return connected & (connected.sum() > 1)
 
 
 def bleeding(rig: Rig) -> Iterator[Finding]:
@@ -135,7 +154,11 @@ def bleeding(rig: Rig) -> Iterator[Finding]:
     config = rig.config
     where = config.layout.where["cell_voltage"]
     swapped: set[tuple[int, int]] = set()
-    for cell in np.flatnonzero(config.balance.bleed_A[config.layout.string_of_cell] > 0.0).tolist():
+    bled = config.balance.bleed_A[config.layout.string_of_cell] > 0.0
+    for s in np.flatnonzero(config.balance.bleed_A == 0.0).tolist():
+        text = f"string {s + 1}: the order of its cells was not checked, because nothing of ours bleeds them"
+        yield Finding("bleed", "note", "order of cells", text, "let its own BMS bleed one after the other and watch")
+    for cell in np.flatnonzero(bled).tolist():
         before = rig.look(LOOK_S)[where]
         rig.bleed(cell)
         rig.look(SETTLE_S)

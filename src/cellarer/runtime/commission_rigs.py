@@ -14,7 +14,7 @@ from cellarer.board.ring import BoardError
 from cellarer.board.snapshot import SnapshotReader
 from cellarer.config import Site
 from cellarer.config.schema import LoadFile, SimulationFile
-from cellarer.runtime.commission import STEPS
+from cellarer.runtime.commission import STEPS, place
 from cellarer.runtime.link import Line
 from cellarer.runtime.wires import Wire
 from cellarer.sim.plant import Plant, no_orders
@@ -22,6 +22,7 @@ from cellarer.sim.plant import Plant, no_orders
 Floats = NDArray[np.float64]
 
 STEP_S = 0.02
+COARSE_S, COARSE_STEP_S = 5.0, 0.1  # where nothing is switched for so long, coarser steps do
 ORDER_S = 0.1  # between two orders to real devices
 HOLD_K = 6.0  # a simulated hand
 PRECHARGE_S = 2.5
@@ -63,10 +64,11 @@ class SimulatedRig:
     def look(self, seconds: float) -> Floats:
         """Let time pass and return means of what the sensors say."""
         means, end_s = Means(self.config.layout.size["signal"]), self.plant.time_s + seconds
+        step_s = STEP_S if seconds < COARSE_S else COARSE_STEP_S
         while self.plant.time_s < end_s:
             if self._sensor is not None:
                 self.plant.heat.surface_degC[self.plant.fixed.probe[self._sensor]] = self._degC
-            self.plant.advance(STEP_S, self._orders)
+            self.plant.advance(step_s, self._orders)
             means.add(np.where(self.config.sensing.present, self.plant.sample().value, np.nan))
         old = self.plant.time_ns - self.plant.sample().time_ns > self.config.sensing.max_age_ns
         return np.where(old, np.nan, means.value)
@@ -152,7 +154,7 @@ class OpenRig:
     def warm(self, sensor: int | None) -> None:
         """Ask a person."""
         if sensor is not None:
-            self._ask(f"Warm temperature sensor {sensor + 1} with your hand and hold it there")
+            self._ask(f"Warm {place(self.config, 'temp', sensor)} with your hand and hold it there")
 
     def flow(self, current_A: float) -> None:
         """Do nothing: with everything open no current can flow."""
@@ -193,7 +195,7 @@ class RunningRig:
     def warm(self, sensor: int | None) -> None:
         """Ask a person."""
         if sensor is not None:
-            self._ask(f"Warm temperature sensor {sensor + 1} with your hand and hold it there")
+            self._ask(f"Warm {place(self.config, 'temp', sensor)} with your hand and hold it there")
 
     def flow(self, current_A: float) -> None:
         """Ask a person."""
