@@ -202,12 +202,18 @@ class Site:
 
 @contextmanager
 def running(
-    state_dir: Path, name: str = "home", *, speed: float = 1.0, close_at_start: bool = False, disturbed: bool = False
+    state_dir: Path,
+    name: str = "home",
+    *,
+    speed: float = 1.0,
+    close_at_start: bool = False,
+    disturbed: bool = False,
+    most_s: float = 40.0,
 ) -> Iterator[Site]:
     """Run a site for the length of a block; its output is shown when the block fails."""
     site = Site(state_dir, name, speed, close_at_start, disturbed)
     try:
-        wait_for("a first cycle", lambda: site.folder.snapshot.exists() and site.snapshot(), 40)
+        wait_for("a first cycle", lambda: site.folder.snapshot.exists() and site.snapshot(), most_s)
         yield site
     except BaseException:
         print(site.output)

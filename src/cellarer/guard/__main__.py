@@ -6,6 +6,7 @@ while the last will runs; without new wishes the gate falls silent and the devic
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from cellarer.guard.limits import Limits, LimitsError, read_limits
 
 PRIORITY = 60  # SCHED_FIFO, above control and links
 LOOK_S = 0.004
+SPIN_US = 500_000
 PULSE_NS = 100_000_000
 STATUS_NS = 1_000_000_000
 
@@ -141,6 +143,8 @@ def main(folder: Path) -> int:
     except (LimitsError, FilesError, OSError) as error:
         print(f"guard: {error}", file=sys.stderr)
         return 2
+    # With real-time priority a guard that spins would starve everybody: then the system ends it.
+    resource.setrlimit(resource.RLIMIT_RTTIME, (SPIN_US, SPIN_US))
     while not stop and os.getppid() == parent:
         process.look()
         time.sleep(LOOK_S)

@@ -34,7 +34,7 @@ from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.lifetime import restored
 from cellarer.runtime.memory import Memory
 from cellarer.runtime.notify import Notifier
-from cellarer.runtime.process import Process
+from cellarer.runtime.process import Process, never_spin
 
 KEEP_NS = 1_000_000_000  # real time between two durable records
 SERIES_NS = 1_000_000_000  # real time between two rows of the history
@@ -273,6 +273,7 @@ def main(process: Process, _name: str) -> int:
     period_ns, clock = control.config.cycle_ns, process.clock
     control.warm()
     control.memory.settle()
+    never_spin()
     next_ns = clock.now_ns()
     while process.alive():
         late_ns = clock.now_ns() - next_ns

@@ -16,7 +16,7 @@ from cellarer.config.schema import DeviceFile
 from cellarer.model.config import Config
 from cellarer.model.layout import Layout
 from cellarer.runtime.clock import WHOLE_NS
-from cellarer.runtime.process import Process
+from cellarer.runtime.process import Process, never_spin
 from cellarer.runtime.wires import Wire
 from cellarer.wire.devices.driver import Driver, driver, places
 from cellarer.wire.frame import Reading
@@ -134,6 +134,7 @@ class Bus:
 def main(process: Process, name: str) -> int:
     """Run until told to stop."""
     bus = Bus(process, name)
+    never_spin()
     while process.alive():
         bus.round()
     bus.wire.close()
