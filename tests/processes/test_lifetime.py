@@ -13,8 +13,11 @@ from cellarer.board import tree
 from cellarer.board.lifetime import read_ledger
 from cellarer.core import slow
 from cellarer.core.cycle import start
+from cellarer.history.reader import Reader
+from cellarer.history.store import Writer
 from cellarer.model.values import Latch
 from cellarer.runtime.lifetime import Keeper, places, restored
+from cellarer.runtime.recall import recall
 
 CONFIG = HOME.config
 PERMANENT = next(n for n, latch in zip(CONFIG.faults.name, CONFIG.faults.latch, strict=True) if latch == Latch.SERVICE)
@@ -47,6 +50,38 @@ def test_they_survive_an_older_record_and_none_at_all(tmp_path: Path) -> None:
     assert np.isnan(begun(None, where).estimate.soc).all(), "SOC is unknown all the same"
     newer = begun(record(70.0), where)
     assert newer.counters.charge_Ah.tolist() == [70.0]
+
+
+def event(seq: int, kind: str, name: str, string: int = 1) -> dict[str, object]:
+    return {"seq": seq, "unix_s": 1e9 + seq, "kind": kind, "name": name, "pack": 1, "string": string}
+
+
+def test_an_older_state_folder_is_contradicted_by_the_log_of_events(tmp_path: Path) -> None:
+    """Durable record and ledger are of yesterday; the events are not."""
+    where, resets = [tmp_path / "lifetime.json"], Latch.RESET
+    other = next(n for n, latch in zip(CONFIG.faults.name, CONFIG.faults.latch, strict=True) if latch == resets)
+    Keeper(CONFIG, where).take(tree.encode(record(1.0)), 1)
+    history, writer = Reader(tmp_path / "history.db"), Writer(tmp_path / "history.db")
+    assert recall(CONFIG, where, history) == []
+    writer.append_events([event(1, "fault", PERMANENT), event(2, "fault", other)], "control")
+    assert writer.flush()
+    (told,) = recall(CONFIG, where, history)
+    assert PERMANENT in told
+    assert begun(record(1.0), where).faults.latched[CONFIG.faults.name.index(PERMANENT), 0]
+    assert not begun(record(1.0), where).faults.latched[CONFIG.faults.name.index(other), 0]
+    assert recall(CONFIG, where, history) == [], "told once"
+    where[0].unlink()
+    assert len(recall(CONFIG, where, history)) == 1, "also where there is no ledger any more"
+    where[0].unlink()
+    writer.append_events([event(3, "clear", PERMANENT)], "control")
+    assert writer.close()
+    assert recall(CONFIG, where, history) == [], "somebody with the service key cleared it"
+
+
+def test_a_history_that_cannot_be_read_recalls_nothing_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "history.db").write_bytes(b"nonsense" * 1000)
+    (told,) = recall(CONFIG, [tmp_path / "lifetime.json"], Reader(tmp_path / "history.db"))
+    assert "cannot be asked" in told
 
 
 def test_only_control_that_had_the_fault_can_clear_it(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def newest_of(db: sqlite3.Connection, source: str) -> int:
     return -1 if row[0] is None else int(row[0])
 
 
+def standing(db: sqlite3.Connection, names: Iterable[str]) -> list[tuple[str, int, int]]:
+    """Return which of these faults began and never ended: (name, pack, string), both counted from 1."""
+    wanted = tuple(names)
+    newest = f"""SELECT max(seq) FROM event WHERE kind IN ('fault', 'clear') AND string NOT NULL
+        AND name IN ({", ".join("?" * len(wanted))}) GROUP BY name, pack, string"""
+    rows = db.execute(f"SELECT name, pack, string FROM event WHERE kind = 'fault' AND seq IN ({newest})", wanted)
+    return [(str(name), int(pack), int(string)) for name, pack, string in rows]
+
+
 def select(
     db: sqlite3.Connection, *, limit: int, before: int | None, after: int | None, kinds: Iterable[str]
 ) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ numbers: minimum and maximum exactly, the mean of all samples in the bin to floa
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, floor, isfinite
@@ -128,6 +128,11 @@ class Reader:
         """Return the highest `seq` of a source that is kept; −1 when none is. A restarted recorder goes on after it."""
         with self._open() as db:
             return events.newest_of(db, source) if db else -1
+
+    def standing(self, names: Iterable[str]) -> list[tuple[str, int, int]]:
+        """Return which of these faults began and never ended: (name, pack, string), both counted from 1."""
+        with self._open() as db:
+            return events.standing(db, names) if db else []
 
     def first_break(self) -> int | None:
         """Return the number of the first event that was altered or whose predecessor is missing; None = all intact."""

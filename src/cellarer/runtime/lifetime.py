@@ -64,6 +64,11 @@ def restored(config: Config, durable: slow.Durable | None, ledger: Ledger) -> sl
     )
 
 
+def permanent(config: Config) -> set[str]:
+    """Return the names of the rows that only the service key clears."""
+    return {n for n, latch in zip(config.faults.name, config.faults.latch, strict=True) if latch == Latch.SERVICE}
+
+
 def _blank(config: Config) -> slow.Durable:
     """Return a durable record in which nothing is known."""
     known = slow.durable(config, start(config, 0))
@@ -76,7 +81,7 @@ class Keeper:
 
     def __init__(self, config: Config, where: list[Path]) -> None:
         self._where = where
-        self._permanent = {n for n, latch in zip(config.faults.name, config.faults.latch) if latch == Latch.SERVICE}
+        self._permanent = permanent(config)
         self._ledger, wrong = read_ledger(where, config.site)
         self._seen: set[str] = set()  # latched as control that runs now has said itself
         self._epoch = -1

@@ -31,6 +31,7 @@ from cellarer.config.schema import DeviceFile
 from cellarer.core import slow
 from cellarer.core.cycle import start
 from cellarer.history.inputs import LogError
+from cellarer.history.reader import Reader
 from cellarer.model.config import Config
 from cellarer.runtime.children import Child, Family
 from cellarer.runtime.clock import start_clock
@@ -40,6 +41,7 @@ from cellarer.runtime.lifetime import places
 from cellarer.runtime.notify import Notifier, say
 from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run, state_home
+from cellarer.runtime.recall import recall
 from cellarer.runtime.recorder import Inputs
 from cellarer.runtime.sleep import Drowsiness, Sleeper
 
@@ -155,6 +157,9 @@ class Supervisor:
         write_guard_limits(folder.guard_limits, guard_limits(site, self.config, self.run, folder))
         create_board(folder, site, self.config)
         self.family = Family(folder, self._children(listener.fileno()), clock)
+        for text in recall(site.config, list(map(Path, self.run.lifetime)), Reader(state_dir / "history.db")):
+            self.family.tell("permanent faults recalled", text)
+            say(text)
         self.gate = OrdersReader(folder.gate)
         self.notifier = Notifier()
         self.stopping = False
