@@ -206,6 +206,6 @@ def test_the_command_prints_one_line_of_json(monkeypatch: pytest.MonkeyPatch) ->
     result = CliRunner().invoke(cellarer, arguments)
     assert result.exit_code == 0
     line = json.loads(result.stdout)
-    assert set(line) == {"single", "pairs", "quiet", "seed", "hash", "missed"}
+    assert set(line) == {"single", "slow", "pairs", "quiet", "seed", "hash", "missed"}
     assert set(line["single"]) == {"injected", "detected", "right_reaction", "in_budget"}
     assert result.stdout.count("\n") == 1

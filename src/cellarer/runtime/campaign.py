@@ -1,8 +1,8 @@
 """A campaign: does the BMS see every fault that it must see, react as it must, in time? Real parts, virtual time.
 
 Many packs of one site in one `step()`, each with its own guard and its own fault at a random phase, forked from settled
-states; then random pairs, in which nothing unsafe may happen; faults of the wires singly, through the codecs; then
-hours without any fault, in which nothing may open. Same seed, same hash, however many processes share the work.
+states; then random pairs, in which nothing unsafe may happen; faults of the wires singly, through the codecs; faults
+that take hours; hours without any fault, in which nothing may open. Same seed, same hash, on any number of processes.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import numpy as np
 from cellarer.config import Site
 from cellarer.runtime import campaign_array as arrays
 from cellarer.runtime import campaign_quiet as quiet
+from cellarer.runtime import campaign_slow as slow
 from cellarer.runtime import campaign_wires as wires
 from cellarer.runtime import campaign_world as worlds
 from cellarer.runtime.campaign_array import Row
@@ -54,6 +55,7 @@ class Outcome:
     runs: int = 0
     asked_hours: float = 0.0
     shots: list[Shot] = field(default_factory=list)
+    slow: list[Shot] = field(default_factory=list)
     pairs: int = 0
     unsafe: list[dict[str, object]] = field(default_factory=list)
     calm: list[quiet.Calm] = field(default_factory=list)
@@ -120,6 +122,7 @@ def plan(
     grouped = arrays.by_task((run, valid[k]) for run, k in chosen)
     tasks: list[object] = [Task(subject, mode, seed, tuple(rows)) for (subject, mode), rows in grouped.items()]
     tasks += wires.tasks(subjects, seed) if set(modes) == set(MODES) else []
+    tasks += slow.tasks(subjects, seed) if set(modes) == set(MODES) else []
     tasks += quiet.tasks(subjects, quiet_hours, seed)
     return out, tasks
 
@@ -128,10 +131,12 @@ def gather(out: Outcome, parts: Iterable["Part"]) -> Outcome:
     """Fill an outcome with what its tasks found, in their order."""
     for part in parts:
         out.shots += part.shots
+        out.slow += part.slow
         out.pairs += part.pairs
         out.unsafe += part.unsafe
         out.calm += part.calm
-    out.hash = hashlib.sha256(json.dumps(figures(out), sort_keys=True).encode() + repr(out.shots).encode()).hexdigest()
+    shots = repr((out.shots, out.slow)).encode()
+    out.hash = hashlib.sha256(json.dumps(figures(out), sort_keys=True).encode() + shots).hexdigest()
     return out
 
 
@@ -158,6 +163,7 @@ class Part:
     """What one task found."""
 
     shots: list[Shot] = field(default_factory=list)
+    slow: list[Shot] = field(default_factory=list)
     pairs: int = 0
     unsafe: list[dict[str, object]] = field(default_factory=list)
     calm: list[quiet.Calm] = field(default_factory=list)
@@ -169,6 +175,8 @@ def do(task: object) -> Part:
         return Part(calm=[quiet.spend(task)])
     if isinstance(task, wires.Task):
         return Part(shots=wires.shoot(task))
+    if isinstance(task, slow.Task):
+        return Part(slow=slow.shoot(task))
     assert isinstance(task, Task)
     return _shoot(task)
 
@@ -248,17 +256,22 @@ def _unsafe(task: Task, volley: Volley) -> list[dict[str, object]]:
 def figures(out: Outcome) -> dict[str, object]:
     """Return what `--json` prints."""
     return {
-        "single": {
-            "injected": len(out.shots),
-            "detected": sum(s.cause not in (BELOW, UNDETECTED, OTHERWISE) for s in out.shots),
-            "right_reaction": sum(s.cause in ("", "late") for s in out.shots),
-            "in_budget": sum(not s.cause for s in out.shots),
-        },
+        "single": _counted(out.shots),
+        "slow": _counted([shot for shot in out.slow if shot.row]),
         "pairs": {"injected": out.pairs, "unsafe": len([u for u in out.unsafe if len(_faults(u)) > 1])},
         "quiet": {"hours": round(out.hours, 3), "openings": out.openings, "warnings": out.warnings},
         "seed": out.seed,
         "hash": out.hash,
         "missed": missed(out),
+    }
+
+
+def _counted(shots: Sequence[Shot]) -> dict[str, int]:
+    return {
+        "injected": len(shots),
+        "detected": sum(s.cause not in (BELOW, UNDETECTED, OTHERWISE) for s in shots),
+        "right_reaction": sum(s.cause in ("", "late") for s in shots),
+        "in_budget": sum(not s.cause for s in shots),
     }
 
 
@@ -271,7 +284,7 @@ def _faults(unsafe: dict[str, object]) -> list[str]:
 def missed(out: Outcome) -> list[dict[str, object]]:
     """Return what was missed, alike ones together; every run in which something was unsafe; what broke the quiet."""
     groups: dict[tuple[str, ...], list[Shot]] = {}
-    for shot in out.shots:
+    for shot in (*out.shots, *out.slow):
         if shot.cause:
             groups.setdefault((shot.subject, shot.fault, shot.mode, shot.shape, shot.row, shot.cause), []).append(shot)
     names = ("site", "fault", "mode", "shape", "row", "cause")

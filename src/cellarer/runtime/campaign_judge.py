@@ -19,8 +19,8 @@ from cellarer.sim.plant import Orders, Plant
 UNKNOWN_S = 1.0  # s that a string may stay closed after its cells became unknown
 MARGIN = {"cell_high": 0.02, "cell_low": 0.02, "temp_high": 2.0}  # V, V, K: errors of good sensors
 BEYOND_S = {"cell_high": 1.5, "cell_low": 1.5, "temp_high": 5.0}  # budget and half as much again
-FIRST = ("off", "zero", "no charge", "no discharge", "less", "touched", "crossed", "minus", "precharge", "plus", "switches",
-         "none", "spent", "guard")  # fmt: skip
+FIRST = ("off", "zero", "no charge", "no discharge", "less", "touched", "crossed", "minus", "precharge", "plus",
+         "switches", "none", "spent", "guard")  # fmt: skip
 OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 # What the guard decides by itself, by the row of control that expects the same
 GUARDED = {
