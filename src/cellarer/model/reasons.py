@@ -16,6 +16,7 @@ REASONS: tuple[str, ...] = (
     "charge phase",
     "plan",
     "wiring",  # fuse, cables or contacts are warm
+    "core temperature",  # estimated: inside the cells it is warmer than sensors show
 )
 
 INDEX = {name: i for i, name in enumerate(REASONS)}

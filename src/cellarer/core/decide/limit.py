@@ -35,8 +35,10 @@ WINDOWS = (
     ("temperature low", "temperature low"),
     ("charge phase", "state of charge"),
     ("wiring", "wiring"),
+    ("core temperature", "core temperature"),
 )
-FORECAST, VOLTAGE, PHASE, WIRING = 5, 6, 9, 10  # rows of WINDOWS
+FORECAST, VOLTAGE, PHASE, WIRING, CORE = 5, 6, 9, 10, 11  # rows of WINDOWS
+HEAT_DOUBT = 2.0 * 0.10  # 1: two sigmas of how far the core is warmer; its heat is known as resistance is, within 10 %
 HORIZONS_S = (2.0, 10.0, 30.0, np.inf)
 IN_FORCE = 1  # the horizon of the limits in force
 BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed at once
@@ -239,10 +241,26 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate)
     windows[FORECAST] = windows[WIRING] = rated
     windows[6:9] = rated * _share(bounds.zero - look.extremes.take(FADES, axis=0), bounds.band)
     windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look))
+    windows[CORE] = _inside(look, estimate)
     windows[8, 0] = np.minimum(windows[8, 0], on_map(look.extremes[2:], look.config).min(axis=0))
     if bounds.blind is not None:
         windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
     return windows
+
+
+def _inside(look: Look, estimate: Estimate) -> Floats:
+    """Return what the warmest core allows between the same limits as sensors, A, (way, string).
+
+    The core is estimated (core/estimate/temperature.py): where it is not known, or no warmer than the sensors, it says
+    nothing, and the measured window is what counts.
+    """
+    bounds, hot = _bounds(look.config), look.extremes[2]
+    core = look.config.layout.highest(estimate.core_degC)
+    warmer = core > hot
+    if not np.count_nonzero(warmer):
+        return bounds.rated_A
+    beyond = core + HEAT_DOUBT * (core - hot)
+    return np.where(warmer, bounds.rated_A * _share(bounds.zero[1] - beyond, bounds.band[1]), bounds.rated_A)
 
 
 def floor_soc(look: Look, estimate: Estimate) -> Floats:
