@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from cellarer.wire.frame import Frame
 from cellarer.wire.links.bench import BenchLink, bench_path
 
 EDGES_ms = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, np.inf)
+WORK_pct = 20.0  # of a cycle
 ASKERS, FOLLOWERS, FRAMES_PER_S = 12, 4, 2000
 EMPTY = """
 import gc, sys, time
@@ -159,9 +161,11 @@ def rules(pid: int | None) -> dict[str, object]:
     field = {line.split(":")[0]: line.split(":")[1].strip() for line in status.splitlines()}
     policy = {os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_OTHER: "SCHED_OTHER"}
     scheduler = os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK
+    limits = resource.prlimit(pid, resource.RLIMIT_RTTIME)
     return {
         "scheduler": policy.get(scheduler, str(scheduler)), "priority": os.sched_getparam(pid).sched_priority,
         "locked_kB": int(field["VmLck"].split()[0]), "threads": int(field["Threads"]),
+        "spinning_ends_after_s": limits[0] * 1e-6 if limits[0] >= 0 else None, "cores": "all, not bound to one",
         "garbage_collection": "frozen, off while closed", "deadlines": "absolute, monotonic; late cycles are skipped",
     }  # fmt: skip
 
@@ -177,6 +181,8 @@ def tell(found: dict[str, object]) -> None:
     print(f"{found['cycles']} cycles of {found['cycle_ms']} ms, {found['seen']} seen; load: {found['load']}")
     print(f"rules: {found['rules']}; memory {found['memory_MB']} MB, grown by {found['memory_growth_MB']} MB")
     print(f"skipped: control {found['overruns']}, empty loop {found['empty_overruns']}")
+    share = 100.0 * work["p99.9"] / found["cycle_ms"]
+    print(f"work p99.9 is {share:.0f} % of a cycle (wanted: at most {WORK_pct:g} %)")
     print(f"{'ms':>14} {'late':>8} {'empty':>8} {'work':>8}")
     for name in ("p50", "p99", "p99.9", "max"):
         print(f"{name:>14} {late[name]:8.2f} {empty[name]:8.2f} {work[name]:8.2f}")

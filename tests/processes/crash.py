@@ -112,7 +112,7 @@ class Campaign:
         at.append(time.monotonic())
         for role, how in pair:
             self._let_go(role, how, pids[role])
-        if vital and carried and not self._stays_open():
+        if outcome in ("opened", "starved") and not self._stays_open():
             outcome = "closed again"
             self._explain(names, begin_ns)
         for name in names:

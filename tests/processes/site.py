@@ -124,7 +124,7 @@ class Site:
                 return wait_for("an answer", lambda: asker.answer(number), 5)  # type: ignore[no-any-return]
             return None
 
-        answer: Answer = wait_for(f"an answer to {what}", asked, 12)
+        answer: Answer = wait_for(f"an answer to {what}", asked, 30)
         return answer
 
     def switch_box(self) -> tuple[BenchLink, Driver]:
