@@ -192,7 +192,7 @@ def _resting(look: Look, before: Switches) -> Switches:
     resting = open_ & ~np.isnan(look.current) & (time_ns > then_ns)
     if not np.count_nonzero(resting):
         return before
-    share = np.minimum((time_ns - np.maximum(then_ns, look.state.time_ns)) * 1e-9 / REST_S, 1.0)
+    share = np.clip((time_ns - then_ns) * 1e-9 / REST_S, 0.0, 1.0)
     step = np.nan_to_num(look.current - look.state.seen.value[look.config.layout.where["current"]])
     mean = before.rest_A + share * (look.current - before.rest_A)
     variance = (1.0 - share) ** 2 * before.rest_variance + share**2 * 0.5 * step**2
