@@ -78,12 +78,14 @@ def run(day: str, days: int, seed: int) -> dict[str, Floats]:
     made.live(years.DAY_S, lambda: None)
     made.ageing.stress = made.ageing.begin()
     begin_J, begin_Wh, begin = heat.used_J.copy(), made.plant.through_Wh.copy(), len(rows)
+    begin_fed = made.plant.fed_Wh.copy()
     made.live(days * years.DAY_S, lambda: None)
     made.ageing.take(days / years.YEAR_D)
     stack = np.array(rows[begin:])
     used = (heat.used_J - begin_J) / 3.6e6
     sums = {f"{user}_kWh": used[k] for k, user in enumerate(USERS)} | {"total_kWh": used.sum(axis=0)}
-    sums["delivered_kWh"] = (made.plant.through_Wh - begin_Wh)[1] / 1e3
+    sums["from_pack_kWh"] = (made.plant.fed_Wh - begin_fed) / 1e3
+    sums["delivered_kWh"] = (made.plant.through_Wh - begin_Wh)[1] / 1e3 - sums["from_pack_kWh"]
     sums["lost_capacity_ppm"] = made.ageing.loss.mean(axis=1) * 1e6
     series = {name: stack[:, k] for k, name in enumerate(ROWS)}
     trips = series["trip"] > 0.5

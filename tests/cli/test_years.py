@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,28 @@ def test_command_prints_json_table_and_report(tmp_path: Path, monkeypatch: pytes
 def test_wrong_years_are_refused(args: list[str]) -> None:
     done = CliRunner().invoke(cellarer, ["simulate", "home", *args])
     assert isinstance(done.exception, Mistake) and "years" in str(done.exception)
+
+
+def test_a_life_is_shown_with_what_others_saw_and_not_as_one_line(lives: years.Lives) -> None:
+    life, (least, most) = lives.lives[0], lives.compared or (np.nan, np.nan)
+    assert least < 1.0 < most and lives.compared_source
+    sides = years_report.band(lives, life)
+    assert sides is not None and (sides[1] < life.series["capacity_pct"]).all() and (sides[0] > sides[1]).all()
+    assert 100.0 - sides[1] == pytest.approx(most * (100.0 - life.series["capacity_pct"]))
+    assert "no knee" in years_report.doubt(lives)
+    assert any("no knee" in text for text in years_report.write_up(lives).warnings)
+    alone = replace(lives, compared=None)
+    assert years_report.band(alone, life) is None and "No other life" in years_report.doubt(alone)
+
+
+def test_all_days_of_a_year_live_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    weather = years.World.weather
+    monkeypatch.setattr(years.World, "weather", lambda made, seed: (seen.extend(made.day_of_year), weather(made, seed)))
+    monkeypatch.setattr(years, "YEAR_D", 9.0)
+    full = years.live_in_full(HOME, 5, months=3)
+    assert {0.5 + k for k in range(9)} <= set(seen) and full.days == 9
+    assert full.lives[0].series["capacity_pct"][0] < 100.0
 
 
 def test_columns_and_end_of_life(lives: years.Lives, tmp_path: Path) -> None:

@@ -80,6 +80,24 @@ def test_a_dead_pump_is_found_and_a_good_one_is_not_accused(world: World, dead: 
     assert ("coolant_flow_lost" in world.raised) == dead
 
 
+def test_a_pack_feeds_its_own_heater_and_chargers_feed_others(world: World) -> None:
+    world.warm(-5.0, -10.0)
+    before, used = world.plant.through_Wh.copy(), world.plant.heat.used_J.sum()
+    world.run(900.0)
+    given = (world.plant.through_Wh - before)[1].sum()
+    used_Wh = (world.plant.heat.used_J.sum() - used) / 3600.0
+    assert used_Wh > 1.0
+    assert world.plant.fed_Wh[0] == pytest.approx(used_Wh, rel=0.01)
+    assert given == pytest.approx(used_Wh, rel=0.02)  # and the leak of the link
+    by_mains = replace(world.config.climate, behind=np.zeros(1, bool))
+    world.plant.config = replace(world.config, climate=by_mains)
+    world.plant.feeds = False
+    before, fed = world.plant.through_Wh.copy(), world.plant.fed_Wh.copy()
+    world.warm(-5.0, -10.0)
+    world.run(60.0)
+    assert world.plant.fed_Wh == fed and (world.plant.through_Wh - before)[1].sum() < 0.2
+
+
 def test_heating_in_the_cold_ends_by_itself_and_raises_nothing(world: World) -> None:
     world.warm(2.0, -5.0)
     world.run(5400.0)

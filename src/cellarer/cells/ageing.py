@@ -37,6 +37,8 @@ class AgeingLaw:
     measured_rate_per_h: tuple[float, float]
     measured_depth_pct: tuple[float, float]
     source: str
+    compared: tuple[float, float] | None  # least and most that others saw lost, per loss by this law
+    compared_source: str
 
 
 def compile_ageing(section: Ageing | None) -> AgeingLaw | None:
@@ -63,4 +65,6 @@ def compile_ageing(section: Ageing | None) -> AgeingLaw | None:
         measured_degC=(section.measured_degC[0], section.measured_degC[1]),
         measured_rate_per_h=(section.measured_rate_per_h[0], section.measured_rate_per_h[1]),
         measured_depth_pct=(section.measured_depth_pct[0], section.measured_depth_pct[1]), source=section.source,
+        compared=(section.compared[0], section.compared[1]) if section.compared else None,
+        compared_source=section.sources.get("compared", ""),
     )  # fmt: skip

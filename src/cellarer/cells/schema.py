@@ -121,6 +121,7 @@ class Ageing(Section):
 
     calendar: rows are temperatures, columns SOC. Cycles: at 25 degC, full depth and 1C, times the three factors.
     Exponents are those of time and of cycles: 0.5 = square root. rise_per_loss: of resistance, per capacity lost.
+    compared: least and most that others saw lost where the law says 1; sources.compared says who; absent = nobody.
     """
 
     measured_degC: Annotated[list[Temperature], Field(min_length=2, max_length=2)]
@@ -138,6 +139,7 @@ class Ageing(Section):
     rate_per_h: Annotated[list[Factor], Field(min_length=1, max_length=40)]
     rate_factor: list[Factor]
     rise_per_loss: Factor
+    compared: Annotated[list[Factor], Field(min_length=2, max_length=2)] | None = None
 
 
 class CellFile(BaseModel):

@@ -44,6 +44,7 @@ def run(
     for text in result.beyond:
         console.say(f"beyond its tests: {text}")
     if policies:
+        console.say(years_report.doubt(result))
         console.grid(years_report.HEADER, years_report.table(result))
     else:
-        console.pairs(years_report.summary(result.lives[0]))
+        console.pairs(years_report.summary(result, result.lives[0]))

@@ -98,7 +98,8 @@ class ThermalFile(Strict):
 
     `chiller_W`: heat taken from the coolant in the upper half of the order to cool; the lower half is flow alone.
     `coolest_degC`: of the coolant by the chiller; keep it above the dew point of the place. `rest_s`: the shortest time
-    on and off. `supply`: where the heater hangs: pack = behind the main contacts, which cut it when they open.
+    on and off. `supply`: what feeds heater, flow, chiller and `rest_W` (control and whatever else is always on): pack =
+    behind its main contacts; when they open the heater is cut, and flow and chiller go on from another battery.
     """
 
     heater_W: Positive | None = None
@@ -106,6 +107,7 @@ class ThermalFile(Strict):
     chiller_W: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     coolest_degC: Annotated[float, Field(ge=0, le=40)] = 18.0
     rest_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    rest_W: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     supply: Literal["mains", "pack"] = "mains"
 
 

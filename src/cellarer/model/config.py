@@ -176,7 +176,8 @@ class ClimateTable:
     chiller_W: Floats  # heat it takes from the coolant at full order; 0 = none
     coolest_degC: Floats  # coolant is not chilled below
     rest_ns: Ints  # heater and flow stay on, and off, at least this long
-    behind: Bools  # the heater hangs behind the main contacts
+    rest_W: Floats  # control, valves and whatever else is always on
+    behind: Bools  # all of it is fed by the pack, behind its main contacts; else from elsewhere
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -71,6 +71,8 @@ class Lives:
     beyond: tuple[str, ...]  # where the law is used outside the tests that it comes from
     source: str
     hash: str
+    compared: tuple[float, float] | None  # least and most that others saw lost, per loss by the law
+    compared_source: str
 
 
 @dataclass(slots=True)
@@ -275,7 +277,7 @@ class Book:
     def _begin(self) -> None:
         plant = self.made.plant
         self.through_Wh, self.capacity = plant.through_Wh.copy(), plant.cells.capacity
-        self.used_Wh = plant.heat.used_J.sum(axis=0) / 3600.0
+        self.used_Wh, self.fed_Wh = plant.heat.used_J.sum(axis=0) / 3600.0, plant.fed_Wh.copy()
         self.stored_Wh = self._stored()
 
     def _stored(self) -> Floats:
@@ -292,6 +294,7 @@ class Book:
         made, sums, ageing = self.made, self.made.sums, self.made.ageing
         stretch = years * YEAR_D * DAY_S / self._mean(sums["seconds"])
         charged, discharged = (self._mean(wh) * stretch for wh in made.plant.through_Wh - self.through_Wh)
+        fed = self._mean(made.plant.fed_Wh - self.fed_Wh) * stretch  # what the pack gave to keep itself going
         stored = self._mean(self._stored() - self.stored_Wh) * stretch
         climate = self._mean(made.plant.heat.used_J.sum(axis=0) / 3600.0 - self.used_Wh) * stretch
         left, truth = 1.0 - ageing.loss, made.plant.truth
@@ -300,7 +303,7 @@ class Book:
             left.mean(axis=1) * 100.0, left.min(axis=1) * 100.0, self._mean(truth.usable_Ah / new_Ah) * 100.0,
             ageing.rise.mean(axis=1) * 100.0 + 100.0, ageing.calendar_loss.mean(axis=1) * 100.0,
             ageing.cycle_loss.mean(axis=1) * 100.0, ageing.cycles.mean(axis=1),
-            charged / 1e3, discharged / 1e3, (charged - discharged - stored) / 1e3, climate / 1e3,
+            charged / 1e3, (discharged - fed) / 1e3, (charged - discharged - stored) / 1e3, climate / 1e3,
             self._mean(sums["balancing_s"]) * stretch / 3600.0,
             self._mean(sums["soc_s"] / sums["seconds"]) * 100.0, self._mean(sums["degC_s"] / sums["seconds"]),
             sums["high_degC"].reshape(len(made.policies), -1).max(axis=1),
@@ -317,7 +320,8 @@ class Book:
             for n, policy in enumerate(made.policies)
         )
         digest = hashlib.sha256(stack.tobytes() + made.ageing.loss.tobytes()).hexdigest()
-        return Lives(site, seed, years, days, made.steps, lives, tuple(_beyond(made.ageing)), law.source, digest)
+        return Lives(site, seed, years, days, made.steps, lives, tuple(_beyond(made.ageing)), law.source, digest,
+                     law.compared, law.compared_source)  # fmt: skip
 
 
 def _beyond(ageing: Ageing) -> list[str]:

@@ -39,6 +39,32 @@ def years_to_end(life: Life) -> float:
     return float(k - 1 + (left[k - 1] - END_PCT) / (left[k - 1] - left[k]))
 
 
+def band(result: Lives, life: Life) -> tuple[Floats, Floats] | None:
+    """Return capacity left, %, if the cells lose as little and as much as others saw, (year,); None = nobody compared.
+
+    No published law has a knee: the line of a law alone would be too good for the worst lives that were measured.
+    """
+    if result.compared is None:
+        return None
+    lost = 100.0 - life.series["capacity_pct"]
+    least, most = (np.maximum(100.0 - factor * lost, 0.0) for factor in result.compared)
+    return least, most
+
+
+def doubt(result: Lives) -> str:
+    """Say how far the law is to be believed, in a sentence."""
+    if result.compared is None:
+        return "No other life was compared with this law; measured lives of other cells ran up to 12 times faster."
+    least, most = result.compared
+    return f"Others saw {least:g} to {most:g} times this loss ({result.compared_source}); the law knows no knee."
+
+
+def seen_by_others(result: Lives, life: Life) -> str:
+    """Return the band at the end in words, empty where nobody compared."""
+    sides = band(result, life)
+    return "" if sides is None else f"{sides[1][-1]:.0f} to {sides[0][-1]:.0f} % left by what others saw. "
+
+
 def figures(result: Lives) -> dict[str, object]:
     """Return the numbers, units spelled: what `--json` prints."""
     policies = [
@@ -46,6 +72,7 @@ def figures(result: Lives) -> dict[str, object]:
             "policy": life.policy.name,
             "meaning": life.policy.meaning,
             "years_to_80_pct": years_to_end(life),
+            "capacity_band_pct": [side.tolist() for side in band(result, life) or ()],
             **{name: life.series[name].tolist() for name in FIELDS},
             "cells_pct": life.cells_pct.tolist(),
         }
@@ -60,11 +87,12 @@ def figures(result: Lives) -> dict[str, object]:
         "policies": policies,
         "law": result.source,
         "beyond": list(result.beyond),
+        "doubt": doubt(result),
         "hash": result.hash,
     }
 
 
-def summary(life: Life) -> dict[str, str]:
+def summary(result: Lives, life: Life) -> dict[str, str]:
     """Return one life in a few lines for people."""
     s, end = life.series, years_to_end(life)
     return {
@@ -77,6 +105,7 @@ def summary(life: Life) -> dict[str, str]:
         "energy": f"{s['discharged_kWh'].sum() / 1e3:.1f} MWh delivered, {s['lost_kWh'].sum() / 1e3:.2f} MWh lost",
         "balancing": f"{s['balancing_h'].sum():.0f} h",
         "temperature": f"{s['temp_mean_degC'].mean():.1f} degC on average, {s['temp_high_degC'].max():.1f} at most",
+        "doubt": seen_by_others(result, life) + doubt(result),
     }
 
 
@@ -109,7 +138,9 @@ def write_up(result: Lives) -> Report:
     first, many = result.lives[0], len(result.lives) > 1
     s = first.series
     year = np.arange(s["cycles"].size + 1.0)
-    sections = [Section(f"Policy: {first.policy.name}", first.policy.meaning, svg=draw(year, _panels(first), "years"))]
+    sections = [
+        Section(f"Policy: {first.policy.name}", first.policy.meaning, svg=draw(year, _panels(result, first), "years"))
+    ]
     if many:
         meant = "; ".join(f"{life.policy.name}: {life.policy.meaning}" for life in result.lives)
         sections.insert(0, Section("Policies", meant, svg=draw(year, _against(result), "years"), header=HEADER,
@@ -122,16 +153,18 @@ def write_up(result: Lives) -> Report:
     return Report(
         title=f"{result.site.file.name} over {result.years:g} years",
         subtitle=f"{result.site.file.note or 'a site file'}; representative days through the full cycle",
-        figures=_cards(first),
-        warnings=[f"Beyond its tests: {text}." for text in result.beyond],
+        figures=_cards(result, first),
+        warnings=[doubt(result), *(f"Beyond its tests: {text}." for text in result.beyond)],
         sections=sections,
     )
 
 
-def _cards(life: Life) -> list[Figure]:
-    s, end = life.series, years_to_end(life)
+def _cards(result: Lives, life: Life) -> list[Figure]:
+    s, end, sides = life.series, years_to_end(life), band(result, life)
+    seen = "not compared" if sides is None else f"{sides[1][-1]:.0f} to {sides[0][-1]:.0f} %"
     return [
         Figure("Capacity left", f"{s['capacity_pct'][-1]:.1f} %", f"weakest cell {s['weakest_pct'][-1]:.1f} %"),
+        Figure("Left by what others saw", seen, "least and most"),
         Figure("Usable", f"{s['usable_pct'][-1]:.1f} %", "of the string as new"),
         Figure("Lost by time", f"{s['calendar_loss_pct'][-1]:.1f} %", f"by use {s['cycle_loss_pct'][-1]:.1f} %"),
         Figure("80 % after", "later" if np.isnan(end) else f"{end:.1f} years", "of the capacity when new"),
@@ -143,12 +176,18 @@ def _cards(life: Life) -> list[Figure]:
     ]
 
 
-def _panels(life: Life) -> list[Panel]:
+def _panels(result: Lives, life: Life) -> list[Panel]:
     """Draw one life; year 0 is the new pack where that is known."""
-    return [
+    panels = [
         Panel(title, tuple(Line(label, colour, _from_new(life, name, new)) for label, colour, name in lines))
         for title, lines, new in PANELS
     ]
+    sides = [np.concatenate([[100.0], side]) for side in band(result, life) or ()]
+    seen = [Line(f"others, {what}", "quiet", side, dashed=True)
+            for what, side in zip(("least", "most"), sides, strict=False)]  # fmt: skip
+    top = panels[0].content
+    assert isinstance(top, tuple)
+    return [Panel(panels[0].title, (*top, *seen)), *panels[1:]]
 
 
 def _against(result: Lives) -> list[Panel]:

@@ -71,6 +71,11 @@ class Heat:
         """Move the housings by h seconds in which the cells gave them given_J (member,). pump, heater as in `step`."""
         self._move_node(h, given_J, np.where(self.cooled, pump, 0.0), self.heater_W * heater)
 
+    def users_W(self, pump: Floats, heater_W: Floats) -> Floats:
+        """Return the electrical power that heater, flow and chiller take now, (user, pack). pump (pack,) 0…1."""
+        flow, chill = self.stages(pump)
+        return np.stack((heater_W, self.flow_W * flow**3, chill * self.chiller_W / self.chiller_cop()))
+
     def stages(self, pump: Floats) -> tuple[Floats, Floats]:
         """Return flow and chiller, (pack,) 0…1: with a chiller the lower half of the order is flow alone."""
         has = self.chiller_W > 0.0
@@ -82,7 +87,7 @@ class Heat:
         into = np.bincount(self.pack_of_member, given_J, self.node_degC.size) / h + heater_W - taken_W
         bypass = (self.chiller_W > 0.0) & (self.ambient_degC >= self.node_degC)  # coolant goes around a hot radiator
         out = self.case_W_per_K * (1.0 + np.where(bypass, 0.0, PUMPED * flow))
-        self.used_J = self.used_J + h * np.stack((heater_W, self.flow_W * flow**3, taken_W / self.chiller_cop()))
+        self.used_J = self.used_J + h * self.users_W(pump, heater_W)
         rest = self.ambient_degC + into / out
         self.node_degC = self.node_degC + (self.node_degC - rest) * np.expm1(-h * out / self.node_J_per_K)
 

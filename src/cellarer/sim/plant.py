@@ -78,6 +78,8 @@ class Plant:
         self.through_Wh = np.zeros((2, n_string))  # charged, discharged at the string's terminals
         self.voltage = np.zeros(n_cell)  # V of each group at the end of the last step
         self.bleeding, self.move = np.zeros(n_cell, bool), np.zeros((2, n_cell))
+        self.feeds = bool(config.climate.behind.any())
+        self.fed_W, self.fed_Wh = np.zeros((2, config.layout.size["pack"]))  # by the pack, to what keeps it going
         self.balanced_Wh = np.zeros((2, n_string))  # lost in bleed resistors, in converters between cells
         self.air = np.zeros((2, config.layout.size["pack"]))  # heater and pump as they act
         self.probe_degC = self.heat.surface_degC[self.fixed.probe]
@@ -210,6 +212,9 @@ class Plant:
         self._count_balancing(solved.volts, h / 3600.0)
         energy = self.layout.total(solved.volts) * flow.mean_A * (h / 3600.0)
         self.through_Wh += np.stack([np.maximum(energy, 0.0), np.maximum(-energy, 0.0)])
+        if self.feeds:
+            out = np.add.reduceat(np.maximum(-energy, 0.0), self.layout.first_string)
+            self.fed_Wh = self.fed_Wh + np.minimum(self.fed_W * (h / 3600.0), out)  # else the charger gave it
         self.current, self.link.volts = flow.end_A, flow.volts
         self.gear.heat(flow.mean_A, self.precharge_ohm, h)
         self.fuse.step(flow.mean_A, h)
@@ -254,11 +259,22 @@ class Plant:
         disobey = knobs["disobey_charge"] > 0.5, knobs["disobey_discharge"] > 0.5
         source = self.load.current(self.time_s, h, bus, *disobey)
         forced = knobs["force_A"]
+        if self.feeds:
+            self.fed_W = self._fed_W(main)
+            at_bus = np.bincount(link.bus_of_string[self.layout.first_string], self.fed_W, link.volts.size)
+            source = source - np.where(total > 0.0, at_bus / np.maximum(np.nan_to_num(bus.emf), 1.0), 0.0)
         source = np.where(np.isfinite(forced) & (total > 0.0), forced, source)
         fed = link.fold(path + through) > 0.0
         shunt = knobs["link_short_S"] + np.where(fed, 0.0, self.fixed.discharge_S * knobs["link_discharge"])
         link.farad = self.fixed.farad * knobs["link_capacity"]
         return circuit.solve(link, emf, path + through, charge, discharge, source, shunt, h)
+
+    def _fed_W(self, main: Bools) -> Floats:
+        """Return what heater, flow, chiller and the rest take from a pack that feeds them, (pack,) W."""
+        climate, warm = self.config.climate, self.heat
+        pump = np.where(warm.cooled, self.air[1], 0.0)
+        watts = warm.users_W(pump, warm.heater_W * self.air[0]).sum(axis=0) + climate.rest_W
+        return np.asarray(np.where(climate.behind & self.layout.pack_any(main), watts, 0.0))
 
     def _count_balancing(self, volts: Floats, hours: float) -> None:
         """Add up what bleeders and converters turn into heat."""
