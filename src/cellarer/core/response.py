@@ -12,7 +12,7 @@ import numpy as np
 
 from cellarer.core.validate import median
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Bools, Floats, Response, Seen, State
+from cellarer.model.values import NEVER, Floats, Response, Seen, State
 
 LOOK_NS = 1_000_000_000  # look every second: skew between sensors is shorter
 LONGEST_NS = 15_000_000_000  # a change of current that takes longer is no step: OCV moves, too
@@ -33,21 +33,19 @@ def start(config: Config) -> Response:
                     np.zeros(strings, np.int64), zero)  # fmt: skip
 
 
-def respond(config: Config, state: State, seen: Seen, earlier: Floats, moved: Bools, passed: Floats) -> Response:
+def respond(config: Config, state: State, seen: Seen, earlier: Floats, passed: Floats, then: Floats) -> Response:
     """Return the memory after this sample.
 
     earlier  memory of the medians
-    moved    (cell,) the reading changed
-    passed   (string,) A·s that went in since the last cycle
+    passed   (string,) A·s that went in since the start
+    then     (cell,) the same when the cell's reading last changed
     """
     before, layout = state.watch.response, config.layout
-    total = before.passed + passed
-    then = np.where(moved, total[layout.string_of_cell], before.passed_then) if moved.any() else before.passed_then
     now_ns = int(seen.time_ns[layout.where["current"]].max(initial=NEVER))
     if now_ns < before.looked_ns + LOOK_NS:
-        return replace(before, passed=total, passed_then=then)
-    count = np.diff(layout.first_cell, append=moved.size)
-    calm = median(seen.value[layout.where["cell_voltage"]], earlier[:, : moved.size])
+        return replace(before, passed=passed, passed_then=then)
+    count = np.diff(layout.first_cell, append=then.size)
+    calm = median(seen.value[layout.where["cell_voltage"]], earlier[:, : then.size])
     voltage, current = layout.total(calm) / count, seen.value[layout.where["current"]]
     step = current - before.base_A
     arrived = ~(np.abs(current - before.current) > STEADY * np.abs(step)) | np.isnan(before.base_A)
@@ -63,7 +61,7 @@ def respond(config: Config, state: State, seen: Seen, earlier: Floats, moved: Bo
     silent = 1.0 - np.abs(voltage - before_V) / np.maximum(worth_V, CLEAR_V)
     waited = np.where(silent >= 1.0 - ANSWERED, np.where(begins, 0, before.waited + 1), 0)  # unknown waits for nothing
     return Response(
-        passed=total,
+        passed=passed,
         passed_then=then,
         looked_ns=now_ns,
         current=current,

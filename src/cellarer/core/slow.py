@@ -6,6 +6,7 @@ holds for steps up to 1 s, above that the trapezoid (DESIGN §7). Unknown curren
 
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from cellarer.core.decide.diagnose import diagnose
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.response import respond
-from cellarer.core.validate import filtered, frozen_since, median, recall, temp_rates
+from cellarer.core.validate import RATE_WINDOW_NS, filtered, frozen_since, median, recall, temp_rates
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
@@ -30,6 +31,7 @@ from cellarer.model.values import (
     Faults,
     Floats,
     Forecast,
+    Ints,
     Latch,
     Requests,
     Seen,
@@ -37,6 +39,11 @@ from cellarer.model.values import (
     Switches,
     Watch,
 )
+
+try:
+    from cellarer.core import kernel_signals as _kernel
+except ImportError:  # without numba NumPy does the work
+    _kernel = None  # type: ignore[assignment]
 
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integrated
@@ -106,35 +113,30 @@ def compiled(config: Config) -> estimators.EstimatorConfig:
     )
 
 
-def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
-    """Return the memory of signals after this sample, with current integrated up to now."""
+def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool = False) -> Watch:
+    """Return the memory of signals after this sample, with current integrated up to now. plain: by NumPy alone."""
     before = state.watch
-    earlier = recall(config, before, state.seen, seen)
-    place = filtered(config)
-    temps = slice(config.layout.size["cell"], config.layout.size["cell"] + config.layout.size["temp"])
-    calm = median(seen.value[place[temps]], earlier[:, temps])
-    temp, temp_ns, rate = temp_rates(config, before, seen, calm)
-    voltage, current_then, others_then, others, moved = frozen_since(config, before, seen)
     current = seen.value[config.layout.where["current"]]
-    charge, known_s, passed = before.charge, before.charge_s, np.zeros(current.size)
+    charge, known_s, total = before.charge, before.charge_s, before.response.passed
     if state.time_ns > NEVER:
         dt_s = (now_ns - state.time_ns) * 1e-9
         mean = before.current if dt_s <= HOLD_S else 0.5 * (before.current + current)
         counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
         passed = np.where(counts, mean * dt_s, 0.0)
-        charge = charge + passed
+        charge, total = charge + passed, total + passed
         known_s = known_s + np.where(counts, dt_s, 0.0)
     allowed, over = _over(config, state, current, now_ns)
+    kept = (keep_plain if plain or _kernel is None else _keep)(config, state, seen, total)
     return Watch(
         valid_ns=seen.valid_ns,
-        cell_voltage=voltage,
-        current_then=current_then,
-        others_then=others_then,
-        others=others,
-        earlier=earlier,
-        temp_degC=temp,
-        temp_ns=temp_ns,
-        temp_rate=rate,
+        cell_voltage=kept.cell_voltage,
+        current_then=kept.current_then,
+        others_then=kept.others_then,
+        others=kept.others,
+        earlier=kept.earlier,
+        temp_degC=kept.temp_degC,
+        temp_ns=kept.temp_ns,
+        temp_rate=kept.temp_rate,
         current=current,
         charge=charge,
         charge_s=known_s,
@@ -143,8 +145,50 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int) -> Watch:
         over_charge_A=over[0],
         over_discharge_A=over[1],
         wire_heat=_wire_heat(config, state, current, now_ns),
-        response=respond(config, state, seen, earlier, moved, passed),
+        response=respond(config, state, seen, kept.earlier, total, kept.passed_then),
     )
+
+
+class Kept(NamedTuple):
+    """What is remembered of cells and sensors; as of Watch and Response."""
+
+    earlier: Floats
+    cell_voltage: Floats
+    current_then: Floats
+    others_then: Floats
+    others: Floats
+    passed_then: Floats
+    temp_degC: Floats
+    temp_ns: Ints
+    temp_rate: Floats
+
+
+def keep_plain(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
+    """Return what is remembered of cells and sensors after this sample. passed: (string,) A·s since the start."""
+    before, size = state.watch, config.layout.size
+    earlier = recall(config, before, state.seen, seen)
+    temps = slice(size["cell"], size["cell"] + size["temp"])
+    calm = median(seen.value[filtered(config)[temps]], earlier[:, temps])
+    temp, temp_ns, rate = temp_rates(config, before, seen, calm)
+    voltage, current_then, others_then, others, moved = frozen_since(config, before, seen)
+    passed_then = np.where(moved, passed[config.layout.string_of_cell], before.response.passed_then)
+    return Kept(earlier, voltage, current_then, others_then, others, passed_then, temp, temp_ns, rate)
+
+
+def _keep(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
+    """Do what keep_plain does in one compiled pass."""
+    before, size, where, layout = state.watch, config.layout.size, config.layout.where, config.layout
+    earlier, cells = np.empty_like(before.earlier), np.empty((5, size["cell"]))
+    temps, temp_ns = np.empty((2, size["temp"])), np.empty(size["temp"], np.int64)
+    _kernel.remember(
+        seen.value, seen.time_ns, state.seen.value, state.seen.time_ns, config.sensing.max_age_ns, filtered(config),
+        layout.string_of_cell, layout.first_cell, where["cell_voltage"].start, where["temp_degC"].start,
+        where["current"].start, RATE_WINDOW_NS,
+        before.earlier, before.cell_voltage, before.current_then, before.others_then, before.response.passed_then,
+        before.temp_degC, before.temp_ns, before.temp_rate, passed, earlier, cells, temps, temp_ns,
+    )  # fmt: skip
+    voltage, current_then, others_then, others, passed_then = cells
+    return Kept(earlier, voltage, current_then, others_then, others, passed_then, temps[0], temp_ns, temps[1])
 
 
 def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Floats:

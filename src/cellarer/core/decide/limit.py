@@ -18,6 +18,11 @@ from cellarer.model.config import Config
 from cellarer.model.reasons import INDEX
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
+try:
+    from cellarer.core import kernel_limit as _kernel
+except ImportError:  # without numba NumPy does the work
+    _kernel = None  # type: ignore[assignment]
+
 RECOVERING, CELL_HIGH, RATED = np.array([INDEX[name] for name in ("recovering", "cell voltage high", "rated")], np.int8)
 Allowed = tuple[Floats, Floats, Floats]  # of a charge phase: end voltage per cell, charge and discharge current
 SOC_FADE = 0.05  # 1: discharge falls to zero over the last five points above the floor (as OpenEMS does)
@@ -45,6 +50,7 @@ BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed
 BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
+NAMED = np.concatenate((REASON, np.full((1, 2), RECOVERING)))  # … then of a rise that waits
 WAYS = np.arange(2)[:, None]
 FADES = np.array([[0, 1], [2, 2], [3, 3]])  # (3, way) into Look.extremes: cell voltage, hot, cold
 
@@ -68,6 +74,12 @@ class Bounds:
     map_first: Ints  # (string,) index of the first piece
     end_V: Floats  # (string,) V at the end of charge
     empty_V: Floats  # (string,)
+    ohm: Floats  # (string,) mean of its cells
+    wire_A2: Floats  # (element, string) what wiring carries for ever, squared
+    wire_left: Floats  # (horizon, element, string) what is left of its heat after the horizon
+    series: Floats  # (string,)
+    nothing_said: Floats  # (2 · string,) inf: no foreign BMS reports a limit
+    maps: tuple[Bools, Floats, Floats]  # blind, map_degC and map_pieces as the compiled pass takes them
 
 
 @lru_cache(maxsize=16)
@@ -102,6 +114,12 @@ def _bounds(config: Config) -> Bounds:
         map_first=np.arange(t.map_degC.shape[0]) * (t.map_degC.shape[1] + 1),
         end_V=config.series * t.end_of_charge_V,
         empty_V=config.series * t.end_of_discharge_V,
+        ohm=layout.total(config.cell_ohm) / config.series,
+        wire_A2=t.wire_A**2,
+        wire_left=np.exp(-np.array(HORIZONS_S)[:, None, None] / t.wire_s),
+        series=config.series.astype(np.float64),
+        nothing_said=np.full(rated.size, np.inf),
+        maps=(blind, t.map_degC, _pieces(t.map_degC, t.map_A)),
     )
 
 
@@ -128,6 +146,10 @@ def _share(left: Floats, band: Floats) -> Floats:
 def on_map(x: Floats, config: Config) -> Floats:
     """Look up the charge-current map of each string, piecewise linear. x (…, string) degC; NaN spreads."""
     bounds = _bounds(config)
+    if _kernel is not None and x.ndim == 1:
+        current = np.empty(x.size)
+        _kernel.on_map(x, bounds.map_degC, bounds.map_pieces, current)
+        return current
     piece = (x[..., None] >= bounds.map_degC).sum(axis=-1) + bounds.map_first
     begin, wide, value, rise = bounds.map_pieces[:, piece]
     return value + _share(x - begin, wide) * rise
@@ -138,14 +160,59 @@ def limit(
     demand: Demand,
     switches: Switches,
     estimate: Estimate,
-    phase: tuple[Floats, Floats, Floats],
+    phase: Allowed,
     dt_s: float,
+    plain: bool = False,
 ) -> Window:
-    """Return the limits of this cycle.
+    """Return the limits of this cycle. plain: by NumPy even where the kernel is there.
 
     phase: (string,) what the charge phase allows: cell voltage to charge to, charge and discharge current. CVL is the
     string voltage at which the highest cell arrives at its end voltage: it governs, not the pack.
     """
+    return (_limit_plain if plain or _kernel is None else _limit)(look, demand, switches, estimate, phase, dt_s)
+
+
+def _limit(
+    look: Look, demand: Demand, switches: Switches, estimate: Estimate, phase: Allowed, dt_s: float
+) -> Window:  # fmt: skip
+    """Do what _limit_plain does in compiled passes."""
+    end_V, charge_A, discharge_A = phase
+    config, bounds, voltage, before = look.config, _bounds(look.config), look.voltage, look.state.window
+    n = voltage.size
+    allowed, limits, volts = np.empty((len(WINDOWS), 2, n)), np.empty((4, n)), np.empty((2, n))
+    reasons, peaks = np.empty((2, n), np.int8), np.empty((2, len(HORIZONS_S), 2, n))
+    soc = floor_soc(look, estimate) if bounds.has_floor else estimate.string_soc
+    _kernel.windows(
+        bounds.rated_A, bounds.zero, bounds.band, bounds.ohm, *bounds.maps, look.extremes, look.current,
+        _said(look, bounds), demand.open, demand.ramp, demand.fraction, carrying(config, switches),
+        charge_A, discharge_A, config.limits.floor_soc, soc, SOC_FADE, _inside(look, estimate), allowed,
+    )  # fmt: skip
+    _kernel.intersect(
+        allowed, bounds.rated_A, bounds.rise * dt_s, NAMED, IN_FORCE, bounds.wire_A2, bounds.wire_left,
+        look.watch.wire_heat, estimate.sop_A, estimate.sop_W, voltage, before.charge_A, before.discharge_A,
+        before.peak_A, limits, reasons, peaks,
+    )  # fmt: skip
+    _kernel.end_voltage(
+        voltage, look.extremes[0], bounds.series, end_V, before.uneven_V, dt_s, BAND_V, BEYOND_V, *UNEVEN_S, volts
+    )
+    narrowed = np.where(volts[0] < bounds.end_V - 1e-9, CELL_HIGH, RATED)
+    return Window(
+        limits[0], limits[1], volts[0], bounds.empty_V, limits[2], limits[3], reasons[0], reasons[1], narrowed,
+        peaks[0], peaks[1], volts[1],
+    )  # fmt: skip
+
+
+def _said(look: Look, bounds: Bounds) -> Floats:
+    """Return what a foreign BMS allows, (2 · string,); inf where none reports."""
+    if bounds.foreign is None:
+        return bounds.nothing_said
+    said = np.array((look.of("foreign_charge_limit"), look.of("foreign_discharge_limit")))
+    return np.where(bounds.foreign, said, np.inf).reshape(-1)
+
+
+def _limit_plain(
+    look: Look, demand: Demand, switches: Switches, estimate: Estimate, phase: Allowed, dt_s: float
+) -> Window:  # fmt: skip
     end_V, charge_A, discharge_A = phase
     config, bounds = look.config, _bounds(look.config)
     voltage = look.voltage
@@ -193,13 +260,14 @@ def _peaks(look: Look, estimate: Estimate, windows: Floats) -> Floats:
     current squared: from x, over T seconds, I² = (L² − x·e)/(1 − e) with e = exp(−T/tau) ends at its limit L². What
     was not used comes back with the same time constant: a peak budget that recharges.
     """
-    table, rated = look.config.limits, _bounds(look.config).rated_A
+    bounds = _bounds(look.config)
+    rated = bounds.rated_A
     sop = np.where(np.isnan(estimate.sop_A), rated, np.maximum(estimate.sop_A, 0.0))
-    if not table.wire_A.size:
+    if not bounds.wire_A2.size:
         return np.array((sop, np.broadcast_to(rated, sop.shape)))
-    left = np.exp(-np.array(HORIZONS_S)[:, None, None] / table.wire_s)
-    squared = (table.wire_A**2 - look.watch.wire_heat * left) / (1.0 - left)
-    wires = np.sqrt(np.maximum(squared, 0.0)).min(axis=1)  # (horizon, string)
+    left = bounds.wire_left
+    squared = (bounds.wire_A2 - look.watch.wire_heat * left) / (1.0 - left)
+    wires = _zero_if_unknown(np.sqrt(np.maximum(squared, 0.0))).min(axis=1)  # (horizon, string)
     return np.array((sop, np.minimum(wires[:, None, :], rated)))
 
 
@@ -293,8 +361,8 @@ def _settled(look: Look) -> Floats:
     which does not move when the current does. An error of R leaves a loop with the gain of that error only. R is that
     of the cell file: an estimate would let a lost input move a limit.
     """
-    config, bounds = look.config, _bounds(look.config)
-    ohm = config.layout.total(config.cell_ohm) / config.series
+    bounds = _bounds(look.config)
+    ohm = bounds.ohm
     rise = np.array((ohm, -ohm))
     left = bounds.zero[0] - look.extremes[:2] + ohm * look.current
     return bounds.rated_A * _share(left, bounds.band[0] + rise * bounds.rated_A)

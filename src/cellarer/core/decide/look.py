@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from cellarer.core.decide.derived import Derived, derive
 from cellarer.core.digest import NOT_NOW, Digest
 from cellarer.core.validate import FILTERED, filtered, median
 from cellarer.model.config import Config, Switchgear
@@ -57,6 +58,12 @@ class Look:
     watch: Watch
     state: State
     now_ns: int
+    plain: bool = False  # by NumPy even where the kernel is there
+
+    @once
+    def derived(self) -> Derived | None:
+        """What one compiled pass over cells and sensors finds; None: NumPy does the work piece by piece."""
+        return None if self.plain else derive(self.config, self.seen, self.digest, self.watch)
 
     def of(self, name: str) -> Floats:
         """Return a signal as seen, one value per element of its axis; NaN = unknown."""
@@ -76,7 +83,7 @@ class Look:
         """Whether the current is known, charges, discharges, (string,)."""
         return ~np.isnan(self.current), self.current > self.config.idle_A, -self.current > self.config.idle_A
 
-    @property
+    @once
     def applies(self) -> tuple[Bools, Bools]:
         """Whether a row of each flow applies, and whether we know, (flow, string) each, in the order of FLOWS."""
         known, charges, discharges = self.flows
@@ -86,7 +93,8 @@ class Look:
     @once
     def calm(self) -> dict[str, Floats]:
         """Medians of the last three samples of what sums and spreads are made of, by signal; NaN = unknown now."""
-        values = median(self.seen.value[filtered(self.config)], self.watch.earlier)
+        found = self.derived
+        values = found.calm if found else median(self.seen.value[filtered(self.config)], self.watch.earlier)
         sizes = [self.config.layout.where[name] for name in FILTERED]
         ends = np.cumsum([where.stop - where.start for where in sizes])
         return dict(zip(FILTERED, np.split(values, ends[:-1]), strict=True))
@@ -99,6 +107,13 @@ class Look:
 
         Medians, so that one wild sample moves no limit; where a foreign BMS reports its extreme cells these count.
         """
+        result, foreign = self.derived.extremes if self.derived else self._extremes(), hides(self.config)
+        if foreign is not None:
+            said = np.array((self.of("cell_voltage_high"), self.of("cell_voltage_low")))
+            result[:2] = np.where(foreign, said, result[:2])
+        return result
+
+    def _extremes(self) -> Floats:
         layout, cells, temps = self.config.layout, self.calm["cell_voltage"], self.calm["temp_degC"]
         absent = partly(self.config)
         (low, high), (cold, hot) = (
@@ -109,16 +124,13 @@ class Look:
         result = np.array((layout.highest(high), layout.lowest(low), hot, cold))
         if any(out is not None for out in absent):
             result[np.isinf(result)] = np.nan  # no element at all
-        foreign = hides(self.config)
-        if foreign is not None:
-            said = np.array((self.of("cell_voltage_high"), self.of("cell_voltage_low")))
-            result[:2] = np.where(foreign, said, result[:2])
         return result
 
     @once
     def total(self) -> Floats:
         """Sum of the cells of each string, V, (string,); NaN if one is unknown."""
-        return self.config.layout.total(self.of("cell_voltage"))
+        found = self.derived
+        return found.total if found else self.config.layout.total(self.of("cell_voltage"))
 
     @once
     def voltage(self) -> Floats:

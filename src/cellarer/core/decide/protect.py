@@ -14,7 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide import runs as spot_runs
-from cellarer.core.decide.signals import Look, elements, gather, read
+from cellarer.core.decide.gather import gather, read
+from cellarer.core.decide.signals import Look, elements
 from cellarer.core.digest import NOT_NOW
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
@@ -68,7 +69,7 @@ def protect(
     kernel is there. Returns the new memory and one event per row and string that changed.
     """
     new, value = (_judge_plain if plain or _kernel is None else _judge)(look, faults, reset, service)
-    if np.array_equal(new.active, faults.active):
+    if new.active is faults.active:
         return new, []
     raised_value, raised_cell = new.raised_value.copy(), new.raised_cell.copy()
     events = _events(look, value, faults.active, new.active, raised_value, raised_cell)
@@ -102,7 +103,13 @@ def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tu
     latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
     active = (faults.active | confirmed) & (~gone | latched)
     told = faults.raised_value, faults.raised_cell
+    active = _kept(faults.active, active)
     return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, latched, *told, runs), value
+
+
+def _kept(before: Bools, now: Bools) -> Bools:
+    """Return the array of before where nothing changed: whoever asks sees it by its identity."""
+    return now if np.count_nonzero(now != before) else before
 
 
 def _judge(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
@@ -121,7 +128,8 @@ def _judge(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Fa
     )  # fmt: skip
     bad_since_ns, good_since_ns, counted, counted_ns = memory
     told = faults.raised_value, faults.raised_cell
-    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, flags[0], flags[1], *told, runs), value
+    active = _kept(faults.active, flags[0])
+    return Faults(bad_since_ns, good_since_ns, counted, counted_ns, active, flags[1], *told, runs), value
 
 
 @lru_cache(maxsize=16)

@@ -9,22 +9,20 @@ Add a signal by adding a function to SIGNALS; what it needs to be measured and i
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from cellarer.core.decide import signals_gear as gear
 from cellarer.core.decide import signals_heat as heat
-from cellarer.core.decide.look import FEEDBACK, FLOWS, Reading, hides, masked, one, worst
+from cellarer.core.decide.derived import NEIGHBOURS_V
+from cellarer.core.decide.look import FEEDBACK, Reading, hides, masked, one, worst
 from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
-from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import SUSPICIONS, Bools, Floats, Ints
 
-NEIGHBOURS_V = 0.03  # V that the other cells must have moved while one stands still
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
 
@@ -317,48 +315,3 @@ def elements(look: Look, name: str) -> tuple[Floats, str] | None:
 
 PLAIN = {"cell_high": (_CELL_HIGH, "cell_voltage_high"), "cell_low": (_CELL_LOW, "cell_voltage_low")}
 PLAIN["cell_deep"] = PLAIN["cell_low"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gather:
-    """Where the rows of a site find their values: in one flat array the measured, the suspected, the derived ones."""
-
-    derived: tuple[str, ...]
-    index: Ints  # (row, string) into (kinds × owned + suspicions × string + derived × string)
-    flow: Ints  # (row,) index into FLOWS
-
-
-@lru_cache(maxsize=16)
-def gather(config: Config) -> Gather:
-    """Plan the reading of all rows of a site; once per Config."""
-    layout, table = config.layout, config.faults
-    owned, strings = layout.owners, np.arange(layout.yes.size)
-    lies: dict[str, Ints] = {}
-    derived: list[str] = []
-    flows = {name: signal.flow for name, signal in SIGNALS.items() if isinstance(signal, Measured)}
-    for name in table.signals:
-        signal = SIGNALS[name]
-        if name in PLAIN and not config.sensing.present[layout.where[PLAIN[name][1]]].any():
-            signal = PLAIN[name][0]
-        if isinstance(signal, Measured):
-            of_string = layout.pack_of_string if BY_NAME[signal.name].axis == "pack" else strings
-            lies[name] = KINDS.index(signal.kind) * owned + layout.owned[signal.name].start + of_string
-        elif isinstance(signal, Suspected):
-            lies[name] = len(KINDS) * owned + signal.index * strings.size + strings
-        else:
-            lies[name] = len(KINDS) * owned + (len(SUSPICIONS) + len(derived)) * strings.size + strings
-            derived.append(name)
-    rows = [table.signals[k] for k in table.signal_index]
-    flow = np.array([FLOWS.index(flows.get(name, "any")) for name in rows])
-    return Gather(tuple(derived), np.array([lies[name] for name in rows]), flow)
-
-
-def read(look: Look) -> tuple[Floats, Bools, Ints]:
-    """Return value, known and time of all that rows look at, flat; `gather(config).index` says where each row looks."""
-    digest, told = look.digest, look.state.diagnosis
-    derived = [SIGNALS[name](look) for name in gather(look.config).derived]
-    return (
-        np.concatenate([digest.value.reshape(-1), told.value.reshape(-1), *[r.value for r in derived]]),
-        np.concatenate([digest.known.reshape(-1), told.known.reshape(-1), *[r.known for r in derived]]),
-        np.concatenate([digest.time_ns.reshape(-1), told.time_ns.reshape(-1), *[r.time_ns for r in derived]]),
-    )
