@@ -1,6 +1,7 @@
 """Requests: bounded, answered, logged. Opening asks nobody; all else may be refused with a cause."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -67,6 +68,7 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
     return wishes, reset, service, _events(look, asked, refused) + _fallen(look, before.closed & locked)
 
 
+@lru_cache(maxsize=16)  # those that ask for nothing are the same object for days
 def anything(requests: Requests) -> bool:
     """Return whether any pack asks for anything."""
     facts = requests.open | requests.close | requests.reset | requests.zero_current | requests.confirm_unknown_soc

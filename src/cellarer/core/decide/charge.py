@@ -31,6 +31,8 @@ REFILL = 0.05  # 1: SOC that must come back after under-voltage
 TOUCH_SIGMA, TOUCH_DONE = 0.05, 0.04  # 1: sigma of SOC from which a full charge is due, and is no more
 TOUCH_SPREAD, TOUCH_DOUBT = 0.05, 0.01  # 1: … or a spread between cells that is no better known than this
 
+FULL = np.isin(np.arange(len(C)), (C.FLOAT, C.HOLD))
+FLOATS, REFILLS = int(C.FLOAT), int(C.REFILL)
 UP = (C.ABSORPTION, C.TAPER, C.HOLD, C.FLOAT)
 CHARGING = (C.PRECONDITION, C.WARMING, C.REFILL, C.BULK, *UP, C.STORAGE)
 TABLE = Table(
@@ -81,7 +83,7 @@ def charge(
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
     tail_since_ns = _tail(look)
     may, blocked = carrying(look.config, switches)[0], demand.open[0] | demand.ramp[0]
-    still = before.touch & (before.phase != C.FLOAT) & ~(estimate.string_soc_sigma <= TOUCH_DONE)
+    still = before.touch & (before.phase != FLOATS) & ~(estimate.string_soc_sigma <= TOUCH_DONE)
     touch = due(look.config, estimate) | still
     target = np.where(touch, np.nan, target_soc)
     holds = _conditions(look, estimate, may, tail_since_ns, target) | {
@@ -92,13 +94,13 @@ def charge(
         "low": lambda: may & (look.extremes[1] < table.precondition_V),
         "empty": lambda: may & (look.extremes[1] <= table.discharge_zero_V),
     }
-    phase, rule = TABLE.advance(np.zeros_like(before.phase), before.phase, lambda name: holds[name]())
+    phase, rule = TABLE.advance(_kinds(look.config), before.phase, lambda name: holds[name]())
     moved = rule >= 0
     some = np.count_nonzero(moved) > 0
     events = [_event(look, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)] if some else []
-    low_soc = np.where(phase == C.REFILL, _lowest(before, estimate), np.nan)
     since_ns = np.where(moved, now_ns, before.since_ns) if some else before.since_ns
-    return Charging(phase, since_ns, tail_since_ns, _full_soc(phase, before, estimate), low_soc, touch), events
+    full_soc, low_soc = _full_soc(phase, before, estimate), _low_soc(phase, before, estimate)
+    return Charging(phase, since_ns, tail_since_ns, full_soc, low_soc, touch), events
 
 
 def _conditions(
@@ -107,8 +109,11 @@ def _conditions(
     """Return the conditions of the table that look at cells, each computed only where a phase asks for it."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
     high, low, _, cold = look.extremes
-    soc, held = estimate.string_soc, now_ns - tail_since_ns >= table.tail_ns
-    bleeders, middle_V = look.config.balance, 0.5 * (table.discharge_V + table.charge_V)
+    soc, bleeders, middle_V = estimate.string_soc, look.config.balance, _middle_V(look.config)
+
+    def held() -> Bools:
+        return np.asarray(now_ns - tail_since_ns >= table.tail_ns)
+
     return {
         "recovered": lambda: low >= table.precondition_V,
         "refilled": lambda: (
@@ -122,8 +127,8 @@ def _conditions(
         "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
         "tail": lambda: now_ns - tail_since_ns >= TAPER_NS,
         "no tail": lambda: tail_since_ns == FOREVER,
-        "full": lambda: held,
-        "uneven": lambda: held & (bleeders.bleed_A > 0.0) & (high - low > bleeders.start_spread_V),
+        "full": held,
+        "uneven": lambda: held() & (bleeders.bleed_A > 0.0) & (high - low > bleeders.start_spread_V),
         "even": lambda: (
             (high - low < bleeders.stop_spread_V)
             | (now_ns - before.since_ns >= HOLD_NS)
@@ -136,6 +141,17 @@ def _conditions(
             soc < before.full_soc - (1.0 - table.rebulk_soc),
         ),
     }
+
+
+@lru_cache(maxsize=16)
+def _middle_V(config: Config) -> Floats:
+    return 0.5 * (config.limits.discharge_V + config.limits.charge_V)
+
+
+@lru_cache(maxsize=16)
+def _kinds(config: Config) -> Bytes:
+    """Return that all strings are of one kind, (string,)."""
+    return np.zeros(config.layout.yes.size, np.int8)
 
 
 def _tail(look: Look) -> np.ndarray:
@@ -154,10 +170,13 @@ def due(config: Config, estimate: Estimate) -> Bools:
     return ~(unsure <= TOUCH_SIGMA) | ((spread > TOUCH_SPREAD) & (unsure > TOUCH_DOUBT))
 
 
-def _lowest(before: Charging, estimate: Estimate) -> Floats:
+def _low_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
     """Return the lowest SOC since the refill began, (string,): what has come back counts, not an absolute SOC."""
-    began = before.phase == C.REFILL
-    return np.where(began, _remembered(np.minimum, before.low_soc, estimate.string_soc), estimate.string_soc)
+    now = phase == REFILLS
+    if not np.count_nonzero(now):
+        return np.full(phase.size, np.nan)
+    lowest = _remembered(np.minimum, before.low_soc, estimate.string_soc)
+    return np.where(now, np.where(before.phase == REFILLS, lowest, estimate.string_soc), np.nan)
 
 
 def _remembered(most: np.ufunc, before: Floats, now: Floats) -> Floats:
@@ -178,12 +197,14 @@ def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
     for a charge at once.
     """
     was, now = _is_full(before.phase), _is_full(phase)
+    if not np.count_nonzero(now):
+        return before.full_soc
     highest = np.where(was, _remembered(np.maximum, before.full_soc, estimate.string_soc), estimate.string_soc)
     return np.where(now, highest, before.full_soc)
 
 
 def _is_full(phase: Bytes) -> Bools:
-    return (phase == C.FLOAT) | (phase == C.HOLD)
+    return FULL[phase]
 
 
 def filled(look: Look) -> Bools:
@@ -191,8 +212,13 @@ def filled(look: Look) -> Bools:
     config, charging, owner = look.config, look.state.charging, look.config.layout.string_of_cell
     just = _is_full(charging.phase) & (charging.since_ns == look.state.time_ns)
     if not np.count_nonzero(just):
-        return np.zeros(owner.size, bool)
+        return _no_cell(config)
     return just[owner] & (look.of("cell_voltage") >= (config.limits.end_of_charge_V - NEAR_V)[owner])
+
+
+@lru_cache(maxsize=16)
+def _no_cell(config: Config) -> Bools:
+    return np.zeros(config.layout.size["cell"], bool)
 
 
 def allowance(config: Config, charging: Charging) -> tuple[Floats, Floats, Floats]:

@@ -22,8 +22,9 @@ from cellarer.model.values import (
     Window,
 )
 
-RAMPS, RAMP_LEVEL = (int(Phase.RAMP), int(Phase.DISCHARGE_RAMP)), int(Level.RAMP)
-REFILL, PRECONDITION = int(ChargePhase.REFILL), int(ChargePhase.PRECONDITION)
+RAMP_LEVEL = int(Level.RAMP)
+ENDS = np.isin(np.arange(len(Phase)), (Phase.RAMP, Phase.DISCHARGE_RAMP))  # phases in which discharge ends
+FORCES = np.isin(np.arange(len(ChargePhase)), (ChargePhase.REFILL, ChargePhase.PRECONDITION))  # … that want charge now
 RECOVERING = INDEX["recovering"]
 
 
@@ -48,10 +49,10 @@ def clamp(
         heavy = np.logical_or.reduce(faults.active & (config.faults.level[:, None] >= RAMP_LEVEL), axis=0)
     low = ~(floor_soc(look, estimate) > table.pre_alarm_soc) & may_discharge
     falls = (window.discharge_A < 0.1 * table.rated_discharge_A) & (window.discharge_reason != RECOVERING)
-    ending = np.isin(switches.phase, RAMPS) | (may_discharge & falls)
+    ending = ENDS[switches.phase] | (may_discharge & falls)
     allows = may_charge & (window.charge_A > 0.0), may_discharge & (window.discharge_A > 0.0)
-    signals = np.array((*allows, low | ending, low, heavy))
-    allow_charge, allow_discharge, pre_alarm, start_generator, buzzer = layout.pack_any(signals)
+    signals = np.array((*allows, low | ending, low, heavy, FORCES[charging.phase], charging.touch))
+    allow_charge, allow_discharge, pre_alarm, start_generator, buzzer, force, full = layout.pack_any(signals)
     (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)
     return Command(
         minus=minus,
@@ -73,8 +74,8 @@ def clamp(
         pre_alarm=pre_alarm,
         start_generator=start_generator,
         buzzer=buzzer,
-        force_charge=layout.pack_any((charging.phase == REFILL) | (charging.phase == PRECONDITION)),
-        full_charge=layout.pack_any(charging.touch),
+        force_charge=force,
+        full_charge=full,
     )
 
 
