@@ -180,7 +180,7 @@ def calm_sample(config: Config, g: np.random.Generator) -> Sample:
     """Return readings of a pack at work, each lost now and then."""
     where, n = config.layout.where, config.layout.size["signal"]
     value = np.where(g.random(n) < 0.5, 0.0, 20.0)
-    for name, low, high in (("cell_voltage", 2.4, 3.6), ("temp_degC", -25.0, 65.0), ("current", -50.0, 50.0),
+    for name, low, high in (("cell_voltage", 2.4, 3.6), ("temp_degC", -10.0, 55.0), ("current", -50.0, 50.0),
                             ("cell_voltage_high", 3.2, 3.6), ("cell_voltage_low", 2.4, 3.2)):  # fmt: skip
         spread = where[name].stop - where[name].start
         value[where[name]] = g.uniform(low, high) + 0.02 * g.standard_normal(spread)
@@ -218,7 +218,8 @@ def some_estimate(config: Config, g: np.random.Generator) -> Estimate:
     said = start(config, NOW).estimate
     n, cells = said.string_soc.size, said.soc.size
     return replace(
-        said, core_degC=some(g, 20.0, 70.0, cells), soc=some(g, 0.0, 1.0, cells), string_soc=some(g, 0.0, 1.0, n), string_soc_sigma=some(g, 0.0, 0.1, n),
+        said, core_degC=some(g, 0.0, 60.0, cells, unknown=0.7), soc=some(g, 0.0, 1.0, cells),
+        string_soc=some(g, 0.0, 1.0, n), string_soc_sigma=some(g, 0.0, 0.1, n),
         resistance_scale=some(g, -0.1, 2.0, cells), mean_A=some(g, -9.0, 9.0, n),
         sop_A=some(g, -1.0, 400.0, *said.sop_A.shape), sop_W=some(g, -1.0, 4000.0, *said.sop_W.shape),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import SUSPICIONS, Bools, Floats, Ints
+from cellarer.model.values import SUSPICIONS, Floats, Ints
 
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
