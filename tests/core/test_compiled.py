@@ -17,6 +17,8 @@ from cellarer.core.decide.derived import DERIVED, FOREIGN
 from cellarer.core.decide.limit import limit
 from cellarer.core.decide.look import hides
 from cellarer.core.decide.signals import SIGNALS, Look
+from cellarer.core.estimate import filter as estimator
+from cellarer.core.estimate.fields import FIELDS, LANES
 from cellarer.core.measure import measure
 from cellarer.core.slow import compiled, remember
 from cellarer.model.config import Config
@@ -33,6 +35,7 @@ from cellarer.model.values import (
     State,
     Switches,
     Window,
+    renew,
 )
 
 kernel = pytest.importorskip("cellarer.core.kernel")
@@ -174,6 +177,27 @@ def test_limits_are_the_same(name: str) -> None:
         same(fast, plain)
         allowed += np.count_nonzero(fast.charge_A) + np.count_nonzero(fast.discharge_A)
     assert allowed > 20
+
+
+@pytest.mark.parametrize("dt_s", [0.0, 0.1, 30.0, 100.0])
+def test_estimators_are_given_the_same(dt_s: float) -> None:
+    """Unknown readings, with and without a mean current and contacts known to be open, over a step and over a gap."""
+    g, config = np.random.default_rng(4), site("ragged")
+    tables, n = compiled(config), config.layout.size["cell"]
+    state = estimators.init(tables, g.uniform(0.1, 0.9, n), g.uniform(0.0, 0.2, n), g.uniform(0.8, 1.1, n) * 50.0)
+    for k in range(20):
+        given = some(g, 2.0, 4.0, n), some(g, -50.0, 50.0, n), some(g, -20.0, 60.0, n)
+        mean, rest = (some(g, -50.0, 50.0, n) if k % 2 else None), (g.random(n) < 0.5 if k % 3 else None)
+        fast, plain = state.buffer.copy(), state.buffer.copy()
+        estimator._write_inputs(tables, fast, *given, dt_s, mean, rest)
+        estimator._write_inputs_plain(tables, plain, *given, dt_s, mean, rest)
+        np.testing.assert_array_equal(fast.reshape(-1, FIELDS, LANES), plain.reshape(-1, FIELDS, LANES))
+        state = estimators.step(tables, state, *given, dt_s, mean, rest)
+
+
+def test_a_renewed_record_is_a_replaced_one() -> None:
+    before = start(site("one"), NOW)
+    same(renew(before.watch, charge=np.ones(1)), replace(before.watch, charge=np.ones(1)))
 
 
 def calm_sample(config: Config, g: np.random.Generator) -> Sample:

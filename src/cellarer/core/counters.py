@@ -11,7 +11,7 @@ import numpy as np
 
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import Bools, Counters, Faults, Ints, Level, Phase, Switches
+from cellarer.model.values import Bools, Counters, Faults, Ints, Level, Phase, Switches, renew
 
 CARRIES = (Phase.PLUS, Phase.CLOSED, Phase.RAMP, Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY)
 OPENS = (Phase.OPENING, Phase.COOLING)
@@ -24,7 +24,7 @@ def flow(look: Look, elapsed_s: float) -> Counters:
     moved_Wh = np.where(np.isnan(look.voltage), 0.0, moved_Ah * look.voltage)
     charge_Ah, charge_Wh, discharge_Ah, discharge_Wh = np.maximum((moved_Ah, moved_Wh, -moved_Ah, -moved_Wh), 0.0)
     hot, cold = look.extremes[2:]
-    return replace(
+    return renew(
         before,
         charge_Ah=before.charge_Ah + charge_Ah,
         discharge_Ah=before.discharge_Ah + discharge_Ah,

@@ -5,7 +5,6 @@ Each cycle does what is due of it by then, evenly over the period, so that thous
 round found is said when it has been over all cells. Advisory like every estimate.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +15,7 @@ from cellarer.core.estimate.energy import walks
 from cellarer.core.estimate.fields import LANES
 from cellarer.core.estimate.power import image_s, promises, weakest
 from cellarer.model.config import Config
-from cellarer.model.values import HORIZONS_S, NEVER, WAYS, Estimate, Floats, Forecast, Ints, Round
+from cellarer.model.values import HORIZONS_S, NEVER, WAYS, Estimate, Floats, Forecast, Ints, Round, renew
 
 POWER_CELLS = LANES  # cells that are worth a call
 ENERGY_CELLS = 16 * LANES
@@ -59,10 +58,10 @@ def _horizons(config: Config, power_ns: int, first: bool = False) -> tuple[int, 
 def begin(look: Look, said: Estimate, before: Forecast) -> Forecast:
     """Begin a round of power now, and one of energy if that is due as well."""
     config = look.config
-    before = replace(before, power=_begin(config, len(WAYS)))
+    before = renew(before, power=_begin(config, len(WAYS)))
     if before.energy.done < config.layout.size["cell"] or not _energy_due(look, said):
         return before
-    return replace(before, energy_ns=look.now_ns, energy=_begin(config, 1))
+    return renew(before, energy_ns=look.now_ns, energy=_begin(config, 1))
 
 
 def waits(look: Look) -> bool:
@@ -171,11 +170,11 @@ def _say(said: Estimate, power: Round, horizon: int) -> Estimate:
     sop_reason = said.sop_reason.copy()
     sop_A[horizon], sop_W[horizon] = power.least, power.least * power.volts
     sop_cell[horizon], sop_reason[horizon] = power.cell, power.reason
-    return replace(said, sop_A=sop_A, sop_W=sop_W, sop_cell=sop_cell, sop_reason=sop_reason)
+    return renew(said, sop_A=sop_A, sop_W=sop_W, sop_cell=sop_cell, sop_reason=sop_reason)
 
 
 def _say_energy(said: Estimate, energy: Round) -> Estimate:
     """Put the result of a round of energy into the estimate; sigma is that of the weakest cell's charge."""
     cell, volts = energy.cell[0], energy.volts[0]
     charge_sigma = np.hypot(said.soc_sigma * said.capacity_Ah, said.soc * said.capacity_sigma_Ah)[cell]
-    return replace(said, energy_Wh=energy.least[0] * volts, energy_sigma_Wh=charge_sigma * volts)
+    return renew(said, energy_Wh=energy.least[0] * volts, energy_sigma_Wh=charge_sigma * volts)

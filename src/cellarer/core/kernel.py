@@ -242,3 +242,41 @@ def runs(
         since_ns[n], counted[n] = since, count
         if bad and count >= samples[r] and now_ns - since >= debounce_ns[r]:
             ripe[r, s] = YES
+
+
+@njit(
+    types.void(
+        _given(float64), _given(float64), _given(float64), _given(float64), _given(boolean), _given(float64),
+        _given(int64), boolean, boolean, boolean, float64, float64, _made(float64),
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def write_inputs(
+    voltage: Any, current: Any, temp_degC: Any, mean: Any, rest: Any, parallel: Any,
+    places: Any, gap: bool, has_mean: bool, holds: bool, left: float, lost_C: float, buffer: Any,
+) -> None:  # fmt: skip
+    """Write the inputs of one step into the estimators' buffer as estimate/filter.py does, (cell,) each.
+
+    places  fields.INPUT_PLACES;  left  share of the last current that an unknown one counts as
+    gap, has_mean, holds  nothing is integrated; else `mean` is; else the last current holds, or the mean of both
+    """
+    lanes, width, offset, last_at, capacity, before_at = places[:6]
+    v, i, c, temp, known, zero, noise = places[6:]
+    for n in range(voltage.size):
+        at = n // lanes * width + n % lanes
+        last, present = buffer[at + last_at], np.isfinite(current[n])
+        now = current[n] / parallel[n] if present else last * left
+        if gap:
+            flows = buffer[at + offset]
+        elif has_mean:
+            present = present and np.isfinite(mean[n])
+            flows = mean[n] / parallel[n] if present else last
+        else:
+            flows = last if holds else 0.5 * (last + now)
+        lost = lost_C * buffer[at + capacity]
+        shown, warm = np.isfinite(voltage[n]), np.isfinite(temp_degC[n])
+        buffer[at + v], buffer[at + known] = voltage[n] if shown else 0.0, 1.0 if shown else 0.0
+        buffer[at + i], buffer[at + c] = now, flows
+        buffer[at + temp] = temp_degC[n] if warm else buffer[at + before_at]
+        buffer[at + zero] = 1.0 if rest[n] and present else 0.0
+        buffer[at + noise] = 0.0 if present else lost * lost

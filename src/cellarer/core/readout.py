@@ -3,15 +3,13 @@
 Pack SOC: Q_d = min zQ is what can come out, Q_c = min (1 − z)Q what can go in, SOC = Q_d/(Q_d + Q_c).
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
 from cellarer.core.estimate.fields import PLACES
 from cellarer.model.config import Config
-from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats
+from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats, renew
 
 try:
     from cellarer.core import kernel as _kernel
@@ -45,7 +43,7 @@ def read_out(
         config, tables, estimator
     )
     usable = out + room
-    said = replace(
+    said = renew(
         before,
         soc=soc,
         soc_sigma=sigma,
@@ -105,7 +103,7 @@ def _slow(
         hours(charge, flow, idle_A) * 3600.0
         for charge, flow in ((out, -mean_A), (room, mean_A), (np.sqrt(variance), np.abs(mean_A)))
     )
-    return replace(
+    return renew(
         said,
         mean_A=mean_A,
         core_degC=estimators.core_temperature(

@@ -6,13 +6,11 @@ sensor that is stuck shows nothing while charge passes and its neighbours move. 
 is positive, and cells in series carry one current. Signals: decide/signals.py.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from cellarer.core.validate import median
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Floats, Response, Seen, State
+from cellarer.model.values import NEVER, Floats, Response, Seen, State, renew
 
 LOOK_NS = 1_000_000_000  # look every second: skew between sensors is shorter
 LONGEST_NS = 15_000_000_000  # a change of current that takes longer is no step: OCV moves, too
@@ -43,7 +41,7 @@ def respond(config: Config, state: State, seen: Seen, earlier: Floats, passed: F
     before, layout = state.watch.response, config.layout
     now_ns = int(seen.time_ns[layout.where["current"]].max(initial=NEVER))
     if now_ns < before.looked_ns + LOOK_NS:
-        return replace(before, passed=passed, passed_then=then)
+        return renew(before, passed=passed, passed_then=then)
     count = np.diff(layout.first_cell, append=then.size)
     calm = median(seen.value[layout.where["cell_voltage"]], earlier[:, : then.size])
     voltage, current = layout.total(calm) / count, seen.value[layout.where["current"]]

@@ -38,6 +38,7 @@ from cellarer.model.values import (
     State,
     Switches,
     Watch,
+    renew,
 )
 
 try:
@@ -268,14 +269,14 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
     heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean if elapsed_s > 0.0 else look.watch.current, elapsed_s)
-    powers = replace(state.forecast, heat_A2=heat_A2)
+    powers = renew(state.forecast, heat_A2=heat_A2)
     if power_due:
         powers = forecast.begin(look, said, powers)
     if not (forecast.complete(config, powers) or forecast.waits(look)):
         said, powers = forecast.go_on(look, tables, estimator, said, powers, power_ns)
     zero = np.zeros(layout.size["string"])
     return Known(
-        watch=replace(look.watch, charge=zero, charge_s=zero),
+        watch=renew(look.watch, charge=zero, charge_s=zero),
         estimator=estimator,
         estimate=said,
         estimated_ns=now_ns,

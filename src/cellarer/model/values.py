@@ -4,9 +4,12 @@ All are frozen; arrays in them are never altered in place. Axis names: cell, tem
 Layout), row (of the fault table). Unknown is NaN; a time never reached is NEVER. Time is integer monotonic ns.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import NamedTuple
+from functools import cache
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -426,3 +429,18 @@ class State:
     window: Window
     command: Command
     seen: Seen
+
+
+Record = TypeVar("Record")
+
+
+def renew(record: Record, **changes: object) -> Record:
+    """Do what dataclasses.replace does, without its checks field by field: it is asked several times in each cycle."""
+    names, values = _fields(type(record))  # type: ignore[arg-type]
+    return type(record)(**dict(zip(names, values(record), strict=True)) | changes)
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    names = tuple(f.name for f in fields(kind))
+    return names, attrgetter(*names)

@@ -51,6 +51,15 @@ PLACES = np.array(
         ),
     ]
 )
+# … for what a step is given: lanes, width, then offset, last current, capacity, temperature, and the inputs
+INPUT_PLACES = np.array(
+    [
+        LANES,
+        WIDTH,
+        *(INDEX[name] * LANES for name in ("b", "last_i", "capacity", "in_degC")),
+        *(INDEX[name] * LANES for name in ("in_v", "in_i", "in_c", "in_degC", "in_known", "in_zero", "in_noise")),
+    ]
+)
 
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
 # what advance takes behind them, and returns with the model's voltage between

@@ -13,7 +13,7 @@ from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, PARTS, gap_variance
-from cellarer.core.estimate.fields import INDEX, INPUT, LANES, WIDTH
+from cellarer.core.estimate.fields import INDEX, INPUT, INPUT_PLACES, LANES, WIDTH
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
     START_HYSTERESIS,
@@ -30,9 +30,10 @@ from cellarer.core.estimate.state import (
 )
 
 try:
+    from cellarer.core import kernel as _cycle
     from cellarer.core.estimate import kernel as _kernel
 except ImportError:  # without numba the NumPy form does the work
-    _kernel = None  # type: ignore[assignment]
+    _kernel = _cycle = None  # type: ignore[assignment]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -111,7 +112,8 @@ def step(
     """
     buffer = copied(state.buffer)
     gap = gap_variance(dt_s)
-    _write_inputs(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
+    write = _write_inputs_plain if plain or _cycle is None else _write_inputs
+    write(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
     unknown = state.unknown
     if _never_stepped(buffer):
         _doubt_polarisation(cfg, buffer)
@@ -124,6 +126,18 @@ def step(
 
 
 def _write_inputs(
+    cfg: EstimatorConfig, buffer: Floats, voltage: Floats, current: Floats, temp_degC: Floats, dt_s: float,
+    current_mean: Floats | None, rest: Bools | None,
+) -> None:  # fmt: skip
+    """Do what _write_inputs_plain does in one compiled pass."""
+    mean, rests = current if current_mean is None else current_mean, np.zeros(cfg.cells, bool) if rest is None else rest
+    _cycle.write_inputs(
+        voltage, current, temp_degC, mean, rests, cfg.parallel, INPUT_PLACES,
+        dt_s > GAP_S, current_mean is not None, dt_s <= HOLD_S, max(1.0 - dt_s / FADE_S, 0.0), LOST_C, buffer,
+    )  # fmt: skip
+
+
+def _write_inputs_plain(
     cfg: EstimatorConfig, buffer: Floats, voltage: Floats, current: Floats, temp_degC: Floats, dt_s: float,
     current_mean: Floats | None, rest: Bools | None,
 ) -> None:  # fmt: skip
