@@ -16,7 +16,7 @@ from cellarer.board.ring import BoardError
 from cellarer.board.snapshot import LEAST, SECONDS, Snapshot, SnapshotReader, SnapshotWriter, create_snapshot
 from cellarer.config import load
 from cellarer.core.cycle import start
-from cellarer.model.values import State
+from cellarer.model.values import Runs, State
 
 
 def moment(state: State) -> Snapshot:
@@ -48,10 +48,21 @@ def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
     for name in ("seen", "estimate", "faults", "switches", "charging", "wishes", "counters"):
         part, sent = getattr(got.state, name), getattr(first.state, name)
         for field in fields(sent):
-            if (name, field.name) != ("estimate", "soc"):
+            if (name, field.name) not in (("estimate", "soc"), ("faults", "runs")):
                 same(getattr(part, field.name), getattr(sent, field.name))
     with pytest.raises(ValueError, match="read-only"):
         got.state.estimate.soc[0] = 1.0
+
+
+def test_memory_that_changes_its_size_is_not_published(tmp_path: Path) -> None:
+    first = moment(start(load("home").config, 0))
+    create_snapshot(tmp_path / "snapshot", first)
+    writer, reader = SnapshotWriter(tmp_path / "snapshot"), SnapshotReader(tmp_path / "snapshot")
+    runs = Runs(np.zeros(180, np.int64), np.ones(180, np.int64))
+    writer.write(replace(first, state=replace(first.state, faults=replace(first.state.faults, runs=runs))))
+    got = reader.newest()
+    assert got is not None
+    assert got.state.faults.runs is None
 
 
 def test_the_seconds_are_kept_for_who_comes_late(tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ def get(address: str) -> int:
         return int(answer.status)
 
 
+def test_a_bad_cell_opens_and_control_lives(tmp_path: Path) -> None:
+    """Single cells are counted apart: what control remembers of them grows while one is bad."""
+    with running(tmp_path / "s") as site:
+        wait_for("a live recorder", lambda: (s := site.snapshot()) is not None and s.recorder_live)
+        site.close()
+        control = site.pid("control")
+        inject(site.folder, Inject("cell_overvoltage", cell=4))
+        wait_for("the reason", lambda: any(e.name == "cell_over_voltage_maximum" and e.cell == 5 for e in site.events()))
+        wait_for("open contactors", lambda: site.phase == 0)
+        assert site.pid("control") == control, "it has not fallen"
+
+
 def test_the_emergency_stop_opens_at_once(site: Site) -> None:
     """From the button to open contacts: sensor frame, guard, link, coil. The catalogue asks for 0.2 s."""
     site.close()

@@ -21,6 +21,9 @@ from cellarer.model.values import State
 
 T = TypeVar("T")
 
+# None in what is published. `runs` changes its size: it is empty as long as no cell is bad.
+PRIVATE = ("state.watch", "state.estimator", "state.forecast", "state.faults.runs")
+
 SLOTS = 4  # a reader has three cycles to copy
 SECONDS, SECONDS_BYTES = 70, 32 * 2**20  # of the last seconds so many are kept, or as many as fit, at least LEAST
 LEAST = 8
@@ -35,13 +38,14 @@ class Snapshot:
     late_ns: int  # how late this cycle began
     recorder_live: bool  # events and durable state are being kept
     vetoed: NDArray[np.bool_]  # (string,) the guard holds this string open
-    state: State  # without the memory of validation and estimators: watch, estimator and forecast are None
+    state: State  # without what only control remembers: see PRIVATE
     work_ns: int = 0  # real time that the cycle before took
 
 
 def published(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot without what nobody outside of control reads, and with plain numbers as arrays."""
-    state = replace(snapshot.state, watch=None, estimator=None, forecast=None)  # type: ignore[arg-type]
+    faults = replace(snapshot.state.faults, runs=None)  # type: ignore[arg-type]
+    state = replace(snapshot.state, watch=None, estimator=None, forecast=None, faults=faults)  # type: ignore[arg-type]
     return _numbers_as(np.asarray, replace(snapshot, state=_numbers_as(np.asarray, state)))
 
 
@@ -102,7 +106,7 @@ class SnapshotWriter:
         elif "f" in node:
             for part, below in cast(dict[str, tree.Outline], node["f"]).items():
                 self._add(f"{name}.{part}".lstrip("."), below)
-        elif name not in ("state.watch", "state.estimator", "state.forecast"):
+        elif name not in PRIVATE:
             raise BoardError(f"{name} of a snapshot is no array: it would never change")
 
     def write(self, value: Snapshot) -> None:
