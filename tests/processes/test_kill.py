@@ -97,7 +97,8 @@ def test_a_bad_cell_opens_and_control_lives(tmp_path: Path) -> None:
         site.close()
         control = site.pid("control")
         inject(site.folder, Inject("cell_overvoltage", cell=4))
-        wait_for("the reason", lambda: any(e.name == "cell_over_voltage_maximum" and e.cell == 5 for e in site.events()))
+        cause = ("cell_over_voltage_maximum", 5)
+        wait_for("the reason", lambda: cause in [(e.name, e.cell) for e in site.events()])
         wait_for("open contactors", lambda: site.phase == 0)
         assert site.pid("control") == control, "it has not fallen"
 

@@ -17,10 +17,10 @@ export function eventsCard(packs) {
 
   function freeze(event) {
     const url = `/api/v1/events/${event.seq}/freeze`;
-    return [" ",
+    return h("span", { class: "freezes" },
       h("a", { href: `${url}.csv`, class: "freeze", title: "a minute before and half a minute after, at full rate" },
         "recording"), " ",
-      h("a", { href: `${url}.file`, class: "freeze", title: "for cellarer replay --incident" }, "freeze frame")];
+      h("a", { href: `${url}.file`, class: "freeze", title: "for cellarer replay --incident" }, "freeze frame"));
   }
 
   function item(event) {
@@ -32,7 +32,7 @@ export function eventsCard(packs) {
       "li",
       { class: "event", "data-kind": event.kind, "data-seq": event.seq },
       h("i", { title: word, "aria-label": word, role: "img" }, sign),
-      h("span", {}, place + (event.text || event.name), ...(frozen.has(event.seq) ? freeze(event) : [])),
+      h("span", {}, place + (event.text || event.name), ...(frozen.has(event.seq) ? [freeze(event)] : [])),
       h("time", { datetime: new Date(event.unix_s * 1000).toISOString(), title: fullTime(event.unix_s) },
         (today ? "" : `${dayOf(event.unix_s)} `) + timeOf(event.unix_s)),
     );
