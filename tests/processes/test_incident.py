@@ -153,6 +153,13 @@ def test_the_command_line_finds_an_event_and_answers_what_if(state: tuple[Run, P
     assert re.search(rf"{TRIPPED} +1 +never +2\.\d+", told.output)
 
 
+def test_a_file_needs_no_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for what, said in (("nowhere.freeze", "a .freeze file"), ("7", "--state is missing")):
+        done = CliRunner().invoke(cellarer, ["replay", "--incident", what])
+        assert said in f"{done.exception} {done.output}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -19,7 +19,7 @@ def run(
     console.can_write(None, report)
     if out is not None and out.suffix.lower() != ".csv":
         raise console.Mistake(f"--out = {out}: the inputs of an incident are written as .csv")
-    log = incidents.find(what, state or _state_dir())
+    log = incidents.find(what, state or (_state_dir() if what.isdigit() else Path()))
     console.say(f"repeating {', '.join(p.name for p in log.paths)}")
     found = incidents.run(log, limits)
     if out is not None:
