@@ -32,7 +32,7 @@ def figures(incident: Incident) -> dict[str, object]:
         "seconds": float(times[-1] - times[0]) * 1e-9,
         "kept_states": incident.compared,
         "kept_states_met": incident.exact,
-        "asked_about": [one["text"] for one in log.header.get("events", [])],  # type: ignore[attr-defined]
+        "asked_about": asked_about(incident),
         "events": _events(incident.config, incident.happened, times),
         "opened_s": _opened_s(incident.happened),
         "limits": None,
@@ -46,6 +46,11 @@ def figures(incident: Incident) -> dict[str, object]:
             "changed": changes(incident),
         }
     return found
+
+
+def asked_about(incident: Incident) -> list[str]:
+    """Return the events for which the log was kept."""
+    return [str(one["text"]) for one in incident.log.header.get("events", [])]  # type: ignore[attr-defined]
 
 
 def _events(config: Config, course: Course, times: NDArray[np.int64]) -> list[dict[str, object]]:
@@ -121,18 +126,26 @@ def write_up(incident: Incident) -> Report:
             )
         )  # fmt: skip
     told = [
-        (_s((e.time_ns - int(times[0])) * 1e-9), e.kind, sentences.text(incident.config, e), e.cause)
+        (_s((e.time_ns - int(times[0])) * 1e-9), e.kind, *_in_words(sentences.text(incident.config, e), e.cause))
         for e in incident.happened.events[:EVENTS_SHOWN]
     ]
     sections.append(Section("What happened", header=("s", "kind", "event", "cause"), rows=told))
     rest = incident.compared - incident.exact
     return Report(
         title=f"Incident at {incident.config.site}",
-        subtitle=f"from {moment(float(str(f['begin_unix_s'])))}; Cellarer {f['program']}",
+        subtitle="; ".join(
+            [f"from {moment(float(str(f['begin_unix_s'])))}", f"Cellarer {f['program']}", *asked_about(incident)[:3]]
+        ),
         figures=numbers,
         warnings=[f"{rest} kept states differ: another machine, another version or other libraries?"] if rest else [],
         sections=sections,
     )
+
+
+def _in_words(text: str, cause: str) -> tuple[str, str]:
+    """Return what happened, and the cause where it is not said already."""
+    cause = cause.replace("_", " ")
+    return text, "" if cause in text else cause
 
 
 def _said(values: list[float | None]) -> str:
@@ -175,7 +188,7 @@ def _plots(incident: Incident) -> Section:
         spans |= {f"{name}, other limits": x for name, x in _active(config, other, time_s).items()}
     spans = {name: x for name, x in spans.items() if x}
     if spans:
-        panels.append(Panel("Closed, and faults", Bars(spans)))
+        panels.append(Panel("Closed, and faults", Bars(spans, frozenset(("closed", "closed, other limits")))))
     return Section("Over time", svg=draw(time_s, panels))
 
 

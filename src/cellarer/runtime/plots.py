@@ -62,6 +62,7 @@ class Bars:
     """When something was active, one bar per name."""
 
     spans: dict[str, list[tuple[float, float]]]  # name → (begin, end) in s
+    calm: frozenset[str] = frozenset()  # names of what is no fault: they come first, in another colour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,10 +125,11 @@ def _lines(axis, lines: tuple[Line, ...], time_s: Floats, begin: float, scale: f
 
 
 def _bars(axis, bars: Bars, begin: float, scale: float) -> None:  # type: ignore[no-untyped-def]
-    names = sorted(bars.spans)
+    names = sorted(bars.spans, key=lambda name: (name not in bars.calm, name))
     for k, name in enumerate(names):
         spans = [((a - begin) / scale, max(b - a, 0.0) / scale) for a, b in bars.spans[name]]
-        axis.broken_barh(spans, (k - 0.35, 0.7), facecolor=COLOURS["fault"], edgecolor=COLOURS["fault"], linewidth=0.8)
+        colour = COLOURS["measured" if name in bars.calm else "fault"]
+        axis.broken_barh(spans, (k - 0.35, 0.7), facecolor=colour, edgecolor=colour, linewidth=0.8)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
