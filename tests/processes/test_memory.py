@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -51,6 +54,24 @@ def test_a_journal_that_is_full_holds_up_nobody(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
         with suppress(OSError):
             full.close()
+
+
+SPIN = """
+import os
+from cellarer.runtime.process import never_spin
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+never_spin()
+print("spins", flush=True)
+while True:
+    pass
+"""
+
+
+def test_who_spins_with_real_time_priority_is_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", SPIN], capture_output=True, text=True, timeout=60, check=False)
+    if "spins" not in done.stdout:
+        pytest.skip("real-time priority is not permitted")
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_what_is_denied_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

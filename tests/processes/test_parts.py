@@ -20,7 +20,7 @@ from cellarer.config.schema import LinkFile
 from cellarer.guard.limits import parse_limits
 from cellarer.model.values import FOREVER, Event
 from cellarer.runtime import wires
-from cellarer.runtime.children import Child, Family
+from cellarer.runtime.children import Child, Family, cache_folder
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.faces import Faces
 from cellarer.runtime.guard_limits import guard_limits
@@ -265,6 +265,23 @@ def test_a_child_without_a_sign_of_life_is_found(tmp_path: Path) -> None:
     assert not child.still()
     pulse.write((time.monotonic_ns() - 11_000_000_000).to_bytes(8, "little"))
     assert child.still()
+
+
+def test_compiled_code_lies_in_memory_while_the_disk_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, memory = tmp_path / "cache", tmp_path / "memory"
+    assert cache_folder(disk, memory) == disk
+    (disk / "compiled").write_text("code")
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    assert cache_folder(disk, memory) == memory
+    assert (memory / "compiled").read_text() == "code"
+    assert cache_folder(disk, memory) == memory, "copied once"
+    assert cache_folder(tmp_path / "never", tmp_path / "new").is_dir()
+
+
+def read_only(*_: object, **__: object) -> object:
+    raise OSError(30, "Read-only file system")
 
 
 def test_pauses_grow_with_crashes() -> None:
