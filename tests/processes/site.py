@@ -208,7 +208,7 @@ def running(
     speed: float = 1.0,
     close_at_start: bool = False,
     disturbed: bool = False,
-    most_s: float = 40.0,
+    most_s: float = 120.0,
 ) -> Iterator[Site]:
     """Run a site for the length of a block; its output is shown when the block fails."""
     site = Site(state_dir, name, speed, close_at_start, disturbed)
