@@ -25,7 +25,7 @@ GUARD_S = 0.005  # s: the guard looks at the sample ring this often
 WINDOW_S = dict.fromkeys(("temp_rate", "runaway", "runaway_precursor"), 3.0) | dict.fromkeys(SUSPICIONS, 60.0)
 LOOK_S = 1.0  # s: core/response.py LOOK_NS
 ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
-LOOKS = {"current_unanswered": 5}  # so many looks of a second (core/response.py), or samples if those are rarer
+LOOKS = {"current_unanswered": 6}  # so many looks of a second (core/response.py), or samples if those are rarer
 # Exponential mean (decide/sequence.py REST_S): what is twice the threshold has passed it after as long, errors included
 MEAN_S = {"current_open": 0.3}
 # Made of medians of three samples: they lag by one

@@ -8,7 +8,6 @@ is positive, and cells in series carry one current. Signals: decide/signals.py.
 
 import numpy as np
 
-from cellarer.core.validate import median
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Floats, Response, Seen, State, renew
 
@@ -19,32 +18,38 @@ STEADY = 0.2  # of the step: current that moves less than this over a look has a
 KEEP = 0.8  # of what earlier steps said: about five count
 CLEAR_V = 0.025  # V per cell that a single step must be worth to speak alone: far above noise and relaxation
 ANSWERED = 0.15  # of the worth: warm cells that the cell file makes twice too resistive answer more than this at once
-MEAN = 0.2  # of the newest look in the mean: the voltage was calm for about five looks
-WAIT_LOOKS = 2  # looks after the current has arrived: cells may be sampled later than the current
+MEAN = 0.2  # of the newest look in the means: current and voltage were calm for about five looks
+WAIT_LOOKS = 3  # looks after the current has arrived: cells may be sampled later than the current
 
 
 def start(config: Config) -> Response:
     """Return the memory before the first sample."""
     strings, cells = config.layout.size["string"], config.layout.size["cell"]
     zero, unknown, never = np.zeros(strings), np.full(strings, np.nan), np.full(strings, NEVER)
-    return Response(zero, np.zeros(cells), NEVER, unknown, never, unknown, unknown, zero, zero, unknown, unknown, zero,
-                    np.zeros(strings, np.int64), zero)  # fmt: skip
+    counts = np.zeros(strings, np.int64)
+    return Response(
+        passed=zero, passed_then=np.zeros(cells), looked_ns=NEVER, current=unknown, base_ns=never, base_A=unknown,
+        base_V=unknown, off_A=unknown, off_V=unknown, agreed=zero, steps=zero, mean_V=unknown, mean_A=unknown,
+        before_V=unknown, worth_V=zero, waited=counts, silence=zero,
+    )  # fmt: skip
 
 
-def respond(config: Config, state: State, seen: Seen, earlier: Floats, passed: Floats, then: Floats) -> Response:
+def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floats) -> Response:
     """Return the memory after this sample.
 
-    earlier  memory of the medians
     passed   (string,) A·s that went in since the start
     then     (cell,) the same when the cell's reading last changed
+
+    Voltages as read, not their medians: those are a sample older than the current, and in a drive cycle that is enough
+    for an answer of the wrong sign. One wild sample is one answer among several.
     """
     before, layout = state.watch.response, config.layout
     now_ns = int(seen.time_ns[layout.where["current"]].max(initial=NEVER))
     if now_ns < before.looked_ns + LOOK_NS:
         return renew(before, passed=passed, passed_then=then)
     count = np.diff(layout.first_cell, append=then.size)
-    calm = median(seen.value[layout.where["cell_voltage"]], earlier[:, : then.size])
-    voltage, current = layout.total(calm) / count, seen.value[layout.where["current"]]
+    voltage = layout.total(seen.value[layout.where["cell_voltage"]]) / count
+    current = seen.value[layout.where["current"]]
     step = current - before.base_A
     arrived = ~(np.abs(current - before.current) > STEADY * np.abs(step)) | np.isnan(before.base_A)
     ohm = layout.total(config.cell_ohm) / count
@@ -52,7 +57,7 @@ def respond(config: Config, state: State, seen: Seen, earlier: Floats, passed: F
     answer = np.sign(step) * (voltage - before.base_V) / np.maximum(worth, LEAST_V)
     counts = arrived & (worth >= LEAST_V) & (now_ns - before.base_ns <= LONGEST_NS) & ~np.isnan(answer)
     stayed = np.abs(current - before.current) * ohm <= STEADY * before.worth_V
-    calm_before = np.abs(before.base_V - before.mean_V) <= ANSWERED * worth
+    calm_before = (before.off_V <= ANSWERED * worth) & (before.off_A <= ANSWERED * np.abs(step))
     begins = counts & calm_before & (worth >= CLEAR_V)
     before_V = np.where(begins, before.base_V, np.where(stayed, before.before_V, np.nan))
     worth_V = np.where(begins, worth, before.worth_V)
@@ -66,9 +71,12 @@ def respond(config: Config, state: State, seen: Seen, earlier: Floats, passed: F
         base_ns=np.where(arrived, now_ns, before.base_ns),
         base_A=np.where(arrived, current, before.base_A),
         base_V=np.where(arrived, voltage, before.base_V),
+        off_A=np.where(arrived, np.abs(current - before.mean_A), before.off_A),
+        off_V=np.where(arrived, np.abs(voltage - before.mean_V), before.off_V),
         agreed=np.where(counts, KEEP * before.agreed + np.clip(answer, -2.0, 2.0), before.agreed),
         steps=np.where(counts, KEEP * before.steps + 1.0, before.steps),
         mean_V=np.where(np.isnan(before.mean_V), voltage, before.mean_V + MEAN * (voltage - before.mean_V)),
+        mean_A=np.where(np.isnan(before.mean_A), current, before.mean_A + MEAN * (current - before.mean_A)),
         before_V=np.where(silent >= 1.0 - ANSWERED, before_V, np.nan),
         worth_V=worth_V,
         waited=waited,

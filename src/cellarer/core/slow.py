@@ -146,7 +146,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         over_charge_A=over[0],
         over_discharge_A=over[1],
         wire_heat=_wire_heat(config, state, current, now_ns),
-        response=respond(config, state, seen, kept.earlier, total, kept.passed_then),
+        response=respond(config, state, seen, total, kept.passed_then),
     )
 
 

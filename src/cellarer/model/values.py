@@ -337,9 +337,12 @@ class Response:
     base_ns: Ints  # when the current was last steady
     base_A: Floats  # A then
     base_V: Floats  # V per cell then
+    off_A: Floats  # A: how far the current then was from its mean over the last seconds
+    off_V: Floats  # V per cell: the same of the voltage
     agreed: Floats  # 1: sum over steps of the change of voltage over what resistance makes of the change of current
     steps: Floats  # how many steps that is; older ones count less
     mean_V: Floats  # V per cell, over the last seconds
+    mean_A: Floats  # A, over the last seconds
     before_V: Floats  # V per cell before the last step of current that had not been answered at once; NaN = was
     worth_V: Floats  # what that step was worth by resistance, V per cell
     waited: Ints  # looks since, at a current that has stayed
