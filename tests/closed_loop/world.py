@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from tests.core.bench import freeze
-from tests.core.invariants import violations
+from tests.core.bench import awake, freeze
+from tests.core.invariants import Ledger, violations
 
 from cellarer.config import load
 from cellarer.config.schema import DeviceFile
@@ -25,12 +25,13 @@ class World:
         self.config, self.layout = self.site.config, self.site.config.layout
         self.plant = Plant(self.config, self.site.file.simulation, seed)
         self.now_ns = self.plant.time_ns
-        self.state = start(self.config, self.now_ns)
+        self.state = awake(start(self.config, self.now_ns))
         self.plan = no_plan(self.layout.size["cell"], self.layout.size["pack"])
         self.none = no_requests(self.config)
         self.command, self.last = self.state.command, self.plant.sample()
         self.mute = np.zeros(self.layout.size["signal"], bool)
         self.events: list[Event] = []
+        self.ledger = Ledger(self.config, self.state)
 
     def silence(self, device: DeviceFile) -> None:
         """Let a device send nothing any more."""
@@ -52,6 +53,7 @@ class World:
         inputs, before = freeze(Inputs(sample, requests or self.none, self.plan)), freeze(self.state)
         self.state, self.command, events = step(self.config, before, inputs, self.now_ns)
         broken = violations(self.config, before, inputs, self.now_ns, self.state, self.command, events)
+        broken += self.ledger.follow(self.config, self.state, self.command, events)
         assert not broken, "\n".join(broken)
         self.events += events
 

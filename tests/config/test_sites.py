@@ -207,3 +207,19 @@ def test_a_site_text_with_broken_lines_loads_or_is_refused(data: Any) -> None:
         build(table, "fuzz")
     except ConfigError as error:
         assert "allowed is" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "beyond"),
+    [("cell_voltage_max_V", 3.8, 3.801), ("cell_voltage_min_V", 2.3, 2.299), ("charge_A", 400.0, None)],
+)
+def test_both_sides_of_a_hard_cap_of_the_guard(key: str, inside: float, beyond: float | None) -> None:
+    refuse(build(changed("guard", {key: inside}), "shed.toml"))
+    if beyond is not None:  # the cell file gives no cap of current
+        with pytest.raises(ConfigError, match=rf"guard\.{key}.*hard cap"):
+            refuse(build(changed("guard", {key: beyond}), "shed.toml"))
+
+
+def test_the_report_says_which_hard_caps_are_not_given() -> None:
+    said = "no hard cap of temperature, charge current, discharge current is given"
+    assert f"cell lfp_280ah: {said}" in report(load("home"))

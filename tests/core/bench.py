@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
-from tests.core.invariants import violations
+from tests.core.invariants import Ledger, violations
 from tests.core.sites import site
 
 from cellarer.core.asked import no_requests
@@ -47,6 +47,12 @@ def rest_voltage(config: Config) -> np.ndarray:
     return middle[config.cell_kind]
 
 
+def awake(state: State) -> State:
+    """Return the state of a site that has been measuring for long enough to close at once."""
+    trusted_ns = np.full_like(state.switches.trusted_ns, NEVER)
+    return replace(state, switches=replace(state.switches, trusted_ns=trusted_ns))
+
+
 class Bench:
     """One site in virtual time."""
 
@@ -54,13 +60,14 @@ class Bench:
         self.config, self.layout = config, config.layout
         self.dt_ns = round(dt_ms * MS)
         self.now_ns = 1_000_000 * MS if state is None else state.time_ns
-        self.state = start(config, self.now_ns) if state is None else state
+        self.state = awake(start(config, self.now_ns)) if state is None else state
         size = self.layout.size["signal"]
         self.value = np.full(size, np.nan)
         self.time_ns = np.full(size, NEVER)
         self.silent, self.held = np.zeros(size, bool), np.zeros(size, bool)
         self.command: Command = self.state.command
         self.events: list[Event] = []
+        self.ledger: Ledger | None = None
         self.plan = no_plan(self.layout.size["cell"], self.layout.size["pack"])
         self.every_cycle: list[Callable[[Bench], None]] = []
         present = config.sensing.present
@@ -76,7 +83,7 @@ class Bench:
         other = copy(self)
         for name in ("value", "time_ns", "silent", "held", "cells"):
             setattr(other, name, getattr(self, name).copy())
-        other.events, other.every_cycle = [], list(self.every_cycle)
+        other.events, other.every_cycle, other.ledger = [], list(self.every_cycle), None
         return other
 
     def put(self, name: str, value: Any, at: Any = slice(None)) -> None:
@@ -134,9 +141,12 @@ class Bench:
             action(self)
         inputs = freeze(Inputs(self.sample(), self.asked(**wanted), self.plan))
         before = freeze(self.state)
+        if self.ledger is None or self.ledger.state is not before:  # a test may put another memory in its place
+            self.ledger = Ledger(self.config, before)
         self.state, self.command, events = step(self.config, before, inputs, self.now_ns)
         self.events += events
         broken = violations(self.config, before, inputs, self.now_ns, self.state, self.command, events)
+        broken += self.ledger.follow(self.config, self.state, self.command, events)
         assert not broken, "\n".join(broken)
         return self.command
 

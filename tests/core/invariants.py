@@ -2,22 +2,25 @@
 
 `violations` looks at one cycle from outside, with own code: state before, inputs, state after, command, events. It is
 used by every test through the bench and by campaigns. Those that compare two runs (I5 more faults, I6 lost inputs) are
-in test_properties.py. What no single cycle shows is tested where it lives: I4 across restarts in test_requests.py, I11
-(acknowledged events) in tests/history, I14 (one owner of the gate) in tests/guard and tests/processes, I15 (the
-configuration in use is the one on disk) in tests/processes.
+in test_properties.py. `Ledger` looks at a whole run: I11, I14 and I15, by its own tally of what was told, ordered and
+configured. What no single cycle shows is tested where it lives: I4 across restarts in test_requests.py; I11, I14 and
+I15 once more where files and processes are, in tests/history, tests/guard and tests/processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import lru_cache
 
 import numpy as np
 
+from cellarer.config.compile import fingerprint
 from cellarer.core.cycle import Inputs
+from cellarer.core.decide.sequence import outputs
 from cellarer.model.config import Authority, Config, Switchgear
 from cellarer.model.reasons import REASONS
-from cellarer.model.values import NEVER, Bools, Command, Event, Latch, Level, Phase, State
+from cellarer.model.values import NEVER, Bools, ChargePhase, Command, Event, Latch, Level, Phase, State
 
 UNKNOWN_S = 1.0  # s that a string may stay closed after its cell data became unknown (I1)
 CARRYING = (Phase.CLOSED, Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY)
@@ -49,6 +52,58 @@ def _all(
     yield from _asked(config, before, inputs, after)
     yield from _estimated(after)
     yield from _lost_inputs(config, inputs, now_ns, before, after)
+
+
+class Ledger:
+    """What a run has told, ordered and been configured with, cycle by cycle; for I11, I14 and I15.
+
+    I11 what has been told stays true until the opposite is told: a fault that was raised is active, one that was
+        cleared is not, a phase that was entered is the phase; so whoever has kept all events knows the state.
+    I14 one owner: what is ordered follows from the phase of the one switchgear machine and from nothing else, its
+        cycles are numbered without a gap, and time goes on.
+    I15 the Config is the same from the first cycle to the last, to the last bit.
+    """
+
+    def __init__(self, config: Config, state: State) -> None:
+        self._config, self._finger = config, _first(config)
+        self._active = state.faults.active.copy()
+        self._phase, self._charging = state.switches.phase.copy(), state.charging.phase.copy()
+        self.state, self._checked = state, 0
+
+    def follow(self, config: Config, after: State, command: Command, events: list[Event]) -> list[str]:
+        """Take over one cycle; return one line per invariant that it broke."""
+        for e in events:
+            match e.kind:
+                case "fault" | "clear":
+                    self._active[list(config.faults.name).index(e.name), e.string] = e.kind == "fault"
+                case "switch":
+                    self._phase[e.string] = Phase[e.name.split(" → ")[1].upper()]
+                case "charge":
+                    self._charging[e.string] = ChargePhase[e.name.split(" → ")[1].upper()]
+        found = []
+        for name, told, now in (
+            ("faults", self._active, after.faults.active),
+            ("phases", self._phase, after.switches.phase),
+            ("charge phases", self._charging, after.charging.phase),
+        ):
+            if not np.array_equal(told, now):
+                found.append(f"I11 {name} are not what was told")
+        if not np.array_equal(_on(command), outputs(config, after.switches)):
+            found.append("I14 outputs are not those of the phase")
+        was = self.state
+        if command is not after.command or after.cycle != was.cycle + 1 or not after.time_ns > was.time_ns:
+            found.append("I14 somebody else had a cycle")
+        self.state = after
+        self._checked += 1
+        if config is not self._config or (self._checked % 500 == 0 and fingerprint(config) != self._finger):
+            found.append("I15 the configuration changed")
+        return found
+
+
+@lru_cache(maxsize=32)
+def _first(config: Config) -> str:
+    """Return the fingerprint of a Config when it was first seen."""
+    return fingerprint(config)
 
 
 def _on(command: Command) -> Bools:

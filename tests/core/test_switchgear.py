@@ -10,6 +10,8 @@ from tests.core.bench import Bench, closed
 from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
 
 from cellarer.config.load import build
+from cellarer.core.cycle import start
+from cellarer.core.decide import sequence
 from cellarer.model.config import Config
 from cellarer.model.values import Phase
 
@@ -425,3 +427,53 @@ def test_strings_of_a_site_switch_independently() -> None:
 
 def test_every_shipped_kind_is_known() -> None:
     assert {int(k) for name in ("one", "fets", "separate", "bare") for k in site(name).switch.kind} == {0, 1, 2, 3}
+
+
+def just_woken() -> Bench:
+    bench = Bench(site("one"))
+    bench.state = start(bench.config, bench.now_ns)
+    return bench
+
+
+@pytest.mark.parametrize("signal", ("cell_voltage", "temp_degC", "current", "link_voltage", "crash"))
+def test_nothing_closes_before_all_it_rests_on_was_known_for_a_second(signal: str) -> None:
+    bench = just_woken()
+    bench.silence(signal)
+    bench.run(0.06)
+    bench.step(close=True, confirm_unknown_soc=True)
+    bench.run(0.04)
+    said = [e.cause for e in bench.events if e.name == "closing waits"]
+    assert said == [f"unknown: {signal}"] and bench.phase() == Phase.OPEN
+    bench.silence(signal, on=False)
+    bench.step()
+    assert bench.run(3.0, lambda b: b.phase() != Phase.OPEN) == pytest.approx(1.0)
+    assert bench.now_ns - int(bench.state.switches.trusted_ns[0]) == sequence.TRUSTED_NS
+
+
+def test_a_break_begins_the_second_anew_and_is_told_once() -> None:
+    bench = just_woken()
+    bench.run(0.5)
+    bench.step(close=True, confirm_unknown_soc=True)
+    bench.run(0.2)
+    bench.put("current", np.nan)
+    bench.run(0.06)
+    bench.put("current", 0.0)
+    bench.step()
+    assert [e.cause for e in bench.events if e.name == "closing waits"] == ["unknown: current"]
+    assert bench.run(3.0, lambda b: b.phase() != Phase.OPEN) == pytest.approx(1.0)
+
+
+def test_wild_first_samples_latch_nothing() -> None:
+    """Two samples of every kind of nonsense from each sensor at the start; then all is well."""
+    for name in ("cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage", "insulation"):
+        for value in (np.nan, -1e9, 1e9, 0.0, 5.5, 140.0, -45.0):
+            bench = just_woken()
+            good = bench.of(name).copy()
+            bench.put(name, value)
+            bench.step()
+            bench.step()
+            bench.put(name, good)
+            bench.let_go(name)
+            bench.run(1.0)
+            latched = [bench.config.faults.name[r] for r in np.flatnonzero(bench.state.faults.latched.any(axis=1))]
+            assert not latched, (name, value, latched)

@@ -104,6 +104,7 @@ class Grid:
             opened_A=np.zeros(n), rest_A=np.zeros(n), rest_variance=np.zeros(n),
             ramp_ns=np.where([f[way] == "ramp" for way in ("charge", "discharge")],
                              NOW_NS - (held_s * 1e9).astype(np.int64), FOREVER),
+            trusted_ns=np.where(f["trusted"], NOW_NS - sequence.TRUSTED_NS, FOREVER),
         )  # fmt: skip
         none = np.full(value.shape, NOW_NS)
         seen = Seen(value, none, none, np.zeros(value.shape, bool))

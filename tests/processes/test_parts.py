@@ -119,6 +119,17 @@ def test_answers_come_from_the_events_of_the_cycle(tmp_path: Path) -> None:
     ]
 
 
+def test_nobody_closes_after_a_failed_self_test_but_everybody_opens(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path, close_at_start=True)
+    assert taking.take(0, recorder_live=True, unfit="a kernel differs") is taking.nothing
+    close, _ = asker.ask("close", "test", 1e9), asker.ask("open", "test", 1e9)
+    got = taking.take(0, recorder_live=True, unfit="a kernel differs")
+    assert got.open.all() and not got.close.any()
+    answer = asker.answer(close)
+    assert answer is not None and not answer.accepted and answer.text == "the self-test failed: a kernel differs"
+    assert taking.take(0, recorder_live=True).close.all(), "the close at the start waits for a sound program"
+
+
 def test_nobody_closes_without_a_recorder_but_everybody_opens(tmp_path: Path) -> None:
     taking, asker = intake(tmp_path)
     close, _ = asker.ask("close", "test", 1e9), asker.ask("open", "test", 1e9)

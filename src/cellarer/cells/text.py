@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellarer.cells.loader import Cell, Floats, load, names
+from cellarer.model.cell import CellLimits
 
 COLUMNS = (
     "name",
@@ -73,6 +74,27 @@ def _resistances(cell: Cell) -> str:
     return " / ".join(f"{table[k, half] * 1e3:.3g}" for table in (model.r0, model.r1, model.r2)) + " mohm"
 
 
+def no_caps(limits: CellLimits) -> list[str]:
+    """Return what the cell file gives no hard cap of."""
+    caps = {
+        "temperature": limits.cap_temp_max_degC, "charge current": limits.cap_charge_A,
+        "discharge current": limits.cap_discharge_A,
+    }  # fmt: skip
+    return [name for name, cap in caps.items() if np.isnan(cap)]
+
+
+def _caps(limits: CellLimits) -> str:
+    said = [f"{limits.cap_voltage_min:g} to {limits.cap_voltage_max:g} V"]
+    caps = (
+        (limits.cap_temp_max_degC, "degC"),
+        (limits.cap_charge_A, "A charge"),
+        (limits.cap_discharge_A, "A discharge"),
+    )
+    said += [f"{cap:g} {unit}" for cap, unit in caps if not np.isnan(cap)]
+    missing = no_caps(limits)
+    return ", ".join(said) + (f"; none given of {', '.join(missing)}" if missing else "")
+
+
 def describe(name: str) -> Description:
     """Everything a person wants to know about one cell, as plain text rows."""
     cell = load(name)
@@ -96,5 +118,6 @@ def describe(name: str) -> Description:
         ("discharge current", _levels(limits.discharge_A, "A")),
         ("charge ends at", f"{limits.charge_voltage:g} V, {limits.tail_A:g} A"),
         ("deep discharge below", f"{limits.deep_discharge:g} V"),
+        ("hard caps", _caps(limits)),
     )  # fmt: skip
     return Description(model.name, model.title, rows, tuple(sorted(cell.sources.items())), cell.estimated, cell.notes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.cells.text import no_caps
 from cellarer.config.error import ConfigError
 from cellarer.config.load import Site
 from cellarer.config.rows import FACTS, RowFile, read_rows
@@ -157,7 +158,7 @@ def _protected_by_devices(site: Site, string: int) -> set[str]:
 
 
 def refuse(site: Site) -> None:
-    """Raise ConfigError for what must not run: a reaction over its budget, an opener that holds its state."""
+    """Raise ConfigError for what must not run: a late reaction, an opener that holds, a guard beyond a cap."""
     names = {row.name for row in read_rows()}
     for device in site.file.device:
         for name in device.protects:
@@ -172,6 +173,7 @@ def refuse(site: Site) -> None:
             )
     _gear_needs_opener(site)
     _gear_needs_every_cell(site)
+    _guard_within_caps(site)
     kind, heavy = site.config.switch.kind, ("derate", "ramp", "open")
     late = [t for t in timing(site) if not t.ok and t.level in heavy and kind[t.string] != Switchgear.NONE]
     if late:
@@ -204,6 +206,23 @@ def _gear_needs_every_cell(site: Site) -> None:
             raise ConfigError(site.path, f"cells measured on string {string + 1}", series - count, allowed)
 
 
+def _guard_within_caps(site: Site) -> None:
+    """Refuse a guard's limit of the site file that lies beyond a hard cap of a cell; a cap not given binds nothing."""
+    own, strings = site.file.guard, zip(site.config.layout.pack_of_string, site.config.parallel, strict=True)
+    for pack, parallel in strings:
+        cell = site.cells[int(pack)].limits
+        for key, value, cap, sign in (
+            ("cell_voltage_max_V", own.cell_voltage_max_V, cell.cap_voltage_max, 1),
+            ("cell_voltage_min_V", own.cell_voltage_min_V, cell.cap_voltage_min, -1),
+            ("temperature_max_degC", own.temperature_max_degC, cell.cap_temp_max_degC, 1),
+            ("charge_A", own.charge_A, cell.cap_charge_A * parallel, 1),
+            ("discharge_A", own.discharge_A, cell.cap_discharge_A * parallel, 1),
+        ):
+            if value is not None and sign * value > sign * cap:
+                word = "most" if sign > 0 else "least"
+                raise ConfigError(site.path, f"guard.{key}", value, f"at {word} the cell's hard cap, {cap:g}")
+
+
 def _unmeasured(site: Site, name: str) -> list[int]:
     """Return how many cells or sensors of each string nobody measures, where somebody measures others of them."""
     layout, present = site.config.layout, site.config.sensing.present[site.config.layout.where[name]]
@@ -232,6 +251,11 @@ def report(site: Site) -> str:
         f"cell {cell.model.name}: estimated, not measured: {', '.join(cell.estimated)}"
         for cell in {c.model.name: c for c in site.cells}.values()
         if cell.estimated
+    ]
+    lines += [
+        f"cell {name}: no hard cap of {', '.join(missing)} is given: the guard opens a margin beyond the maximum level"
+        for name, missing in {c.model.name: no_caps(c.limits) for c in site.cells}.items()
+        if missing
     ]
     return "\n".join(lines)
 

@@ -117,6 +117,7 @@ class Switches:
     ramp_ns: Ints  # (way, string): since when a fault has been ramping a path that is closed; FOREVER = not now
     rest_A: Floats  # A: mean of what the current sensor showed while the string was last open; 0 until it was
     rest_variance: Floats  # A²: of that mean, from the noise between successive samples
+    trusted_ns: Ints  # since when all that closing rests on has been known without a break; FOREVER = it is not
 
 
 class ChargePhase(IntEnum):

@@ -35,6 +35,7 @@ from cellarer.runtime.lifetime import restored
 from cellarer.runtime.memory import Memory
 from cellarer.runtime.notify import Notifier
 from cellarer.runtime.process import Process, never_spin
+from cellarer.runtime.selftest import self_test
 
 KEEP_NS = 1_000_000_000  # real time between two durable records
 SERIES_NS = 1_000_000_000  # real time between two rows of the history
@@ -77,6 +78,7 @@ class Control:
         self.reset_left = 0
         self.reset = np.zeros(size["pack"], bool)
         self.overruns = self.work_ns = 0
+        self.unfit = ""  # what the self-test found: nothing is closed then
         self.memory = Memory()
         self.kept_ns = self.notified_ns = self.second = 0
         self.recorder_ns = self.recorder_next = 0
@@ -90,6 +92,13 @@ class Control:
             state, _, _ = step(
                 self.config, state, Inputs(sample, requests, self.plan), now_ns + i * self.config.power_ns
             )
+
+    def test(self) -> None:
+        """Run the self-test before anything may be closed; what it finds is told and stands until the next start."""
+        wrong = self_test(self.config, self.process.run.config_sha256)
+        for cause in wrong:
+            self._system("self-test failed", cause)
+        self.unfit = "; ".join(wrong)
 
     def _restore(self) -> slow.Durable | None:
         """Return what is kept: the durable record, and what the lifetime ledger has more of."""
@@ -133,7 +142,7 @@ class Control:
         unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
         refused = {pack: partial(self._guard_says, pack) for pack in packs_of(vetoed, self.config)}
-        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, vetoed=refused)
+        requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, vetoed=refused, unfit=self.unfit)
         self._take_plan(now_ns)
         self._log(requests, now_ns)
         sample = Sample(self.value.copy(), self.time_ns.copy())
@@ -272,6 +281,7 @@ def main(process: Process, _name: str) -> int:
     control._system("started", f"site {control.config.site}, configuration {process.run.config_sha256[:12]}")
     period_ns, clock = control.config.cycle_ns, process.clock
     control.warm()
+    control.test()
     control.memory.settle()
     never_spin()
     next_ns = clock.now_ns()

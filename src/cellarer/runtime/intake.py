@@ -34,11 +34,13 @@ class Intake:
         recorder_live: bool,
         open_packs: Sequence[int] = (),
         vetoed: Mapping[int, Callable[[], str]] = NOTHING_VETOED,
+        unfit: str = "",
     ) -> Requests:
         """Return the requests for this cycle.
 
         open_packs: what the shell itself asks to open. vetoed: packs that the guard objects to, and what it says: a
         closing waits a moment for it, as after the start, when the guard has seen nothing yet, and is then refused.
+        unfit: what the self-test found; while it says anything, nothing is closed.
         """
         unix_s, most_s = self._clock.unix_s(now_ns), GUARD_WAIT_S * self._clock.speed
         found = self._reader.read(unix_s, self._config.layout.size["pack"])
@@ -48,6 +50,8 @@ class Intake:
         for request, until in asked:
             if request.what != "close":
                 kept.append(request)
+            elif unfit:
+                self._reader.answer(request.id, accepted=False, text=f"the self-test failed: {unfit}")
             elif not recorder_live:
                 self._reader.answer(request.id, accepted=False, text=NO_RECORDER)
             elif request.pack not in vetoed or request.pack in opened:
@@ -57,7 +61,7 @@ class Intake:
             else:
                 self._reader.answer(request.id, accepted=False, text=f"the guard refuses: {vetoed[request.pack]()}")
         self._pending = kept
-        if self._close_at_start and recorder_live and not vetoed:
+        if self._close_at_start and recorder_live and not vetoed and not unfit:
             self._close_at_start = False
             return self._all_close()
         if not kept and not len(open_packs):

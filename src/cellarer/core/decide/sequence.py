@@ -23,6 +23,7 @@ OPEN, PRECHARGE, COOLING, SWITCH = int(P.OPEN), int(P.PRECHARGE), int(P.COOLING)
 TIMEOUT_NS = 500_000_000  # for a contact to follow its coil (foxBMS: string close time-out 500 ms)
 VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s
 REST_S = 0.3  # time constant of the mean current of an open string
+TRUSTED_NS = 1_000_000_000  # that measurements must have been known before anything closes; as long as the guard asks
 PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current within this time (foxBMS: 1000 ms)
 
 
@@ -134,26 +135,31 @@ def start(config: Config, now_ns: int) -> Switches:
     """Return switchgear that is open, with no history."""
     n = config.layout.size["string"]
     zero, counts = np.zeros(n), np.zeros(n, np.int64)
-    unknown, calm = np.full(n, np.nan), np.full((2, n), FOREVER)
+    unknown, calm, never = np.full(n, np.nan), np.full((2, n), FOREVER), np.full(n, FOREVER)
     return Switches(
-        np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm, zero, zero
+        np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm, zero, zero, never
     )
 
 
 def trusted(look: Look) -> Bools:
     """Return (string,): every signal that a closing decision rests on is known now; absent signals are not asked."""
-    config, layout = look.config, look.config.layout
-    ok = ~np.isnan(look.seen.value) | ~config.sensing.present
+    ok = ~np.isnan(look.seen.value) | ~look.config.sensing.present
     if ok.all():
-        return layout.yes
-    where = layout.where
-    result = layout.every(ok[where["cell_voltage"]])
-    result &= layout.over_temps(np.logical_and, ok[where["temp_degC"]], True).astype(bool)
-    for name in ("current", "string_voltage", "link_voltage", "cell_voltage_high", "cell_voltage_low"):
-        result &= ok[where[name]]
-    for name in ("emergency_stop", "interlock_open", "crash", "insulation"):
-        result &= ok[where[name]][layout.pack_of_string]
-    return result
+        return look.config.layout.yes
+    return np.logical_and.reduce(list(_rests_on(look.config, ok).values()))
+
+
+def _rests_on(config: Config, ok: Bools) -> dict[str, Bools]:
+    """Return by signal, (string,) each, whether all of it that a string's closing rests on is ok, (signal,)."""
+    layout, where = config.layout, config.layout.where
+    found = {
+        "cell_voltage": layout.every(ok[where["cell_voltage"]]),
+        "temp_degC": layout.over_temps(np.logical_and, ok[where["temp_degC"]], True).astype(bool),
+    }
+    of_string = ("current", "string_voltage", "link_voltage", "cell_voltage_high", "cell_voltage_low")
+    found |= {name: ok[where[name]] for name in of_string}
+    of_pack = ("emergency_stop", "interlock_open", "crash", "insulation")
+    return found | {name: ok[where[name]][layout.pack_of_string] for name in of_pack}
 
 
 def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[Switches, list[Event]]:
@@ -166,13 +172,17 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
         before = replace(before, tries=np.where(reset, 0, before.tries))
     if not has_switchgear(look.config):
         return before, []
-    before = _resting(look, _ramping(look, before, demand))
+    before = _trusting(look, _resting(look, _ramping(look, before, demand)))
+    waits = _waits(look, before, wishes)
     facts = Facts(look, before, demand, wishes)
     phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
     heated = _resistor(look, before)
     if heated is not before.resistor_J:
         before = replace(before, resistor_J=heated)
-    return (before, []) if (rule < 0).all() else _account(look, before, phase, rule)
+    if (rule < 0).all():
+        return before, waits
+    after, events = _account(look, before, phase, rule)
+    return after, waits + events
 
 
 def _ramping(look: Look, before: Switches, demand: Demand) -> Switches:
@@ -203,6 +213,29 @@ def _resting(look: Look, before: Switches) -> Switches:
     )
 
 
+def _trusting(look: Look, before: Switches) -> Switches:
+    """Remember since when all that closing rests on has been known."""
+    since_ns = np.where(trusted(look), np.minimum(before.trusted_ns, look.now_ns), FOREVER)
+    return before if np.array_equal(since_ns, before.trusted_ns) else replace(before, trusted_ns=since_ns)
+
+
+def _waits(look: Look, now: Switches, wishes: Wishes) -> list[Event]:
+    """Say why a wished closing waits, once: when it is wished, and when what it rests on is lost."""
+    pack, was = look.config.layout.pack_of_string, look.state.switches.trusted_ns
+    blind = now.trusted_ns == FOREVER
+    begins = ~look.state.wishes.closed[pack] | (was < FOREVER)
+    waits = np.flatnonzero(blind & begins & wishes.closed[pack] & (now.phase == P.OPEN))
+    if not waits.size:
+        return []
+    ok = ~np.isnan(look.seen.value) | ~look.config.sensing.present
+    rests_on = _rests_on(look.config, ok)
+    unknown = [", ".join(name for name, known in rests_on.items() if not known[s]) for s in waits]
+    return [
+        Event(look.now_ns, "system", "closing waits", int(s), -1, np.nan, np.nan, f"unknown: {names}")
+        for s, names in zip(waits, unknown, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the conditions are made of, (string,) each; worked out when first asked for."""
@@ -231,9 +264,10 @@ class Facts:
 
     @cached_property
     def ready(self) -> Bools:
-        """Closing is wished, confirmed, ours to do, and rests on known measurements."""
+        """Closing is wished, confirmed, ours to do, and rests on what has been known for long enough."""
         confirmed = self.wishes.confirmed[self.look.config.layout.pack_of_string]
-        return self.wish & trusted(self.look) & (self.table.authority == SWITCH) & confirmed
+        known = self.look.now_ns - self.before.trusted_ns >= TRUSTED_NS
+        return self.wish & known & (self.table.authority == SWITCH) & confirmed
 
     @cached_property
     def free(self) -> Bools:
@@ -366,6 +400,7 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
         ramp_ns=before.ramp_ns,
         rest_A=before.rest_A,
         rest_variance=before.rest_variance,
+        trusted_ns=before.trusted_ns,
     )
     events = [
         Event(
