@@ -80,6 +80,29 @@ def test_a_dead_pump_is_found_and_a_good_one_is_not_accused(world: World, dead: 
     assert ("coolant_flow_lost" in world.raised) == dead
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_hot_cell_is_found_whenever_it_begins_and_wherever_it_sits(world: World, seed: int) -> None:
+    g = np.random.default_rng(seed)
+    world.run(float(g.uniform(10.0, 900.0)))
+    assert world.raised == []
+    world.plant.inject(
+        "hot_spot", cell=int(g.integers(0, 4)), start_s=world.plant.time_s + float(g.uniform(0.0, 300.0))
+    )
+    world.run(3600.0)
+    assert "hot_spot" in world.raised
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pump_that_dies_while_it_cools_is_found_whenever_it_dies(world: World, seed: int) -> None:
+    g = np.random.default_rng(seed)
+    world.run(float(g.uniform(5.0, 600.0)))
+    around = float(g.uniform(15.0, 28.0))
+    world.warm(float(g.uniform(42.0, 44.5)), around)
+    world.plant.inject("pump_stopped", start_s=world.plant.time_s + float(g.uniform(0.0, 60.0)))
+    world.run(2400.0)
+    assert "coolant_flow_lost" in world.raised
+
+
 def test_a_pack_feeds_its_own_heater_and_chargers_feed_others(world: World) -> None:
     world.warm(-5.0, -10.0)
     before, used = world.plant.through_Wh.copy(), world.plant.heat.used_J.sum()

@@ -56,6 +56,18 @@ def test_a_day_ahead_costs_less_at_equal_limits(mean: float, swing: float, degC:
     assert (np.maximum(plan, AT.full_to) <= np.maximum(rules, AT.full_to) + 0.5)[used].all()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_followed_over_a_random_day_a_plan_is_never_worse_than_the_rules(seed: int) -> None:
+    g = np.random.default_rng(seed)
+    mean, swing = g.uniform(-25.0, 45.0), g.uniform(0.0, 10.0)
+    ahead = day(mean, swing, int(g.integers(0, STEPS)), int(g.integers(4, 40)), g.uniform(0.0, 1500.0))
+    rules, plan, ruled_J, planned_J = followed(float(np.clip(mean + g.normal(0.0, 8.0), -15.0, 48.0)), ahead)
+    assert planned_J <= 1.01 * ruled_J + 1e3
+    used = ahead.used
+    assert (np.minimum(plan, AT.full_from) >= np.minimum(rules, AT.full_from) - 0.5)[used].all()
+    assert (np.maximum(plan, AT.full_to) <= np.maximum(rules, AT.full_to) + 0.5)[used].all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(mean=st.floats(-25.0, 45.0), swing=st.floats(0.0, 10.0), degC=st.floats(-15.0, 48.0),
        first=st.integers(0, STEPS - 1), heat_W=st.floats(0.0, 1500.0))  # fmt: skip

@@ -161,7 +161,9 @@ def choose(one: Body, at: Bounds, degC: float, day: Outlook) -> tuple[float, flo
                    one.chiller_W, one.ohm)  # fmt: skip
     keep, flow_from = schedules(at, day)
     trace, used_J = run(careful, at, degC, day, keep, flow_from)
-    mine, ruled = trace[:, day.used], trace[0, day.used]
+    ends = np.concatenate((np.full((keep.shape[0], 1), degC), trace), axis=1)  # use is from the begin of its first step
+    in_use = np.append(day.used, False) | np.append(False, day.used)
+    mine, ruled = ends[:, in_use], ends[0, in_use]
     cold = (np.minimum(mine, at.full_from) < np.minimum(ruled, at.full_from) - SLACK_K).any(axis=1)
     hot = (np.maximum(mine, at.full_to) > np.maximum(ruled, at.full_to) + SLACK_K).any(axis=1)
     cost = np.where(cold | hot, np.inf, used_J)
