@@ -2,10 +2,10 @@
 
     python benchmarks/energy.py [--draws 200] [--json]
 
-At constant current, C/5 and C/2, from a random SOC. Energy (SOE) and time to empty: until the recommended lower voltage;
-time to full: at this current until the recommended upper one (what the hold at that voltage takes comes on top). First
-with everything known, then with resistance, SOC and temperature drawn by the sigmas that the estimate states (10 %, 1.5
-points, 1.5 K): `inside` is the share of truth within two sigma of what energy says about itself.
+At constant current, C/5 and C/2, from a random SOC. Energy (SOE) and time to empty: until the recommended lower
+voltage; time to full: at this current until the recommended upper one (what the hold at that voltage takes comes on
+top). First with everything known, then with resistance, SOC and temperature drawn by the sigmas that the estimate
+states (10 %, 1.5 points, 1.5 K): `inside` is the share of truth within two sigma of what energy says about itself.
 """
 
 import argparse
@@ -38,6 +38,7 @@ def told(cell: Cell, soc: Floats, degC: float, ampere: float) -> estimate.Energy
     state = estimate.step(cfg, state, np.full(n, np.nan), np.zeros(n), np.full(n, degC), 0.0)
     buffer = copied(state.buffer)
     put(buffer, "k", np.ones(n))
+    put(buffer, "p44", np.full(n, SIGMA[0] ** 2))
     return estimate.energy(
         cfg, estimate.EstimateState(buffer, state.unknown, state.pairs), [cell.limits], np.full(n, ampere)
     )
@@ -81,7 +82,8 @@ def row(cell: Cell, degC: float, rate: float, draws: int, seed: int) -> dict[str
     r, z, t = (sigma * g.standard_normal(draws) for sigma in SIGMA)
     really, _ = given(cell, np.clip(soc + z, 0.0, 1.0), np.maximum(1.0 + r, 0.5), temp + t, -rate * q)
     volts = out.energy_Wh / np.maximum(out.charge_Ah, 1e-9)
-    inside = np.abs(really - out.energy_Wh) <= 2.0 * SIGMA[1] * q * np.where(volts > 0.0, volts, 3.0)
+    sigma = np.hypot(SIGMA[1] * q * np.where(volts > 0.0, volts, float(cell.limits.voltage_min[1])), out.doubt_Wh)
+    inside = np.abs(really - out.energy_Wh) <= 2.0 * sigma
     whole = q * float(np.median(volts[volts > 0.0])) if (volts > 0.0).any() else float("nan")
     return {
         "cell": cell.model.name, "temp_degC": degC, "rate_C": rate,

@@ -165,16 +165,26 @@ def _added(before: Round, cells: Floats, owner: Ints, part: slice) -> Round:
 
 
 def _say(said: Estimate, power: Round, horizon: int) -> Estimate:
-    """Put the result of one horizon into the estimate."""
+    """Put the result of one horizon into the estimate, no more than the next shorter one: doubt may say otherwise."""
     sop_A, sop_W, sop_cell = said.sop_A.copy(), said.sop_W.copy(), said.sop_cell.copy()
     sop_reason = said.sop_reason.copy()
     sop_A[horizon], sop_W[horizon] = power.least, power.least * power.volts
     sop_cell[horizon], sop_reason[horizon] = power.cell, power.reason
+    if horizon > FIRST:
+        over = sop_W[horizon] > sop_W[horizon - 1]
+        for each in (sop_A, sop_W, sop_cell, sop_reason):
+            each[horizon] = np.where(over, each[horizon - 1], each[horizon])
     return renew(said, sop_A=sop_A, sop_W=sop_W, sop_cell=sop_cell, sop_reason=sop_reason)
 
 
 def _say_energy(said: Estimate, energy: Round) -> Estimate:
-    """Put the result of a round of energy into the estimate; sigma is that of the weakest cell's charge."""
+    """Put the result of a round of energy into the estimate.
+
+    Sigma is that of the weakest cell's charge, and what doubt of its resistance and temperature is worth: in the cold
+    a cell meets its lower voltage early. The latter, in whole per cent, is what a round of energy keeps as reason.
+    """
     cell, volts = energy.cell[0], energy.volts[0]
     charge_sigma = np.hypot(said.soc_sigma * said.capacity_Ah, said.soc * said.capacity_sigma_Ah)[cell]
-    return renew(said, energy_Wh=energy.least[0] * volts, energy_sigma_Wh=charge_sigma * volts)
+    energy_Wh = energy.least[0] * volts
+    by_ohm = energy.reason[0] / 100.0 * energy_Wh
+    return renew(said, energy_Wh=energy_Wh, energy_sigma_Wh=np.hypot(charge_sigma * volts, by_ohm))

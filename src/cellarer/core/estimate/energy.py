@@ -38,6 +38,7 @@ class Energy:
 
     energy_Wh: Floats  # to the lower limit (recommended) under the mean discharge current
     charge_Ah: Floats  # charge that comes out until there
+    doubt_Wh: Floats  # of it by resistance and temperature, one sigma; that of the charge comes on top
     to_empty_s: Floats  # inf while not discharging
     to_full_s: Floats  # inf while not charging
 
@@ -47,18 +48,20 @@ def energy(cfg: EstimatorConfig, state: EstimateState, limits: Sequence[CellLimi
     x = fields(cfg, state)
     z, q = x[0], x[INDEX["capacity"]]
     i = np.where(np.isfinite(mean_current), mean_current, 0.0) / cfg.parallel
-    energy_Wh, charge_Ah, _ = walks(cfg, state, limits, mean_current, slice(0, cfg.cells))[0]
+    energy_Wh, charge_Ah, doubt_pct = walks(cfg, state, limits, mean_current, slice(0, cfg.cells))[0]
     out, going = charge_Ah / cfg.parallel, i < -IDLE_C * q
     to_empty = np.where(going, out / np.where(going, -i, 1.0) * 3600.0, np.inf)
     to_full = np.where(i > IDLE_C * q, np.maximum(1.0 - z, 0.0) * q / np.maximum(i, 1e-12) * 3600.0, np.inf)
     nothing = np.where(state.unknown, np.nan, 1.0)
-    return Energy(energy_Wh, charge_Ah, nothing * to_empty, nothing * to_full)
+    return Energy(energy_Wh, charge_Ah, doubt_pct / 100.0 * energy_Wh, nothing * to_empty, nothing * to_full)
 
 
 def walks(
     cfg: EstimatorConfig, state: EstimateState, limits: Sequence[CellLimits], mean_current: Floats, part: slice
 ) -> Floats:
-    """Wh and Ah until the lower limit of the cells in `part`, (1, 3, cell), of the group; the third row is 0.
+    """Wh and Ah until the lower limit of the cells in `part`, (1, 3, cell), of the group.
+
+    The third row is what one sigma of resistance and of temperature is worth, per cent of the Wh.
 
     mean_current (cell in part,) A of the string; the shape is that of power.promises, so that `weakest` takes it
     """
@@ -68,13 +71,14 @@ def walks(
         x, at, kind = fields(cfg, state)[:, part], INDEX, cfg.kind[part]
         q = x[at["capacity"]]
         load = np.where(i < -IDLE_C * q, -i, USUAL_C * q)
-        out[0, :2] = _walk(cfg.tables.node, cfg.tables.rows, kind, x[0], x[4], q, x[at["in_degC"]], load, floor[kind])
+        k_sigma = np.sqrt(np.maximum(x[at["p44"]], 0.0))
+        tables = cfg.tables.node, cfg.tables.rows
+        out[0] = _walk(*tables, kind, x[0], x[4], k_sigma, q, x[at["in_degC"]], load, floor[kind])
     else:
         _kernel.walk(
             state.buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, floor, i, part.start, IDLE_C, USUAL_C, out
         )
     out[0, :2] *= cfg.parallel[part]
-    out[0, 2] = 0.0
     if np.count_nonzero(state.unknown[part]):
         out[0, :2, state.unknown[part]] = np.nan
     return out

@@ -220,17 +220,32 @@ def most_current(
 
 
 def walk(
-    node: Any, rows: Any, kind: Any, z: Any, k: Any, q: Any, temp_degC: Any, load: Any, floor: Any
+    node: Any, rows: Any, kind: Any, z: Any, k: Any, k_sigma: Any, q: Any, temp_degC: Any, load: Any, floor: Any
 ) -> Any:  # fmt: skip
-    """Wh and Ah that come out of one cell at `load` (A, magnitude) before its voltage passes `floor`."""
+    """Wh and Ah that come out of one cell at `load` (A, magnitude) before its voltage passes `floor`.
+
+    And how much less Wh, in per cent, if resistance is one sigma more: of its scale, and of temperature.
+    """
     left = np.maximum(z, 0.0)
+    _o, _m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, 0.5 * left, temp_degC)
+    _o, _m, c0, c1, c2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(
+        node, rows, kind, 0.5 * left, temp_degC - TEMP_SIGMA_K
+    )
+    colder = k * ((c0 + c1 + c2) / np.maximum(r0 + r1 + r2, 1e-9) - 1.0)
+    more = np.sqrt(k_sigma * k_sigma + colder * colder)
     alive, amount, volts = 1.0 + 0.0 * left, 0.0 * left, 0.0 * left
+    stiff_alive, stiff_volts = 1.0 + 0.0 * left, 0.0 * left
     for step in range(STEPS):
         ocv, m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, per_exchange, _gamma = look_up(
             node, rows, kind, left * (1.0 - (step + 0.5) / STEPS), temp_degC
         )
-        voltage = ocv - m - k * load * (r0 * falling(load * per_exchange) + r1 + r2)
+        drop = load * (r0 * falling(load * per_exchange) + r1 + r2)
+        voltage = ocv - m - k * drop
+        stiff = voltage - more * drop
         alive = alive * select(voltage >= floor, 1.0, 0.0)
         amount = amount + alive
         volts = volts + alive * voltage
-    return left * q / STEPS * volts, left * q / STEPS * amount
+        stiff_alive = stiff_alive * select(stiff >= floor, 1.0, 0.0)
+        stiff_volts = stiff_volts + stiff_alive * stiff
+    less = 100.0 * np.maximum(1.0 - stiff_volts / np.maximum(volts, 1e-9), 0.0) * select(volts > 0.0, 1.0, 0.0)
+    return left * q / STEPS * volts, left * q / STEPS * amount, less

@@ -13,7 +13,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "eef8ed4fe00e"
+STAMP = "3b68c7cca00e"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -117,7 +117,7 @@ def walk(
     buffer: Any, node: Any, rows: Any, kind: Any, floor: Any, mean_A: Any, first: int, idle_C: float, usual_C: float,
     out: Any,
 ) -> None:  # fmt: skip
-    """Fill out (1, 3, cell) for the cells from `first` on: Wh and Ah of one cell of each group.
+    """Fill out (1, 3, cell) for the cells from `first` on: Wh and Ah of one cell of each group, and doubt in per cent.
 
     floor (kind,) V; mean_A (cell in out,) A of one cell, + charges; idle_C, usual_C  what counts as no current
     """
@@ -126,6 +126,15 @@ def walk(
         o = cell // LANES * WIDTH + cell % LANES
         q = buffer[o + CAPACITY]
         load = -mean_A[n] if mean_A[n] < -idle_C * q else usual_C * q
-        out[0, 0, n], out[0, 1, n] = walk_one(
-            node, rows, kind[cell], buffer[o + Z], buffer[o + K], q, buffer[o + DEGC], load, floor[kind[cell]]
+        out[0, 0, n], out[0, 1, n], out[0, 2, n] = walk_one(
+            node,
+            rows,
+            kind[cell],
+            buffer[o + Z],
+            buffer[o + K],
+            np.sqrt(max(buffer[o + P44], 0.0)),
+            q,
+            buffer[o + DEGC],
+            load,
+            floor[kind[cell]],
         )
