@@ -26,7 +26,7 @@ from accuracy_sets import SPLITS, Split, Trial, cell_file, trials
 from cellarer.cells import load
 from cellarer.core import estimate
 from cellarer.model.cell import CellModel
-from cellarer.runtime.replay import CAPACITY_SIGMA
+from cellarer.runtime.replay import CAPACITY_SIGMA, TAILS
 
 HERE = Path(__file__).resolve().parent.parent / "data"
 LATE_S = 600.0
@@ -117,7 +117,7 @@ def _judge(model: CellModel, split: Split, trial: Trial, cases: tuple[Case, ...]
     away = 1.0 if truth[0] > 0.25 else -1.0  # an empty cell is told to be fuller
     start = np.array([truth[0] + away * case.start for case in cases])
     state = estimate.init(
-        cfg, start, np.array([case.sigma for case in cases]),
+        cfg, start, TAILS * np.array([case.sigma for case in cases]),
         capacity_sigma_Ah=CAPACITY_SIGMA * believed, resistance_scale=np.array([case.resistance for case in cases]),
     )  # fmt: skip
     dt = np.diff(t, prepend=t[0])

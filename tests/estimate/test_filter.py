@@ -190,6 +190,38 @@ def test_unknown_soc_comes_from_the_first_voltage() -> None:
     assert sigma[1] > 0.15, "the flat curve of LFP must not pretend to know"
 
 
+def test_first_voltage_at_rest_puts_a_wrong_start_right_at_once() -> None:
+    cfg = estimate.compile_cells(MODELS, np.array([0, 1]), np.array([3.0, 280.0]), np.ones(2))
+    nca, k = MODELS[0], int(np.argmin(np.abs(MODELS[0].temp_degC - 25.0)))
+    volts = np.array([nca.ocv[k, -1], 3.33])
+    state = estimate.init(cfg, np.array([0.8, 0.7]), np.full(2, 0.1))
+    state = estimate.step(cfg, state, volts, np.zeros(2), np.full(2, nca.temp_degC[k]), 0.0)
+    assert estimate.soc(cfg, state)[0] > 0.97
+    assert estimate.soc_sigma(cfg, state)[0] < 0.04
+    assert estimate.soc_sigma(cfg, state)[1] > 0.07, "the plateau of LFP tells nothing at once"
+
+
+def test_unknown_start_hears_its_voltage_once() -> None:
+    cfg = estimate.compile_cells(MODELS, np.array([0]), np.array([3.0]), np.ones(1))
+    state = estimate.init(cfg, np.full(1, np.nan), np.full(1, np.nan))
+    state = estimate.step(cfg, state, np.array([3.7]), np.zeros(1), np.full(1, 25.0), 0.0)
+    assert estimate.soc_sigma(cfg, state) >= 0.03, "what one voltage tells, not twice as much"
+
+
+@pytest.mark.parametrize(("amperes", "hours", "pulled"), [(-0.3, 1.5, False), (0.0, 4.0, True)])
+def test_collapse_under_discharge_is_not_taken_for_an_empty_cell(amperes: float, hours: float, pulled: bool) -> None:
+    """Grains run empty at their surface, in the cold with 20 % left: 0.7 V too low. At rest for hours it is SOC."""
+    cfg = estimate.compile_cells(MODELS, np.array([0]), np.array([3.0]), np.ones(1))
+    state = estimate.init(cfg, np.full(1, 0.6), np.full(1, 0.03))
+    volts, truth, before = np.full(1, np.nan), 0.6, 0.0
+    for row in range(300 + round(360 * hours)):
+        current = amperes if row >= 300 else -1.5 if row % 6 else -0.3
+        truth += 10.0 * (before + current) / 2.0 / 3600.0 / 3.0 if row else 0.0
+        state = estimate.step(cfg, state, volts, np.full(1, current), np.zeros(1), 10.0 if row else 0.0)
+        volts, before = estimate.voltage_model(cfg, state) if row < 300 else np.full(1, 2.5), current
+    assert (abs(float(estimate.soc(cfg, state)[0]) - truth) > 0.05) == pulled
+
+
 def test_rest_teaches_the_current_offset() -> None:
     cfg = estimate.compile_cells(MODELS, np.array([0, 1]), np.array([3.0, 280.0]), np.ones(2))
     state = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.02))

@@ -31,6 +31,7 @@ Ints = NDArray[np.int64]
 
 CYCLE_MAX_S = 59.0  # core integrates up to 60 s; a longer step that is no gap is crossed in equal parts
 CAPACITY_SIGMA = 0.02  # 1: how well the capacity is known that the user or the cell file gives …
+TAILS = 2.0  # 1: what people say of a SOC is off by two of their sigmas more often than a normal error would be
 AGED_SIGMA = 0.05  # 1: … and where it is to be learnt, of a cell of unknown age
 BLOCK_ROWS = 4096  # rows of one call of the kernel
 REPORT_EVERY = 2000  # rows between two reports of progress
@@ -190,7 +191,7 @@ def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:
     return replace(
         kept,
         soc=one * (settings.initial_soc if settings.initial_soc is not None else np.nan),
-        soc_sigma=one * (settings.initial_sigma if told else np.nan),
+        soc_sigma=one * (TAILS * settings.initial_sigma if told else np.nan),
         capacity_Ah=kept.capacity_Ah if known else site.capacity_Ah,
         capacity_sigma_Ah=kept.capacity_sigma_Ah if known else sigma * site.capacity_Ah,
         resistance_scale=kept.resistance_scale if known else one,

@@ -22,6 +22,7 @@ import numpy as np
 DRIFT_Z = 1e-4 * 1e-4  # 1/s: SOC random walk, 0.6 % per root hour
 SCALE_Z = 5e-5  # per unit of SOC that flows: capacity and gain of the sensor are known within about a per cent
 DRIFT_K = 5e-4 * 5e-4  # 1/s
+SCALE_K = 0.15 * 0.15  # per unit of SOC that flows: a table of resistance errs differently at every SOC
 DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of C per root hour … slow
 DRIFT_H = 1e-6  # 1/s
 NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
@@ -34,6 +35,9 @@ SENSOR = 4e-3  # V: offset of a cell voltage that no filter can see
 SHARE = 0.13
 NEAR_EMPTY = 1.0  # a table of resistance is wrong by more where it rises steeply: SHARE grows so many times …
 EMPTY = 0.15  # … from this SOC down to nothing
+DEPLETED, LOW = 1.5, 0.3  # of the slow polarisation of a discharge, towards empty from this SOC on: the surface of
+# the grains runs empty long before the cell does, in the cold tens of per cent before; no resistance tells when
+SPENT_C = 0.02  # C: slow polarisation of a discharge that still counts
 FRESH = 0.1  # of r0: current that has just changed is seen late or early against the voltage
 RESTLESS_RISE, RESTLESS_FALL = 0.3, 0.03  # per row
 LEAK_SPREAD = 0.01 / 30.0 / 86400.0  # 1/s: self-discharge of one cell beyond its neighbours', 1 % a month
@@ -133,7 +137,7 @@ def predict(
         ah * ah * p33 + DRIFT_H * dt + 0.02 * np.minimum(y, 1.0),
         ah * p34,
         ah * p35,
-        p44 + DRIFT_K * dt,
+        p44 + DRIFT_K * dt + SCALE_K * kappa * np.abs(cb),
         p45,
         p55 + DRIFT_B * q * q * dt,
     )
@@ -227,7 +231,8 @@ def advance(
     w0, w1, w2, w3, w4, w5, hph = lean(*p, slope, k * r1, k * r2, m, pol, -k * r0)  # type: ignore[call-arg]
     share = SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - z / EMPTY, 0.0))
     fresh = FRESH * k * r0 * (ib - s1)
-    error = sigma * sigma + share * share * pol * pol + fresh * fresh + k * k * r0 * r0 * noise
+    depleted = DEPLETED * np.maximum(1.0 - z / LOW, 0.0) * k * r2 * np.minimum(s2, 0.0)
+    error = sigma * sigma + share * share * pol * pol + fresh * fresh + depleted * depleted + k * k * r0 * r0 * noise
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
     least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
@@ -237,7 +242,10 @@ def advance(
     heard = gate * w0 * si  # of a volt
     stays = 1.0 - np.minimum(heard * slope, 1.0)
     strain = strain + known * np.minimum(dt / STRAIN_S, 1.0) * (e * e / (hph + 4.0 * error) - strain)
-    doubt = STRAIN_GAIN * dt * np.maximum(strain - STRAIN_OK, 0.0)
+    # a voltage below the model behind a discharge towards empty contradicts the model, not SOC
+    spent = np.maximum(np.sign(LOW - z), 0.0) * np.maximum(np.sign(-s2 - SPENT_C * q), 0.0)
+    spent = spent * np.maximum(np.sign(-e), 0.0)
+    doubt = STRAIN_GAIN * dt * np.maximum(strain - STRAIN_OK, 0.0) * (1.0 - spent)
     p = shrink(*p, w0, w1, w2, w3, w4, w5, si, gate * (2.0 - gate) * si)  # type: ignore[call-arg]
     z, h, k, b = bounded(z + heard * e, h + w3 * ke, k + w4 * ke, b + gate * w5 * ke, q)
     return (

@@ -1,0 +1,116 @@
+"""Is sigma what it says? Plants equal to the model and plants with drawn errors, two chemistries, many cells."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from cellarer.cells import load
+from cellarer.core import estimate
+from cellarer.core.estimate.equations import falling
+from cellarer.core.estimate.state import get
+from cellarer.model.cell import CellModel
+
+CELLS, ROWS, LATE, TEMP_DEGC, NOISE_V = 64, 4500, 600, 25.0, 1e-3
+Floats = np.ndarray
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far a plant and its sensors lie from what the filter is told, one sigma of a normal draw each."""
+
+    start: float = 0.1  # of SOC
+    capacity: float = 0.0  # relative
+    resistance: float = 0.0  # relative
+    offset_C: float = 0.0
+    volts: float = 0.0
+    curve: float = 0.0  # of SOC: the whole curve is shifted so far
+
+
+def table(model: CellModel, rows: Floats) -> Floats:
+    """One table of the model at TEMP_DEGC over its SOC grid, or one number."""
+    if rows.ndim == 1:
+        return np.asarray(np.interp(TEMP_DEGC, model.temp_degC, rows))
+    return np.array([np.interp(TEMP_DEGC, model.temp_degC, column) for column in rows.T])
+
+
+def profile(capacity_Ah: float, seed: int) -> Floats:
+    """(row,) A at 1 s: stretches of wandering current and rests, down to about a tenth of the charge."""
+    r = np.random.default_rng(seed)
+    walk = np.cumsum(r.normal(0.0, 0.25, ROWS))
+    current = -0.6 + 0.8 * np.tanh(walk - np.convolve(walk, np.ones(600) / 600, "same")) + r.normal(0.0, 0.3, ROWS)
+    current[(np.arange(ROWS) % 900) > 780] = 0.0
+    current[:5] = 0.0
+    ahead = np.cumsum(current) / 3600.0
+    return np.asarray(current * min(1.0, 0.85 / -ahead.min()) * capacity_Ah)
+
+
+def plant(model: CellModel, current: Floats, start: Floats, capacity: Floats, scale: Floats, shift: Floats):
+    """Voltage and SOC, (row, cell), by the model's law, stepped here: exact decay, no held tables."""
+    grid = np.linspace(0.0, 1.0, model.ocv.shape[1])
+    ocv, gap, r0, r1, r2 = (table(model, rows) for rows in (model.ocv, model.hysteresis, model.r0, model.r1, model.r2))
+    tau, exchange = [float(table(model, x)) for x in (model.tau1, model.tau2)], float(table(model, model.exchange_A))
+    z, h, s = start.copy(), np.zeros(CELLS), np.zeros((2, CELLS))
+    volts, soc = np.empty((ROWS, CELLS)), np.empty((ROWS, CELLS))
+    for row, i in enumerate(current):
+        if row:
+            before = current[row - 1]
+            z = z + before / 3600.0 / capacity
+            h = h + (1.0 - np.exp(-model.hysteresis_rate * abs(before) / 3600.0 / capacity)) * (np.sign(before) - h)
+            for n in (0, 1):
+                s[n] += (1.0 - np.exp(-1.0 / tau[n])) * (before - s[n])
+        at = z + shift
+        drop = np.interp(at, grid, r0) * falling(i / exchange) * i
+        drop = drop + np.interp(at, grid, r1) * s[0] + np.interp(at, grid, r2) * s[1]
+        volts[row], soc[row] = np.interp(at, grid, ocv) + np.interp(at, grid, gap) * h + scale * drop, z
+    return volts, soc
+
+
+def run(name: str, errors: Errors, seed: int = 1) -> tuple[Floats, Floats, Floats]:
+    """Error of SOC and its sigma, (row from LATE on, cell), and strain at the end."""
+    model, r = load(name).model, np.random.default_rng(seed)
+    q = model.capacity_Ah
+
+    def drawn(sigma: float) -> Floats:
+        return np.asarray(sigma * np.clip(r.normal(size=CELLS), -2.5, 2.5))
+
+    start = r.uniform(0.93, 1.0, CELLS)
+    current = profile(q, seed)
+    volts, soc = plant(
+        model, current, start, q * (1.0 + drawn(errors.capacity)), 1.0 + drawn(errors.resistance), drawn(errors.curve)
+    )
+    cfg = estimate.compile_cells([model], np.zeros(CELLS, int), np.full(CELLS, q), np.ones(CELLS), learn_offset=True)
+    told = np.clip(start + drawn(errors.start), 0.0, 1.0)
+    state = estimate.init(
+        cfg, told, np.full(CELLS, max(errors.start, 0.01)), capacity_sigma_Ah=np.full(CELLS, 0.02 * q)
+    )
+    seen = volts + drawn(errors.volts) + NOISE_V * r.normal(size=volts.shape)
+    amperes = current[:, None] + drawn(errors.offset_C) * q
+    dt = np.r_[0.0, np.ones(ROWS - 1)]
+    state, z, sigma = estimate.run_block(cfg, state, seen, amperes, np.full((ROWS, 1), TEMP_DEGC), dt)
+    return z[LATE:] - soc[LATE:], sigma[LATE:], get(cfg, state, "strain")
+
+
+@pytest.mark.parametrize("name", ["panasonic_18650pf", "a123_26650"])
+def test_plant_equal_to_the_model_is_followed_and_no_innovation_beyond_its_promise(name: str) -> None:
+    error, sigma, strain = run(name, Errors())
+    assert np.sqrt(np.mean(error**2)) < 0.01
+    assert (np.abs(error) < 2.0 * sigma).mean() > 0.95
+    assert strain.max() < 1.0, "mean innovation² over its promise"
+
+
+@pytest.mark.parametrize("name", ["panasonic_18650pf", "a123_26650"])
+def test_drawn_errors_stay_inside_sigma_and_sigma_is_no_wider_than_it_must(name: str) -> None:
+    errors = Errors(capacity=0.02, resistance=0.15, offset_C=0.004, volts=0.004, curve=0.006)
+    error, sigma, _ = (np.concatenate(parts) for parts in zip(*(run(name, errors, s) for s in (1, 2, 3)), strict=True))
+    assert (np.abs(error) < 2.0 * sigma).mean() >= 0.90
+    assert np.sqrt(np.mean(sigma**2)) <= 3.0 * np.sqrt(np.mean(error**2))
+
+
+def test_strain_tells_a_plant_that_is_another_one() -> None:
+    """Innovations of a cell with a curve that is no longer its own rise beyond the promise; sigma widens with them."""
+    good_error, good_sigma, good = run("panasonic_18650pf", Errors(start=0.0))
+    _, sigma, strain = run("panasonic_18650pf", Errors(start=0.0, resistance=1.0, curve=0.1))
+    assert np.median(strain) > 3.0 * np.median(good)
+    assert sigma.mean() > good_sigma.mean()
+    assert np.abs(good_error).max() < 0.02
