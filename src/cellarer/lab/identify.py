@@ -39,6 +39,7 @@ Progress = Callable[[str], None]
 
 CLASS_K = 5.0  # runs whose mean temperatures differ by less belong together
 STEADY_DOUBT = 2.0
+GUESSED = 1.7  # what a guessed curve misses it misses always: of other errors the filter lets half average out
 SLOW_ERROR_V = 0.1  # slow legs have made the curve: what they miss against it tells nothing of resistance
 MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
 FULL_RUN_S = 6000.0
@@ -106,20 +107,19 @@ def identify(
 
 def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity_Ah: float) -> Fitted:
     """Fit one class; what the model misses is told larger where the data does not test it."""
-    moving = any(member.kind in ("drive", "pulse") for member in members)
+    guessed = curve.source.startswith("guess")
     slow = all(member.kind.startswith("slow") for member in members)
-    priors = (
-        Priors(0.15, 0.03) if curve.source.startswith("guess") else Priors(error=SLOW_ERROR_V) if slow else Priors()
-    )
+    priors = Priors(0.15, 0.03) if guessed else Priors(error=SLOW_ERROR_V) if slow else Priors()
     part = fit_class(Problem(members, curve.ocv, gap, rate, capacity_Ah, priors))
-    if moving:
-        longest = max(float(member.run.time_s[-1]) for member in members)
-        if longest > SHORT_S:
-            return part
+    doubt_V, brief_s = part.rmse, float("nan")
+    longest = max(float(member.run.time_s[-1]) for member in members)
+    if not any(member.kind in ("drive", "pulse") for member in members):
+        doubt_V = max(STEADY_DOUBT * doubt_V, 0.02)  # steady currents fit well and tell little
+    elif longest <= SHORT_S:
         # nothing here moves the slow part: what is usual stands in the file, and may be off by itself
         slow_V = float(np.interp(0.5, KNOTS, part.r2)) * BEYOND_C * capacity_Ah
-        return replace(part, rmse=float(np.hypot(part.rmse, slow_V)), brief_s=longest)
-    return replace(part, rmse=max(STEADY_DOUBT * part.rmse, 0.02))  # steady currents fit well and tell little
+        doubt_V, brief_s = float(np.hypot(doubt_V, slow_V)), longest
+    return replace(part, rmse=GUESSED * doubt_V if guessed else doubt_V, brief_s=brief_s)
 
 
 def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str]) -> tuple[list[Sorted], Curve]:

@@ -143,7 +143,7 @@ def settle(run: Run, kind: str, ends: Ends, curve: tuple[Floats, Floats] | None)
 
 
 def _rested(run: Run, q: float) -> float:
-    """Voltage of the rest at the start, its last. A row that has fallen already, its current logged late, is no rest."""
+    """Last voltage of the rest at the start; a row that has fallen already, its current logged late, is no rest."""
     flows = np.flatnonzero(np.abs(run.current[:50]) >= 0.02 * q)
     calm = run.voltage[: flows[0]] if len(flows) else run.voltage[:50]
     if len(calm) > 1 and abs(calm[-1] - calm[-2]) > LATE_V:
