@@ -44,3 +44,13 @@ def test_a_full_charge_counts_where_nothing_is_discharged() -> None:
 def test_pulses_tell_no_capacity() -> None:
     with pytest.raises(LabError, match="--capacity-Ah"):
         capacity.measured([run([(0.1, 0.0), (0.1, -1.0), (0.1, 0.0)], start=0.5)], ENDS, [])
+
+
+def test_a_rest_that_drifts_behind_the_discharge_hides_nothing() -> None:
+    """A tester's offset turns the charge's lowest point into the end of the rest, where the voltage has come back."""
+    whole = run([(0.1, 0.0), (2.0, -0.99), (0.5, -0.002)])
+    behind = whole.time_s > 2.1 * 3600.0
+    whole.voltage[behind] += 0.5
+    ends, source = capacity.measured([whole], ENDS, [])
+    assert ends.capacity_Ah == pytest.approx(1.98, rel=0.01)
+    assert "discharge" in source

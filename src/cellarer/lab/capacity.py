@@ -20,6 +20,7 @@ FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then
 LEAST = 0.3  # of the largest swing
 REVERSAL = 0.2  # a leg ends where charge turns by this share of the largest swing
 SPAN = 0.6  # a swing that covers less of the voltages seen in all files tells no capacity
+END, END_ROWS = 0.01, 30  # of the charge of a leg: so near its turn its last voltage is looked for, and rows beyond
 FLOWS = 0.02  # of the largest current of a leg
 POINTS = 20_000
 
@@ -69,8 +70,13 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
     for first, last in pairwise(points):
         charge = float(run.charge_Ah[last] - run.charge_Ah[first])
         top, bottom = (first, last) if charge < 0.0 else (last, first)
-        full = float(run.voltage[max(top - 30, 0) : top + 30].max()) > ends.full_V - NEAR_FULL_V
-        empty = float(run.voltage[max(bottom - 5, 0) : bottom + 5].min()) < ends.empty_V + NEAR_EMPTY_V
+        around = slice(
+            max(first - END_ROWS, 0), last + END_ROWS
+        )  # a rest drifts on: the turn may lie far behind the end
+        flowed, volts = run.charge_Ah[around], run.voltage[around]
+        full = float(volts[np.abs(flowed - run.charge_Ah[top]) < END * abs(charge)].max()) > ends.full_V - NEAR_FULL_V
+        low = float(volts[np.abs(flowed - run.charge_Ah[bottom]) < END * abs(charge)].min())
+        empty = low < ends.empty_V + NEAR_EMPTY_V
         if full and empty and abs(charge) > LEAST * ends.capacity_Ah:
             rows = slice(first, last + 1)
             flows = np.abs(run.current[rows]) > FLOWS * np.abs(run.current[rows]).max()  # rests make nothing slower
