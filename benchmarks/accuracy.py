@@ -1,11 +1,13 @@
 """How well Cellarer knows cells: identified from some files, judged on others. Prints the table that the README quotes.
 
-    python benchmarks/accuracy.py [--data DIR] [--only NAME] [--stress] [--files] [--json]
+    python benchmarks/accuracy.py [--data DIR] [--only NAME] [--leave-out] [--stress] [--files] [--json]
 
 Every set is split: identification files and judgement files do not overlap. Each judgement file runs four times:
 exact start, known and with sigma 0.1; start 20 points too low with sigma 0.1; the same with 1 % of C offset, +5 mV
 and 1 mV noise. `--stress` adds bad sensors, coarse and lost rows, a wrong file and unknown starts. Figures count from
 600 s on: RMSE, worst error, time after which it stays within 5 points, share of truth inside two sigma, width of sigma.
+`--leave-out` judges on cells and temperatures of which identification has seen nothing; how much hinges on one constant
+of the filter says accuracy_sweep.py.
 Without `--only` also capacity and resistance over life (accuracy_life.py) and health from one pulse.
 """
 
@@ -21,7 +23,7 @@ from typing import Any
 
 import accuracy_life
 import numpy as np
-from accuracy_sets import SPLITS, Split, Trial, cell_file, trials
+from accuracy_sets import LEFT_OUT, SPLITS, Split, Trial, cell_file, trials
 
 from cellarer.cells import load
 from cellarer.core import estimate
@@ -225,10 +227,11 @@ def run_all(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     names, normal = {case.name for case in CASES}, []
     stressed: list[Result] = []
     out: dict[str, Any] = {"splits": {}}
-    for n, split in enumerate(SPLITS):
+    splits = LEFT_OUT if options.leave_out else SPLITS
+    for n, split in enumerate(splits):
         if options.only not in split.name:
             continue
-        print(f"{n + 1}/{len(SPLITS)} {split.name}", file=sys.stderr, flush=True)
+        print(f"{n + 1}/{len(splits)} {split.name}", file=sys.stderr, flush=True)
         head, results = run_split(split, options.data, scratch, CASES + (STRESS if options.stress else ()))
         here = [r for r in results if r.case in names]
         say("", head, *(table(here) if here else ()))
@@ -245,7 +248,7 @@ def run_all(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         out["stress"] = grouped(stressed, lambda r: f"{r.chemistry}: {r.case}")
         out["stress_pools"] = grouped(stressed, lambda r: r.chemistry)
         say(*listed("stress", out["stress"]), *listed("chemistry, stress", out["stress_pools"]))
-    if not options.only:
+    if not (options.only or options.leave_out):
         for name, part in accuracy_life.PARTS.items():
             print(name, file=sys.stderr, flush=True)
             out[name], lines = part(options.data, scratch)
@@ -258,6 +261,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE, help="folder with the measured sets (default: data/)")
     parser.add_argument("--only", default="", help="only splits whose name contains this")
+    parser.add_argument("--leave-out", action="store_true", help="judge on cells and temperatures not identified from")
     parser.add_argument("--stress", action="store_true", help="also bad sensors, coarse rows, wrong files, no start")
     parser.add_argument("--files", action="store_true", help="print every stretch")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 P, L, D, N = "panasonic_18650pf", "lg_18650hg2", "dmegc_inr18650", "nissan_leaf_2013"
 M, H, U, F, S = "lg_m50_21700", "hakadi_naion_18650", "uw_lipo_5450", "lfp_102Ah_aging", "simulated"
+NCA_DEGC = ("25", "10", "0", "n20")
 RUNS = 3  # of one file: more of the same kind tell little
 
 
@@ -62,6 +63,35 @@ SPLITS = (
           accuracy_plant.CAPACITY_AH),
     Split("LFP simulated, one temperature", "LFP", (f"{S}/ocv_*_25", f"{S}/drive1_25"),
           (f"{S}/drive[23]_25", f"{S}/drive[23]_5"), "first", accuracy_plant.CAPACITY_AH),
+)  # fmt: skip
+
+
+# Nothing of what is judged was seen: no file of its temperature, or none of its cell. Filter constants were chosen with
+# SPLITS in sight; these say what is left of the figures where the data is another one.
+LEFT_OUT = (
+    *(
+        Split(f"NCA 18650 without {t} degC", "NCA",
+              (f"{P}/ocv*", *(f"{P}/drive/{other}deg*" for other in NCA_DEGC if other != t)), (f"{P}/drive/{t}deg*",))
+        for t in NCA_DEGC
+    ),
+    Split("NMC 18650 without drives at 25 degC", "NMC",
+          (f"{L}/*DisCh*", f"{L}/*Cap*", f"{L}/drive/0*", f"{L}/drive/n20*"), (f"{L}/drive/25*",)),
+    Split("NMC 18650 without 0 degC", "NMC", (f"{L}/25*", f"{L}/n20*", f"{L}/drive/25*", f"{L}/drive/n20*"),
+          (f"{L}/drive/0*",)),
+    Split("NMC 18650 without -20 degC", "NMC", (f"{L}/25*", f"{L}/0*", f"{L}/drive/25*", f"{L}/drive/0*"),
+          (f"{L}/drive/n20*",)),
+    Split("NMC 2.6 Ah, cell 1 by cell 2", "NMC", (f"{D}/R2_ocv*", f"{D}/R2_pulse*", f"{D}/R2_dis*"),
+          (f"{D}/R1_random*", f"{D}/R1_dis*")),
+    Split("NMC 2.6 Ah, cell 2 by cell 1", "NMC", (f"{D}/R1_ocv*", f"{D}/R1_pulse*", f"{D}/R1_dis*"),
+          (f"{D}/R2_random*", f"{D}/R2_dis*")),
+    Split("NMC 21700 without 0 degC", "NMC", (f"{M}/rate_25*", f"{M}/pulses_25*"), (f"{M}/rate_0*",),
+          ocv=f"{M}/ocv_25degC.parquet"),
+    Split("NMC 21700 without 25 degC", "NMC", (f"{M}/rate_0*", f"{M}/pulses_0*"), (f"{M}/rate_25*",), "first", 4.945,
+          f"{M}/ocv_25degC.parquet"),
+    Split("LFP 102 Ah, cell 4 by cell 1", "LFP charges", (f"{F}/cell_1_ch*@2:9",), (f"{F}/cell_4_ch*@20:22",),
+          "source", 102.0),
+    Split("LFP simulated without 5 degC", "LFP", (f"{S}/ocv_*_25", f"{S}/drive1_25", f"{S}/drive1_-15"),
+          (f"{S}/drive[23]_5",), "first", accuracy_plant.CAPACITY_AH),
 )  # fmt: skip
 
 
