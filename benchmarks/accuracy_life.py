@@ -41,10 +41,9 @@ def chained(runs: list[Run]) -> tuple[Floats, ...]:
 
 
 def capacity_over_life(data: Path, scratch: Path) -> Said:
-    """Ageing 18650 cells, charge and discharge of every cycle: the fade that is estimated against the counted one.
+    """Ageing 18650 cells, every charge and discharge: the capacity estimated after each discharge, against the counted.
 
-    Counted to a voltage under load, as the source did, a capacity is smaller than the charge between full and empty
-    (design §4) and sinks with resistance too: so both are taken as shares of their median over the first discharges.
+    Identified from the first test runs alone; no share, no scale: the estimate itself is judged.
     """
     out, lines = {}, []
     for file in sorted((data / "nasa_pcoe_aging").glob("B*.parquet")):
@@ -82,8 +81,7 @@ def _follow(model: Any, capacity_Ah: float, runs: list[Run]) -> tuple[Floats, Fl
             found.append(float(estimate.capacity_Ah(cfg, state)[0]))
             truth.append(float(counted[index[row]]))
             sigma.append(float(estimate.capacity_sigma_Ah(cfg, state)[0]) / truth[-1])
-    first = float(np.median(np.array(found[:FIRST]) / truth[:FIRST]))
-    error = np.array(found) / first / truth - 1.0
+    error = np.array(found) / truth - 1.0
     return error[FIRST:], np.array(sigma)[FIRST:], truth[0], truth[-1]
 
 

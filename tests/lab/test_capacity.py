@@ -27,6 +27,12 @@ def test_slow_discharge_after_a_day_of_rest_among_faster_ones_is_believed() -> N
     assert "discharge of 10.0 h" in source
 
 
+def test_a_sensor_that_shows_something_at_rest_hides_no_end_of_discharge() -> None:
+    ends, source = capacity.measured([run([(1.0, -2.0), (3.0, -0.003)])], ENDS, [])
+    assert ends.capacity_Ah == pytest.approx(59 / 60 * 2.0 + 0.009, rel=1e-6)  # the first row of a run carries nothing
+    assert "discharge of 1.0 h" in source
+
+
 def test_warm_discharge_beats_a_slower_cold_one() -> None:
     cold, warm = run([(20.0, -0.1)], temp_degC=-10.0), run([(2.0, -0.99)])
     ends, source = capacity.measured([cold, warm], ENDS, [])

@@ -263,6 +263,8 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         (mean if elapsed_s > 0.0 else look.watch.current)[owner] + other,
         look.all_off[owner],
     )
+    if not tables.learn_offset:  # a recording counts with the capacity that it was given, unless asked otherwise
+        estimator = estimators.adopt_capacity(tables, estimator)
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
     power_due &= forecast.powered(config, state.forecast)
     power_ns = now_ns if power_due else state.power_ns

@@ -70,9 +70,8 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
     for first, last in pairwise(points):
         charge = float(run.charge_Ah[last] - run.charge_Ah[first])
         top, bottom = (first, last) if charge < 0.0 else (last, first)
-        around = slice(
-            max(first - END_ROWS, 0), last + END_ROWS
-        )  # a rest drifts on: the turn may lie far behind the end
+        # a rest drifts on: the turn may lie far behind the end
+        around = slice(max(first - END_ROWS, 0), last + END_ROWS)
         flowed, volts = run.charge_Ah[around], run.voltage[around]
         full = float(volts[np.abs(flowed - run.charge_Ah[top]) < END * abs(charge)].max()) > ends.full_V - NEAR_FULL_V
         low = float(volts[np.abs(flowed - run.charge_Ah[bottom]) < END * abs(charge)].min())

@@ -127,7 +127,9 @@ def replay(ready: Ready, progress: Callable[[float], None] = lambda fraction: No
     for row, part, share in feed.cycles():
         if recording.run[row] != run:
             run, begin_s = int(recording.run[row]), float(recording.time_s[row])
-            state = start(ready.config, 0, _initial(ready, state if learning else None))
+            before, state = state, start(ready.config, 0, _initial(ready, state if learning else None))
+            if learning and row > 0:
+                state = _go_on(ready.config, state, before)
         time_s = float(feed.between(recording.time_s, part, row, share))
         now_ns = round((time_s - begin_s) * 1e9)
         state, _, events = step(
@@ -203,7 +205,14 @@ def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:
 def _learn(site: Config, state: State) -> State:
     """Let the filter count with the capacity that trusted points have shown."""
     assert isinstance(state.estimator, estimators.EstimateState)
-    return replace(state, estimator=estimators.adopt_capacity(compiled(site), state.estimator))
+    return replace(state, estimator=estimators.adopt_capacity(compiled(site), state.estimator, eager=True))
+
+
+def _go_on(site: Config, state: State, before: State) -> State:
+    """Carry what was learnt of capacity over into another run of the same recording."""
+    new, old = state.estimator, before.estimator
+    assert isinstance(new, estimators.EstimateState) and isinstance(old, estimators.EstimateState)
+    return replace(state, estimator=estimators.go_on(compiled(site), new, old))
 
 
 class _Feed:

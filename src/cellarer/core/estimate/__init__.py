@@ -4,12 +4,13 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 `step` when the estimation is due, then the read-out functions.
 """
 
+from cellarer.core.estimate.adopt import adopt_capacity, go_on
 from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
 from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
 from cellarer.core.estimate.energy import Energy, energy
-from cellarer.core.estimate.filter import HAS_KERNEL, adopt_capacity, init, run_block, set_soc, step
+from cellarer.core.estimate.filter import HAS_KERNEL, init, run_block, set_soc, step
 from cellarer.core.estimate.imbalance import Imbalance, imbalance
 from cellarer.core.estimate.power import DOUBT, HORIZONS_S, REASONS, Power, power
 from cellarer.core.estimate.readout import (
@@ -57,6 +58,7 @@ __all__ = [
     "current_offset",
     "current_offset_sigma",
     "energy",
+    "go_on",
     "hysteresis",
     "imbalance",
     "init",

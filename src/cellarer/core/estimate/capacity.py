@@ -2,8 +2,12 @@
 
 Both are uncertain, so the fit is total least squares, recursive with six sums (approximate weighted total least
 squares: G. Plett, J. Power Sources 196 (2011) 2319). The gate matters more than the method: a point counts only where
-voltage tells SOC (little polarisation, slope of the curve large enough), a pair only over a wide swing. Where the curve
-is flat no point qualifies, and sigma stays as wide as it was.
+voltage tells SOC, a pair only over a wide swing. Voltage tells SOC at rest where the curve is steep, and under load at
+the steep ends, where the end of a discharge is by definition. Where neither comes sigma only grows.
+
+Capacity is what comes out between full and the end of a discharge as it is used. An aged cell is empty under load while
+its rested voltage still promises charge: the SOC at which that happens (`floor`, of the file's curve) is learnt where a
+rest follows an end, and rested points are read against it.
 """
 
 from typing import NamedTuple
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.config import EstimatorConfig
+from cellarer.core.estimate.equations import falling
 from cellarer.core.estimate.fields import FIELDS, INDEX, LANES
 
 Floats = NDArray[np.float64]
@@ -20,12 +25,22 @@ Bools = NDArray[np.bool_]
 
 LOOK_EVERY_S = 10.0
 POINT_SIGMA = 0.025  # of SOC: no point is wider than this
-MOST_POLARISED = 0.03  # V: with more nobody asks the curve
+MOST_POLARISED, RELAXING = 0.03, 0.15  # V: with more nobody asks the curve, while a current flows and while none does
+REST_DOUBT, LOAD_DOUBT = 0.6, 0.5  # of the polarisation: nobody knows it better, at rest and under load
+FLOWS = 0.02  # C: a current that counts as load
+LOW_END, HIGH_END = 0.1, 0.95  # of SOC: beyond them voltage tells SOC under load too, where it is steep
+TAIL, TAIL_H = 0.05, 0.4  # C, h: current of a tail, and its time constant: what still comes over the current of now
+STEP = 0.01  # of SOC: width over which the model's slope is taken
+END_SIGMA = 0.006  # of SOC: full and empty are defined by voltage; rates and temperatures move them by as much
 SWING = 0.3  # of SOC: the narrowest pair
 NEAR_SWING = 0.08  # within it a better point replaces the anchor
+TURN = 0.02  # of capacity: so much back, and the way is another
+MOST_FLOOR = 0.5  # of SOC: no cell that is in use is empty above it
+FLOOR_DOUBT = 0.1  # of the floor
 CLAIM = 0.07  # relative sigma of the capacity before anything was measured
 COUNT_ERROR = 0.004  # gain error of the current sensor
-FADE = 2e-4  # relative random walk per Ah/Ah of throughput … per full equivalent swing
+FADE = 0.003  # relative random walk of capacity per root of equivalent full cycles: cells lose 0.02 … 0.2 % in one
+WIDEST = 0.2  # relative: nobody is less sure of a capacity
 FAR_OFF = 4.0  # sigmas: a pair so far from what is known is left out …
 DOUBTED = 1.5  # … and widens the sigma, so that a real change is believed when it comes again and again
 LEAST = 0.007  # relative: the curve's own error comes back with every pair and never averages out
@@ -34,12 +49,13 @@ LEAST = 0.007  # relative: the curve's own error comes back with every pair and 
 class Pairs(NamedTuple):
     """Rows of the memory, each (cell,); charge and capacity in Ah of one cell."""
 
-    anchor: Floats  # 1: there is an anchor
+    anchor: Floats  # 1: there is an anchor, 2: it is the end of a discharge
     z: Floats
     variance: Floats
     charge: Floats  # since the anchor
     charge_s: Floats  # s since the anchor
     since_look: Floats  # s
+    flow: Floats  # Ah that flowed either way since the last look
     c1: Floats
     c2: Floats
     c3: Floats
@@ -49,6 +65,13 @@ class Pairs(NamedTuple):
     capacity: Floats
     relative: Floats  # sigma of capacity over capacity
     closed: Floats  # pairs so far
+    floor: Floats  # SOC by the file's curve at rest where this cell is empty in use
+    # the pair that ends at the best point of the way that is still going on; it stands in the sums already
+    last_x: Floats
+    last_Ah: Floats
+    last_wx: Floats  # its weights; 0: there is none
+    last_wy: Floats
+    last_low: Floats  # 1: it ends at the end of a discharge
 
 
 PAIR_FIELDS = len(Pairs._fields)
@@ -56,13 +79,12 @@ PAIR_FIELDS = len(Pairs._fields)
 
 def begin_pairs(cfg: EstimatorConfig, q: Floats, sigma_Ah: Floats | None = None) -> Floats:
     """Start from capacity q of one cell with a synthetic pair, x = 1 and y = q, as wide as sigma_Ah or CLAIM."""
-    zero, one = np.zeros(cfg.cells), np.ones(cfg.cells)
+    zero = np.zeros(cfg.cells)
     given = np.full(cfg.cells, np.nan) if sigma_Ah is None else np.asarray(sigma_Ah) / cfg.parallel / q
     claim = np.where(np.isfinite(given), np.clip(given, LEAST, CLAIM), CLAIM)
     weight = 2.0 / claim**2  # the sum of both errors is claim² when each has half
-    return np.stack(
-        Pairs(zero, zero, one, zero, zero, zero, weight, weight, weight, weight, weight, weight, q, claim, zero)
-    )
+    new = dict.fromkeys(Pairs._fields, zero) | {f"c{n}": weight for n in range(1, 7)}
+    return np.stack(Pairs(**new | {"variance": zero + 1.0, "capacity": q, "relative": claim}))
 
 
 def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: float, gap: bool) -> Floats:
@@ -77,42 +99,146 @@ def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: floa
     moving = field[:, [at["in_c"], 5, at["in_noise"]], :].transpose(1, 0, 2).reshape(3, -1)[:, :n]
     new = pairs.copy()
     p = Pairs(*new)
-    p.charge[:] += (moving[0] - moving[1]) * (dt_s / 3600.0)
+    passed = (moving[0] - moving[1]) * (dt_s / 3600.0)
+    p.charge[:] += passed
+    p.flow[:] += np.abs(passed)
     p.charge_s[:] += dt_s
     p.since_look[:] += dt_s
     p.anchor[:] = np.where(moving[2] > 0.0, 0.0, p.anchor)
     if p.since_look[0] < LOOK_EVERY_S:
         return new
     p.since_look[:] = 0.0
+    _fade(p)
     _look(cfg, p, field.transpose(1, 0, 2).reshape(FIELDS, -1)[:, :n])
     return new
 
 
+def _fade(p: Pairs) -> None:
+    """Let what was known fade with the charge that flowed: capacity wanders."""
+    walk = FADE**2 * p.flow / (2.0 * p.capacity)
+    p.flow[:] = 0.0
+    fit = np.maximum(p.relative**2 - LEAST**2, 1e-8)
+    fit = np.where(fit + walk < WIDEST**2, fit / (fit + walk), 1.0)
+    for row in (p.c1, p.c2, p.c3, p.c4, p.c5, p.c6, p.last_wx, p.last_wy):
+        row *= fit
+    p.relative[:] = np.where(fit < 1.0, np.sqrt(p.relative**2 + walk), p.relative)
+
+
+class Point(NamedTuple):
+    """What the voltage says of SOC now, each (cell,)."""
+
+    z: Floats
+    variance: Floats  # inf: nothing
+    rested: Bools
+    low: Bools  # the end of a discharge, under load
+
+
+def point(cfg: EstimatorConfig, x: Floats) -> Point:
+    """SOC by the curve, where it tells it: at rest, or under load at its steep ends. x (field, cell)."""
+    at, n = INDEX, x.shape[1]
+    i, v, temp = x[at["in_i"]] - x[5], x[at["in_v"]], x[at["in_degC"]]
+    moved = x[4] * (np.abs(x[at["x_r0"]] * i) + np.abs(x[at["x_r1"]] * x[1]) + np.abs(x[at["x_r2"]] * x[2]))
+    flows = np.abs(i) > FLOWS * x[at["capacity"]]
+    rested = (moved < MOST_POLARISED) | (~flows & (moved < RELAXING))  # parts that cancel are no rest
+    ends = np.where(i < 0.0, LOW_END, HIGH_END)
+    kind, tables, known = cfg.kind[:n], cfg.tables, x[at["in_known"]] > 0.0
+    at_end = numpy_form.look_up(tables.node, tables.rows, kind, ends, temp)[0]
+    beyond = known & ~rested & flows & np.where(i < 0.0, v < at_end, v > at_end)
+    full, full_variance = _full(cfg, x, i)
+    now = np.flatnonzero((known & rested) | beyond)
+    z, variance = np.where(full_variance < np.inf, full, x[0]), full_variance
+    if not len(now):
+        return Point(z, variance, rested, np.zeros(n, bool))
+    here = np.where(rested, x[0], ends)[now]
+    part = x[:, now]
+
+    twice = np.tile(kind[now], 2), np.tile(temp[now], 2), np.tile(part, 2), np.tile(i[now], 2)
+
+    def shown(here: Floats) -> tuple[Floats, Floats, Floats]:
+        """Voltage that the model shows at SOC `here`, its polarisation, and the table."""
+        node = numpy_form.look_up(tables.node, tables.rows, twice[0], here, twice[1])
+        r0 = node[2] * falling(twice[3] * node[11])
+        pol = twice[2][4] * (r0 * twice[3] + node[3] * twice[2][1] + node[4] * twice[2][2])
+        return node[0] + node[1] * twice[2][3] + pol, pol, node
+
+    for _ in range(4):
+        low = np.clip(here - 0.5 * STEP, -0.03, 1.03 - STEP)
+        model, pol, node = shown(np.concatenate([low, low + STEP]))
+        slope = np.maximum((model[len(now) :] - model[: len(now)]) / STEP, 0.05)
+        here = np.clip(low + np.clip((v[now] - model[: len(now)]) / slope, -0.15, 0.15), -0.03, 1.03)
+    node, pol = node[:, len(now) :], pol[len(now) :]
+    slope = np.where(rested[now], np.maximum(node[6], 1e-4), slope)
+    share = np.where(rested[now], REST_DOUBT * moved[now], LOAD_DOUBT * np.abs(pol))
+    doubt = (0.5 * node[7]) ** 2 + share**2 + (0.4 * node[1]) ** 2
+    at_end = rested[now] | np.where(i[now] < 0.0, here < LOW_END, here > HIGH_END)
+    over = (here <= 0.0) | (here >= 1.0)
+    spread = np.where(over, 0.0, doubt / slope**2) + END_SIGMA**2
+    better = np.where(at_end, spread, np.inf) < variance[now]
+    z[now], variance[now] = np.where(better, np.clip(here, 0.0, 1.0), z[now]), np.where(better, spread, variance[now])
+    variance = np.where(variance < POINT_SIGMA**2, variance, np.inf)
+    return Point(z, variance, rested, beyond & (i < 0.0) & np.isfinite(variance))
+
+
+def _full(cfg: EstimatorConfig, x: Floats, i: Floats) -> tuple[Floats, Floats]:
+    """Full by definition: voltage up and current down. What is still missing is about the current times TAIL_H."""
+    at, n, tables = INDEX, x.shape[1], cfg.tables
+    top = numpy_form.look_up(tables.node, tables.rows, cfg.kind[:n], np.ones(n), x[at["in_degC"]])[0]
+    share = i / x[at["capacity"]]
+    tail = (x[at["in_known"]] > 0.0) & (x[at["in_v"]] >= top) & (share > -TAIL) & (share < TAIL)
+    missing = TAIL_H * np.maximum(share, 0.0)
+    return 1.0 - missing, np.where(tail, END_SIGMA**2 + missing**2, np.inf)
+
+
 def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
-    """Judge this moment; take it as anchor, or close a pair with it."""
-    at = INDEX
-    parts = x[at["x_r0"]] * (x[at["in_i"]] - x[5]), x[at["x_r1"]] * x[1], x[at["x_r2"]] * x[2]
-    pol = parts[0] + parts[1] + parts[2]
-    moved = np.abs(parts[0]) + np.abs(parts[1]) + np.abs(parts[2])  # parts that cancel are no rest
-    slope = np.maximum(x[at["x_far"]], 1e-4)
-    still = x[at["in_v"]] - x[at["x_m"]] * x[3] - x[4] * pol  # the voltage that the curve should show
-    z = _invert(cfg, x[0], still, x[at["in_degC"]], moved < MOST_POLARISED)
-    doubt = (0.5 * x[at["x_sigma"]]) ** 2 + (0.6 * moved) ** 2 + (0.4 * x[at["x_m"]]) ** 2
-    variance = doubt / slope**2
-    point = (
-        (moved < MOST_POLARISED) & (variance < POINT_SIGMA**2) & (x[at["in_known"]] > 0.0) & (np.abs(z - 0.5) < 0.53)
-    )
-    swing = np.abs(p.charge) / p.capacity
-    pair = point & (p.anchor > 0.0) & (swing > SWING)
+    """Judge this moment; take it as anchor, or end a pair with it."""
+    seen = point(cfg, x)
+    known = np.isfinite(seen.variance)
+    _turn(p, known & seen.rested)
+    count = p.charge / p.capacity
+    swing = np.abs(count)
+    after = known & seen.rested & (p.anchor == 2.0) & (swing < NEAR_SWING)
+    low = p.z + count  # where the cell is by the end that it has just reached
+    p.floor[:] = np.where(after, np.clip((seen.z - low) / (1.0 - low), 0.0, MOST_FLOOR), p.floor)
+    z = np.where(seen.rested, (seen.z - p.floor) / (1.0 - p.floor), seen.z)
+    left = np.clip(1.0 - z, 0.0, 1.0)
+    variance = seen.variance + np.where(seen.rested, (FLOOR_DOUBT * p.floor * left) ** 2, 0.0)
+    both = variance + p.variance
+    pair = known & (p.anchor > 0.0) & (swing > SWING)
     if pair.any():
-        fits = _fits(p, z - p.z, variance + p.variance)
-        p.relative[:] = np.where(pair & ~fits, np.minimum(DOUBTED * p.relative, CLAIM), p.relative)
-        if (pair & fits).any():
-            _close(p, pair & fits, z - p.z, variance + p.variance, np.sqrt(x[26]))
-    better = point & (p.anchor > 0.0) & (swing < NEAR_SWING) & (variance < p.variance)
-    fresh = (point & (p.anchor == 0.0)) | better | pair
-    for row, value in ((p.anchor, 1.0), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0)):
+        onward = seen.low & (p.last_low > 0.0)  # the end of a discharge is its last point; else: the wider, the surer
+        # (the wider twice: the middle of a curve is where ageing bends it)
+        pair &= onward | ((z - p.z) ** 4 > p.last_x**4 * p.last_wx * np.minimum(both, 1.0))
+        fits = _fits(p, z - p.z, both)
+        # a rest that does not fit: charge went unseen, or the cell has changed. Begin again here, less sure
+        lost = pair & ~fits & (p.last_wx == 0.0) & seen.rested
+        p.relative[:] = np.where(lost, np.minimum(DOUBTED * p.relative, WIDEST), p.relative)
+        pair &= fits
+        _close(p, pair, z - p.z, both, np.sqrt(x[26]))
+        p.last_low[:] = np.where(pair, seen.low, p.last_low)
+    else:
+        lost = pair
+    near = known & (p.anchor > 0.0) & (swing < NEAR_SWING) & (p.last_wx == 0.0)
+    better = near & (seen.low | ((variance < p.variance) & (p.anchor == 1.0)))
+    fresh = (known & (p.anchor == 0.0)) | better | lost
+    kind = np.where(seen.low, 2.0, 1.0)
+    for row, value in ((p.anchor, kind), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0)):
         row[:] = np.where(fresh, value, row)
+
+
+def _turn(p: Pairs, rested: Bools) -> None:
+    """Where the way of the last pair is over, its end becomes the anchor of the next."""
+    away = p.charge - p.last_Ah
+    back = away * np.sign(p.last_Ah) / p.capacity
+    over = (p.last_wx > 0.0) & ((p.anchor == 0.0) | (back < -TURN) | (rested & (p.last_low > 0.0)))
+    if not over.any():
+        return
+    variance = 1.0 / np.maximum(p.last_wx, 1e-8) - p.variance
+    for row, value in (
+        (p.anchor, np.where(p.anchor > 0.0, 1.0 + p.last_low, 0.0)), (p.z, p.z + p.last_x), (p.charge, away),
+        (p.variance, np.maximum(variance, END_SIGMA**2)), (p.charge_s, 0.0),
+        (p.last_wx, 0.0), (p.last_wy, 0.0), (p.last_low, 0.0),
+    ):  # fmt: skip
+        row[:] = np.where(over, value, row)
 
 
 def _fits(p: Pairs, swing: Floats, variance: Floats) -> Bools:
@@ -122,45 +248,38 @@ def _fits(p: Pairs, swing: Floats, variance: Floats) -> Bools:
     return np.asarray((p.charge - expected) ** 2 < FAR_OFF**2 * doubt)
 
 
-def _invert(cfg: EstimatorConfig, z: Floats, ocv: Floats, temp_degC: Floats, wanted: Bools) -> Floats:
-    """SOC at which the curve has `ocv`, by Newton's steps from z; elsewhere than `wanted` z stays."""
-    now = np.flatnonzero(wanted)
-    out = z.copy()
-    if not len(now):
-        return out
-    kind, here = cfg.kind[: cfg.cells][now], z[now]
-    for _ in range(4):
-        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, here, temp_degC[now])
-        here = np.clip(here + np.clip((ocv[now] - node[0]) / np.maximum(node[6], 0.05), -0.15, 0.15), -0.03, 1.03)
-    out[now] = here
-    return out
-
-
 def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma: Floats) -> None:
-    """Add one pair to the sums and solve for the capacity, by Newton's method on the quartic's merit function."""
+    """Put one pair into the sums instead of the last on this way; solve for the capacity by Newton's method."""
     q0 = p.capacity
     x = swing
     y = p.charge / q0  # in units of the capacity, so that both errors are alike
     error_y = (COUNT_ERROR * y) ** 2 + (offset_sigma * p.charge_s / 3600.0 / q0) ** 2
     weight_y, weight_x = 1.0 / np.maximum(error_y, 1e-8), 1.0 / np.maximum(variance, 1e-8)
-    fade = 1.0 - np.minimum(np.abs(y) * FADE / (p.relative**2 + 1e-9) * 0.01, 0.05)
-    gain = np.where(pair, 1.0, 0.0)
-    keep = np.where(pair, fade, 1.0)
-    for row, value in (
-        (p.c1, x * x * weight_y), (p.c2, x * y * weight_y), (p.c3, y * y * weight_y),
-        (p.c4, x * x * weight_x), (p.c5, x * y * weight_x), (p.c6, y * y * weight_x),
-    ):  # fmt: skip
-        row[:] = keep * row + gain * value
+    first = pair & (p.last_wx == 0.0)
+    _add(p, pair, p.last_x, p.last_Ah / q0, -p.last_wx, -p.last_wy)
+    _add(p, pair, x, y, weight_x, weight_y)
+    for row, value in ((p.last_x, x), (p.last_Ah, p.charge), (p.last_wx, weight_x), (p.last_wy, weight_y)):
+        row[:] = np.where(pair, value, row)
     r = np.ones_like(x)
     for _ in range(6):
-        first, second = _merit(p, r)
-        r = np.clip(r - first / np.maximum(second, 1e-9), 0.5, 1.5)
+        slope, second = _merit(p, r)
+        r = np.clip(r - slope / np.maximum(second, 1e-9), 0.5, 1.5)
     _, second = _merit(p, r)
     p.relative[:] = np.where(pair, np.sqrt(2.0 / np.maximum(second, 1e-9) + LEAST**2), p.relative)
     p.capacity[:] = np.where(pair, q0 * r, p.capacity)
     for row, power in ((p.c2, 1), (p.c5, 1), (p.c3, 2), (p.c6, 2)):  # y is now measured in the new capacity
         row[:] = np.where(pair, row / r**power, row)
-    p.closed[:] += gain
+    p.closed[:] += np.where(first, 1.0, 0.0)
+
+
+def _add(p: Pairs, where: Bools, x: Floats, y: Floats, weight_x: Floats, weight_y: Floats) -> None:
+    """Add a pair to the six sums."""
+    wx, wy = np.where(where, weight_x, 0.0), np.where(where, weight_y, 0.0)
+    for row, value in (
+        (p.c1, x * x * wy), (p.c2, x * y * wy), (p.c3, y * y * wy),
+        (p.c4, x * x * wx), (p.c5, x * y * wx), (p.c6, y * y * wx),
+    ):  # fmt: skip
+        row += value
 
 
 def _merit(p: Pairs, r: Floats) -> tuple[Floats, Floats]:

@@ -243,17 +243,6 @@ def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: 
     return replace(state, buffer=buffer, unknown=state.unknown & ~asked)
 
 
-def adopt_capacity(cfg: EstimatorConfig, state: EstimateState) -> EstimateState:
-    """Let the filter count with the capacity that trusted points have shown; SOC itself stays where it is."""
-    p = Pairs(*state.pairs)
-    if np.array_equal(p.capacity, get(cfg, state, "capacity")):
-        return state
-    buffer = copied(state.buffer)
-    put_capacity(buffer, p.capacity)
-    put(buffer, "doubt_q", np.hypot(p.relative, GAIN))
-    return replace(state, buffer=buffer)
-
-
 def run_block(
     cfg: EstimatorConfig,
     state: EstimateState,
