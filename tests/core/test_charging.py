@@ -136,9 +136,11 @@ def test_a_cell_at_its_end_voltage_is_full_when_its_string_becomes_full() -> Non
     bench.put("current", TAIL_A - 1.0)
     bench.run(62.0, lambda b: bool((b.state.charging.phase == ChargePhase.FLOAT).all()))
     bench.run(0.2)
-    assert bench.state.estimate.soc[2] > 0.98
-    assert bench.state.estimate.soc_sigma[2] < 0.02
-    assert (bench.state.estimate.soc[[0, 1, 3]] < 0.98).all()
+    estimate = bench.state.estimate
+    assert estimate.soc[2] > 0.98
+    assert estimate.soc_sigma[2] < 0.02
+    # the others moved with it, and are no better known than they are against it: nobody had ever seen them apart
+    assert (estimate.soc_sigma[[0, 1, 3]] > 0.04).all()
 
 
 def test_a_low_cell_is_preconditioned_first() -> None:

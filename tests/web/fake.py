@@ -121,6 +121,8 @@ class Site:
                 "soc_sigma_pct": [1.2 + 0.1 * (i % 4) for i in range(self.cells)],
                 "bleeding": [v > high - 0.002 and current > 5 for v in volts],
                 "capacity_Ah": [round(278 + 100 * d, 2) for d in spread], "resistance_pct": [104.0] * self.cells,
+                "capacity_sigma_Ah": [2.8] * self.cells, "soh_pct": [round(99.2 + 35 * d, 2) for d in spread],
+                "resistance_sigma_pct": [3.0] * self.cells, "soc_between_sigma_pct": [0.25] * self.cells,
             },
             "balancing": {
                 "source": "plan", "moved_Ah": [-0.1 * (i % 3) for i in range(self.cells)], "finish_s": 93600.0,

@@ -26,7 +26,7 @@ def unknown(config: Config) -> Estimate:
     shape = len(HORIZONS_S), len(WAYS), strings.size
     sop = np.full(shape, np.nan)
     none, why = np.full(shape, -1), np.full(shape, UNKNOWN, np.int8)
-    per_cell, per_string = [cells] * 7, [strings] * 9
+    per_cell, per_string = [cells] * 9, [strings] * 9
     return Estimate(*(*per_cell, *per_string, sop, sop, none, why))
 
 
@@ -110,6 +110,8 @@ def _slow(
             tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage,
             current[config.layout.string_of_cell], power_s,
         ),
+        soc_between_sigma=estimators.between_sigma(tables, estimator),
+        resistance_sigma=estimators.resistance_scale_sigma(tables, estimator),
         time_to_empty_s=to_empty,
         time_to_full_s=to_full,
         time_sigma_s=doubt,

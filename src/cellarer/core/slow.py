@@ -49,6 +49,7 @@ except ImportError:  # without numba NumPy does the work
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integrated
 FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current; full is defined there
+NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 FOLLOW_S = 5.0  # s: inverters and chargers may take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
@@ -243,10 +244,12 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         )
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables = compiled(config)
-    if np.count_nonzero(asked) or np.count_nonzero(full):
+    if np.count_nonzero(asked):
         granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
-        known_soc, sigma = np.where(full, 1.0, granted), np.where(full, FULL_SIGMA, SET_SIGMA)
-        estimator = estimators.set_soc(tables, estimator, known_soc, sigma)
+        estimator = estimators.set_soc(tables, estimator, granted, SET_SIGMA)
+    if np.count_nonzero(full):
+        there = np.where(full, 1.0, np.nan)
+        estimator = estimators.anchor(tables, estimator, owner, there, np.where(full, FULL_SIGMA, np.nan))
     elapsed_s = elapsed_ns * 1e-9
     share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
     mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
@@ -263,8 +266,8 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         (mean if elapsed_s > 0.0 else look.watch.current)[owner] + other,
         look.all_off[owner],
     )
-    if not tables.learn_offset:  # a recording counts with the capacity that it was given, unless asked otherwise
-        estimator = estimators.adopt_capacity(tables, estimator)
+    if not tables.learn_offset and estimators.looked(estimator):
+        estimator = _learnt(look, tables, estimator)
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
     power_due &= forecast.powered(config, state.forecast)
     power_ns = now_ns if power_due else state.power_ns
@@ -287,6 +290,26 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         diagnosis=diagnose(look, tables, estimator),
         counters=flow(look, elapsed_s),
     )
+
+
+def _learnt(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState
+) -> estimators.EstimateState:
+    """Count with the capacity that was learnt; anchor cells that are empty, where they are not known as well already.
+
+    A recording counts with the capacity that it was given, unless asked otherwise, and has no ends of its own.
+    """
+    config, owner = look.config, look.config.layout.string_of_cell
+    estimator = estimators.adopt_capacity(tables, estimator)
+    low = look.of("cell_voltage") < config.limits.discharge_V[owner]
+    if not low.any():
+        return estimator
+    soc, sigma = estimators.empty(tables, estimator)
+    now, doubt = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
+    news = low & ((np.abs(now - soc) > NEWS * sigma) | (doubt > NEWS * sigma))
+    if not news.any():
+        return estimator
+    return estimators.anchor(tables, estimator, owner, np.where(news, soc, np.nan), np.where(news, sigma, np.nan))
 
 
 def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:

@@ -177,6 +177,8 @@ class Estimate:
     capacity_sigma_Ah: Floats  # (cell,)
     voltage_model: Floats  # (cell,) V
     core_degC: Floats  # (cell,)
+    soc_between_sigma: Floats  # (cell,) sigma of SOC against the other cells of the string, as errors of all cancel
+    resistance_sigma: Floats  # (cell,) of resistance_scale, which is SOH_R: normalised to temperature and SOC
     string_soc: Floats  # (string,) usable SOC: Q_d/(Q_d + Q_c)
     string_soc_sigma: Floats  # (string,)
     usable_Ah: Floats  # (string,) Q_d + Q_c

@@ -80,14 +80,16 @@ def _between(before: Ledger | None, estimate: Estimate, moved_Ah: Floats) -> Flo
 
     Cells of a string share the current, so an error of its sensor moves all alike: what was known of their differences
     stays known, but for what their own capacities make of the charge that went through, and what was moved between
-    them. What is known of each cell by itself is the upper bound.
+    them. What the estimator says of them, or of each cell by itself, is the upper bound.
     """
+    said = estimate.soc_between_sigma
+    known = np.where(said <= estimate.soc_sigma, said, estimate.soc_sigma)
     if before is None:
-        return estimate.soc_sigma
+        return known
     relative = estimate.capacity_sigma_Ah / estimate.capacity_Ah
     moved = MOVED_SIGMA * np.abs(moved_Ah - before.moved_Ah) / estimate.capacity_Ah
     grown = np.hypot(before.between, np.hypot(np.abs(estimate.soc - before.soc) * relative, moved))
-    return np.where(before.between >= 0.0, np.minimum(estimate.soc_sigma, grown), estimate.soc_sigma)
+    return np.where(before.between >= 0.0, np.minimum(known, grown), known)
 
 
 def _follow(

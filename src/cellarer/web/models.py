@@ -60,7 +60,11 @@ class Cells(Form):
     soc_sigma_pct: Numbers
     bleeding: list[bool]
     capacity_Ah: Numbers
-    resistance_pct: Numbers = Field(description="100 = as the cell file says")
+    capacity_sigma_Ah: Numbers
+    soh_pct: Numbers = Field(description="SOH_Q: capacity against that of the new cell; more than 100 is shown")
+    resistance_pct: Numbers = Field(description="SOH_R at 25 degC and half charge: 100 = as the cell file says")
+    resistance_sigma_pct: Numbers
+    soc_between_sigma_pct: Numbers = Field(description="sigma of SOC against the other cells of the string")
 
 
 class Balancing(Form):

@@ -4,7 +4,9 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 `step` when the estimation is due, then the read-out functions.
 """
 
-from cellarer.core.estimate.adopt import adopt_capacity, go_on
+from cellarer.core.estimate.adopt import adopt_capacity, go_on, looked
+from cellarer.core.estimate.advise import Advice, advise
+from cellarer.core.estimate.between import anchor, between_sigma, empty, with_between
 from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
@@ -44,6 +46,7 @@ __all__ = [
     "HAS_KERNEL",
     "HORIZONS_S",
     "REASONS",
+    "Advice",
     "Energy",
     "EstimateState",
     "EstimatorConfig",
@@ -51,17 +54,22 @@ __all__ = [
     "Pairs",
     "Power",
     "adopt_capacity",
+    "advise",
+    "anchor",
+    "between_sigma",
     "capacity_Ah",
     "capacity_sigma_Ah",
     "compile_cells",
     "core_temperature",
     "current_offset",
     "current_offset_sigma",
+    "empty",
     "energy",
     "go_on",
     "hysteresis",
     "imbalance",
     "init",
+    "looked",
     "ocv",
     "power",
     "resistance_scale",
@@ -73,4 +81,5 @@ __all__ = [
     "step",
     "strain",
     "voltage_model",
+    "with_between",
 ]

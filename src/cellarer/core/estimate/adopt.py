@@ -31,6 +31,11 @@ def due(pairs: Floats, used: Floats, doubt: Floats, eager: bool) -> Bools:
     return np.asarray(proven & ((p.relative < BETTER * doubt) | other))
 
 
+def looked(state: EstimateState) -> bool:
+    """Return whether the voltages were looked at for points in this very step."""
+    return bool(Pairs(*state.pairs).since_look[0] == 0.0)
+
+
 def adopt_capacity(
     cfg: EstimatorConfig, state: EstimateState, eager: bool = False, at_once: bool = False
 ) -> EstimateState:
@@ -40,7 +45,7 @@ def adopt_capacity(
     is enough, because a person asked for it. at_once: whole, between two recordings.
     """
     p = Pairs(*state.pairs)
-    if not at_once and p.since_look[0] > 0.0:
+    if not (at_once or looked(state)):
         return state
     used, doubt = get(cfg, state, "capacity"), get(cfg, state, "doubt_q")
     now = due(state.pairs, used, doubt, eager)

@@ -198,7 +198,7 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
     swing = np.abs(count)
     after = known & seen.rested & (p.anchor == 2.0) & (swing < NEAR_SWING)
     low = p.z + count  # where the cell is by the end that it has just reached
-    p.floor[:] = np.where(after, np.clip((seen.z - low) / (1.0 - low), 0.0, MOST_FLOOR), p.floor)
+    p.floor[:] = np.where(after, np.clip((seen.z - low) / np.maximum(1.0 - low, 0.5), 0.0, MOST_FLOOR), p.floor)
     z = np.where(seen.rested, (seen.z - p.floor) / (1.0 - p.floor), seen.z)
     left = np.clip(1.0 - z, 0.0, 1.0)
     variance = seen.variance + np.where(seen.rested, (FLOOR_DOUBT * p.floor * left) ** 2, 0.0)

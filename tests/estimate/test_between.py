@@ -1,0 +1,91 @@
+"""Cells of a string are known against each other far better than by themselves; one at its end tells the others."""
+
+import numpy as np
+import pytest
+
+from cellarer.cells import load
+from cellarer.core import estimate
+from cellarer.core.estimate import numpy_form
+
+CELLS = 60
+
+
+def pack(name: str, hours: float, seed: int, offset_C: float = 0.01, start: float = 0.55) -> tuple[
+    estimate.EstimatorConfig, estimate.EstimateState, np.ndarray
+]:  # fmt: skip
+    """One string whose cells differ in SOC, capacity, resistance and voltage channel, on changing load."""
+    model, n, r = load(name).model, CELLS, np.random.default_rng(seed)
+    q, dt = model.capacity_Ah, 5.0
+    cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, q), np.ones(n))
+    z = start + 0.01 * r.normal(size=n)
+    share, scale, channel = 1 + 0.01 * r.normal(size=n), 1 + 0.05 * r.normal(size=n), 0.002 * r.normal(size=n)
+    known = z + 0.005 * r.normal(size=n) + 0.04 * r.normal()  # all wrong together, and a little each
+    state = estimate.init(cfg, known, np.full(n, 0.04), capacity_sigma_Ah=np.full(n, 0.01 * q))
+    state = estimate.with_between(cfg, state, np.full(n, 0.005))
+    s1, s2, h, kind, temp = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64), np.full(n, 25.0)
+    for step in range(int(hours * 3600 / dt)):
+        i = q * (0.25 * np.sin(step * dt / 1800.0) + 0.3 * np.sign(np.sin(step * dt / 90.0)))
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, z, temp)
+        v = node[0] + node[1] * h + scale * (node[2] * i + node[3] * s1 + node[4] * s2) + channel
+        seen = np.full(n, i + offset_C * q)
+        state = estimate.step(cfg, state, v + 0.001 * r.normal(size=n), seen, temp, dt, current_mean=seen)
+        s1 += (1 - np.exp(-dt * node[9])) * (i - s1)
+        s2 += (1 - np.exp(-dt * node[10])) * (i - s2)
+        h += (1 - np.exp(-node[12] * abs(i) * dt / 3600 / q)) * (np.sign(i) - h)
+        z = z + i * dt / 3600 / (q * share)
+    return cfg, state, z
+
+
+@pytest.mark.parametrize("name", ["panasonic_18650pf", "lfp_280ah"])
+def test_difference_of_cells_is_known_better_than_their_soc_and_honestly(name: str) -> None:
+    inside, error, width, alone = [], [], [], []
+    for seed in range(4):
+        cfg, state, z = pack(name, 2.0, seed)
+        said, sigma = estimate.soc(cfg, state), estimate.between_sigma(cfg, state)
+        off = (said - said.mean()) - (z - z.mean())
+        inside.append(np.abs(off) < 2.0 * sigma)
+        error.append(off)
+        width.append(sigma)
+        alone.append(estimate.soc_sigma(cfg, state))
+    rmse = float(np.sqrt(np.mean(np.square(error))))
+    wide = float(np.sqrt(np.mean(np.square(width))))
+    assert np.mean(inside) >= 0.9, (np.mean(inside), rmse, wide)
+    assert wide < 3.0 * rmse, (rmse, wide)
+    assert wide < 0.7 * float(np.mean(alone)), (wide, np.mean(alone))
+
+
+def test_a_full_cell_narrows_its_neighbours_and_no_other_string() -> None:
+    cfg, state, z = pack("lfp_280ah", 0.5, 7)
+    strings = np.repeat([0, 1], CELLS // 2)
+    soc, sigma = np.full(CELLS, np.nan), np.full(CELLS, 0.01)
+    soc[3] = z[3]  # a cell whose end says what it has
+    new = estimate.anchor(cfg, state, strings, soc, sigma)
+    before, after = estimate.soc_sigma(cfg, state), estimate.soc_sigma(cfg, new)
+    others = np.setdiff1d(np.flatnonzero(strings == 0), [3])
+    assert (after[others] < 0.6 * before[others]).all()
+    assert (np.abs(estimate.soc(cfg, new) - z)[others] < 3.0 * after[others]).all()
+    np.testing.assert_array_equal(estimate.soc(cfg, new)[strings == 1], estimate.soc(cfg, state)[strings == 1])
+    np.testing.assert_array_equal(after[strings == 1], before[strings == 1])
+
+
+@pytest.mark.parametrize("name", ["panasonic_18650pf", "lfp_280ah"])
+def test_an_empty_cell_is_anchored_near_zero_at_small_current_only(name: str) -> None:
+    model = load(name).model
+    q, temp, kind = model.capacity_Ah, np.full(2, 25.0), np.zeros(2, np.int64)
+    cfg = estimate.compile_cells([model], kind, np.full(2, q), np.ones(2))
+    z = np.array([0.10, 0.30])
+    state = estimate.init(cfg, z + 0.08, np.full(2, 0.08))
+    while z[0] > 0.005:
+        i = -0.1 * q
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, z, temp)
+        v = node[0] - node[1] + (node[2] + node[3] + node[4]) * i
+        state = estimate.step(cfg, state, v, np.full(2, i), temp, 10.0, current_mean=np.full(2, i))
+        z = z + i * 10.0 / 3600 / q
+    soc, sigma = estimate.empty(cfg, state)
+    assert np.isfinite(soc).tolist() == [True, False]
+    assert 0.003 < sigma[0] < 0.025
+    assert abs(soc[0] - z[0]) < 2.0 * sigma[0]
+    assert np.isnan(estimate.empty(cfg, state, most_C=0.05)[0]).all(), "at a larger current nobody is called empty"
+    new = estimate.anchor(cfg, state, kind, soc, sigma)
+    assert estimate.soc(cfg, new)[0] == soc[0]
+    assert abs(estimate.soc(cfg, new)[1] - z[1]) < 2.0 * estimate.soc_sigma(cfg, new)[1]
