@@ -74,6 +74,7 @@ class Replayed:
     charge_A: Floats  # (row,) limit
     discharge_A: Floats
     events: list[tuple[float, Event]]  # with the time of the row in s
+    advice: tuple[str, ...] = ()  # what would make SOC at the end better known, the best first
 
 
 def prepare(recording: Recording, settings: Settings) -> Ready:
@@ -144,7 +145,7 @@ def replay(ready: Ready, progress: Callable[[float], None] = lambda fraction: No
         if row % REPORT_EVERY == 0:
             progress(row / recording.rows)
     progress(1.0)
-    return record.result(ready)
+    return replace(record.result(ready), advice=_advice(ready.config, state.estimator))
 
 
 def estimate_only(ready: Ready, progress: Callable[[float], None] = lambda fraction: None) -> Replayed:
@@ -153,6 +154,7 @@ def estimate_only(ready: Ready, progress: Callable[[float], None] = lambda fract
     No protection, no limits; the time loop is inside the kernel, so this is many times faster.
     """
     record, feed, site = _Record(ready.recording.rows, ready.config.layout.size["cell"]), _Feed(ready), ready.config
+    estimator: object = None
     tables, layout, capacity_Ah = compiled(site), site.layout, site.capacity_Ah
     for row, share, time_s, readings in feed.by_run():
         estimator = slow.start(site, _initial(ready), 0).estimator
@@ -173,7 +175,15 @@ def estimate_only(ready: Ready, progress: Callable[[float], None] = lambda fract
             record.string[at, 0] = np.clip(out / (out + room), 0.0, 1.0)
             record.string[at, 1] = sigma[stands].max(axis=1)
             progress(float(row[part][-1]) / ready.recording.rows)
-    return record.result(ready)
+    return replace(record.result(ready), advice=_advice(site, estimator))
+
+
+def _advice(site: Config, estimator: object) -> tuple[str, ...]:
+    """Return what the estimators advise after the last row."""
+    if not isinstance(estimator, estimators.EstimateState):
+        return ()
+    found = estimators.advise(compiled(site), estimator, site.layout.string_of_cell)
+    return tuple(str(advice) for of_string in found for advice in of_string)
 
 
 def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:

@@ -65,6 +65,8 @@ def figures(result: Replayed) -> dict[str, object]:
         else None,
         "resistance_scale_end": float(columns["resistance_scale"][last]) if known.size else None,
         "capacity_Ah": float(columns["capacity_Ah"][last]) if known.size else None,
+        "capacity_sigma_Ah": float(columns["capacity_sigma_Ah"][last]) if known.size else None,
+        "better_known_by": list(result.advice),
         "faults": sorted({name for names in set(result.faults) for name in names.split(";") if name}),
         "warnings": list(result.ready.warnings),
     }
@@ -101,7 +103,7 @@ def write_up(result: Replayed) -> Report:
             Figure(
                 "SOC at the end",
                 _shown(f["soc_end"], 100.0, "%"),
-                f"± {_shown(f['soc_sigma_end'], 200.0, '%')} (2 sigma)",
+                "; ".join([f"± {_shown(f['soc_sigma_end'], 200.0, '%')} (2 sigma)", *result.advice[:1]]),
             ),
             Figure("SOC against reference", _shown(f["soc_rmse_pct"], 1.0, "%"), "root mean square"),
             Figure("Voltage model", _shown(f["voltage_rmse_mV"], 1.0, "mV"), "root mean square per cell"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.core.estimate.between import between_sigma
 from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.state import EstimateState, get
@@ -27,6 +28,8 @@ JOINT_SCALE = 1.5  # of the median resistance
 class Imbalance:
     """What sets every cell apart from the median of its string, (cell,)."""
 
+    soc_apart: Floats  # SOC above the median
+    soc_apart_sigma: Floats  # errors that all cells share cancel: see between.py
     shift_Ah: Floats  # charge above the median at half full; + has more
     shift_sigma_Ah: Floats
     capacity_share: Floats  # capacity over the string's median
@@ -67,7 +70,7 @@ def imbalance(
     """Compare cells with the median of their string. `before`, `elapsed_s` ago, tells leakage (days, not minutes)."""
     p = Pairs(*state.pairs)
     z, k = get(cfg, state, "z"), get(cfg, state, "k")
-    sigma_z = np.sqrt(np.maximum(get(cfg, state, "p00"), 0.0))
+    sigma_z = between_sigma(cfg, state)
     capacity, relative = p.capacity * cfg.parallel, p.relative
     middle_z, middle_q = _median(z, string_of_cell), _median(capacity, string_of_cell)
     # at half full the capacity difference does not show: Q_k (z_k − 1/2) against the median's
@@ -87,6 +90,8 @@ def imbalance(
     least = left <= _least(left, string_of_cell)
     behind = _median(left, string_of_cell) - left
     return Imbalance(
+        soc_apart=np.where(unknown, np.nan, z - middle_z),
+        soc_apart_sigma=np.where(unknown, np.nan, sigma_z),
         shift_Ah=np.where(unknown, np.nan, shift),
         shift_sigma_Ah=np.where(unknown, np.nan, shift_sigma),
         capacity_share=share,
