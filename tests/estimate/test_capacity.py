@@ -40,58 +40,6 @@ def swings(name: str, true_share: np.ndarray, low: float, high: float, count: in
 def full_cycles(
     name: str, share: float, scale: float, count: int, rate: float = 1.0, rest_s: float = 900.0, seed: int = 3
 ) -> list[tuple[float, float]]:
-    """Full charges with a tail, discharges to the lowest rested voltage: (capacity over the true one, its sigma) each.
-
-    The cell has `share` of its capacity and `scale` times its resistance.
-    """
-    model = load(name).model
-    q, r = model.capacity_Ah, np.random.default_rng(seed)
-    cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([q]), np.ones(1))
-    state = estimate.init(cfg, np.array([np.nan]), np.array([np.nan]))
-    row = int(np.argmin(np.abs(model.temp_degC - 25.0)))
-    full_V, empty_V = float(model.ocv[row, -1]) + 0.01, float(model.ocv[row, 0])
-    z, s1, s2, h, dt, out = 0.5, 0.0, 0.0, 0.0, 10.0, []
-    kind, temp = np.zeros(1, np.int64), np.full(1, 25.0)
-
-    def shown(node: np.ndarray, i: float) -> float:
-        return float(node[0] + node[1] * h + scale * (node[2] * i + node[3] * s1 + node[4] * s2))
-
-    for _ in range(count):
-        for way in (1.0, -1.0):
-            i, left_s = way * (0.5 if way > 0.0 else rate) * q, rest_s
-            while left_s > 0.0:
-                node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, np.array([z]), temp)[:, 0]
-                v = shown(node, i)
-                if way > 0.0 and i > 0.0 and v > full_V:  # constant voltage
-                    i = max(i - (v - full_V) / (scale * float(node[2])), 0.0)
-                if (way > 0.0 and 0.0 < i < 0.02 * q) or (way < 0.0 and v < empty_V):
-                    i = 0.0
-                if i == 0.0:
-                    left_s -= dt
-                v = shown(node, i) + 0.001 * r.normal()
-                state = estimate.step(cfg, state, np.array([v]), np.array([i]), temp, dt, current_mean=np.array([i]))
-                s1 += (1 - np.exp(-dt * node[9])) * (i - s1)
-                s2 += (1 - np.exp(-dt * node[10])) * (i - s2)
-                h += (1 - np.exp(-node[12] * abs(i) * dt / 3600 / q)) * (np.sign(i) - h)
-                z += i * dt / 3600 / (q * share)
-            found = estimate.capacity_Ah(cfg, state)[0], estimate.capacity_sigma_Ah(cfg, state)[0]
-            out.append((float(found[0]) / (q * share), float(found[1]) / (q * share)))
-    return out
-
-
-@pytest.mark.parametrize(
-    ("name", "share", "scale"), [("panasonic_18650pf", 0.8, 1.5), ("lg_18650hg2", 0.9, 1.0), ("lfp_280ah", 0.85, 1.3)]
-)
-def test_full_charge_or_discharge_tells_capacity(name: str, share: float, scale: float) -> None:
-    found = full_cycles(name, share, scale, 2)
-    for ratio, sigma in found[2:]:  # from the first whole charge on
-        assert ratio == pytest.approx(1.0, abs=0.015), found
-        assert abs(ratio - 1.0) < 2.0 * sigma
-
-
-def full_cycles(
-    name: str, share: float, scale: float, count: int, rate: float = 1.0, rest_s: float = 900.0, seed: int = 3
-) -> list[tuple[float, float]]:
     """A cell of `share` of its capacity and `scale` times its resistance: full charges with a tail, discharges to the
     lowest rested voltage. Returns (capacity over the true one, its sigma) after each half cycle."""
     model = load(name).model
