@@ -6,6 +6,8 @@
    horizon ± 5 %, and 1.05 times the promise passes it.
 2. The estimate knows R within 10 %, SOC within 1.5 points and temperature within 1.5 K; plants are drawn so. Wanted:
    broken in < 2.3 % of draws, median ≥ 70 % of what the cell could have done.
+3. SOC is known to 6 points only, and the cell's voltage at rest was seen for a minute, with 2 mV of noise and an offset
+   of 2 mV. Judged as in 2; `given` is the share of cells that are promised anything while they could do a tenth of C.
 The plant is `sim/`, with equations of its own; broken = more than 2 mV beyond the limit, or SOC below 0.
 """
 
@@ -31,6 +33,7 @@ HORIZONS_S = (2.0, 10.0, 30.0, 1800.0)
 SIGMA = (0.10, 0.015, 1.5)  # of R, 1; of SOC, 1; of temperature, K
 SLACK_V = 0.002
 STEPS = 200
+SEEN_SIGMA, SEEN_S = 0.06, 60  # part 3: of SOC; how long the voltage is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,33 @@ def unsure(case: Case, draws: int, seed: int, doubt: float) -> dict[str, float]:
     return {"draws": float(soc.size), "broken": float(broken.mean()), "share": _share(case, watts, truth)}
 
 
+def seen(case: Case, draws: int, seed: int, doubt: float) -> dict[str, float]:
+    """Figures of part 3 over random SOC."""
+    g, model = np.random.default_rng(seed), case.cell.model
+    soc, temp, kind = g.uniform(0.02, 0.98, draws), np.full(draws, case.temp_degC), np.zeros(draws, np.int64)
+    r, z, t, offset = (s * g.standard_normal(draws) for s in (SIGMA[0], SEEN_SIGMA, SIGMA[2], SLACK_V))
+    truth = soc, temp + t, np.maximum(1.0 + r, 0.5)
+    rest_V = single.rested([model], kind, *truth[::2], truth[1]).begin(1.0, truth[1]).emf
+    cfg = estimate.compile_cells([model], kind, np.full(draws, model.capacity_Ah), np.ones(draws))
+    state = estimate.init(cfg, np.clip(soc + z, 0.0, 1.0), np.full(draws, SEEN_SIGMA))
+    for second in range(SEEN_S):
+        volts = rest_V + offset + SLACK_V * g.standard_normal(draws)
+        state = estimate.step(cfg, state, volts, np.zeros(draws), temp, float(second > 0))
+    put(state.buffer, "p44", np.full(draws, SIGMA[0] ** 2))
+    watts, _ = case.watts(estimate.power(cfg, state, [case.cell.limits], case.horizon_s, doubt=doubt, heard=True))
+    could, _ = case.watts(case.told(*truth, True, 0.0))
+    able = could > 0.1 * model.capacity_Ah * rest_V
+    if able.mean() < 0.05:
+        return {"seen_draws": 0.0}
+    watts, truth = watts[able], (truth[0][able], truth[1][able], truth[2][able])
+    broken = case.reached(watts, *truth, SLACK_V) < 1.0
+    given = float((watts > 0.0).mean())
+    return {
+        "seen_draws": float(able.sum()), "seen_broken": float(broken.mean()), "seen_given": given,
+        "seen_share": float(np.median(watts / could[able])),
+    }  # fmt: skip
+
+
 def _share(case: Case, watts: Floats, truth: tuple[Floats, Floats, Floats]) -> float:
     """Return the median of the promise over what could be held: by voltage, SOC, and the currents of the cell file."""
     could, _ = case.watts(case.told(*truth, True, 0.0))
@@ -135,6 +165,7 @@ def main() -> None:
     for number, case in enumerate(cases()):
         if chosen.cell in (None, case.cell.model.name):
             found = exact(case) | unsure(case, chosen.draws, number, chosen.doubt)
+            found |= seen(case, chosen.draws, number, chosen.doubt)
             way = "charge" if case.charging else "discharge"
             rows.append(
                 {"cell": case.cell.model.name, "temp_degC": case.temp_degC, "horizon_s": case.horizon_s, "way": way}
@@ -147,6 +178,7 @@ def main() -> None:
         return
     print(
         f"{'':22}{'way':10}{'horizon':>8}{'reached at T±5%':>17}{'1.05x breaks':>14}{'broken':>9}{'median share':>14}"
+        f"{'seen: broken':>14}{'given':>9}{'median share':>14}"
     )
     for cell in dict.fromkeys(str(row["cell"]) for row in rows):
         for way in ("charge", "discharge"):
@@ -156,7 +188,10 @@ def main() -> None:
     print(f"{'all':40}" + "".join(_mean(rows, *key) for key in COLUMNS))
 
 
-COLUMNS = (("reached", "bound", 17), ("more_breaks", "bound", 14), ("broken", "draws", 9), ("share", "draws", 14))
+COLUMNS = (
+    ("reached", "bound", 17), ("more_breaks", "bound", 14), ("broken", "draws", 9), ("share", "draws", 14),
+    ("seen_broken", "seen_draws", 14), ("seen_given", "seen_draws", 9), ("seen_share", "seen_draws", 14),
+)  # fmt: skip
 
 
 def _mean(rows: list[dict[str, object]], key: str, weight: str, width: int) -> str:

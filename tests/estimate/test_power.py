@@ -245,3 +245,29 @@ def test_cells_of_the_simulated_world_keep_promises_made_in_doubt(name: str, cha
     assert (watts > 0.0).mean() > 0.8
     assert (sign * (volts - limit) > 0.002).any(axis=0).mean() < 0.023
     assert (np.abs(amperes) < 1.1 * float((limits.charge_A if charging else limits.discharge_A)[1])).all()
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_soc_that_the_voltage_contradicts_forbids_no_charging(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An LFP cell at rest at 3.36 V whose SOC is known to six points: by that doubt alone it might be full."""
+    if plain:
+        monkeypatch.setattr(import_module("cellarer.core.estimate.power"), "_kernel", None)
+    cell = load("lfp_280ah")
+    soc, n = np.array([0.5, 0.93, 0.93]), 3
+    cfg = estimate.compile_cells([cell.model], np.zeros(n, int), np.full(n, cell.model.capacity_Ah), np.ones(n))
+    state = estimate.init(cfg, soc, np.full(n, 0.06))
+    volts = np.array([3.31, 3.36, np.nan])
+    state = estimate.step(cfg, state, volts, np.zeros(n), np.full(n, 25.0), 0.0)
+    put(state.buffer, "p00", np.full(n, 0.06**2))
+    core, none = np.full(n, -np.inf), np.zeros((2, 1))
+    rated = float(cell.limits.charge_A[0])
+
+    def charge_A(heard: np.ndarray | None) -> np.ndarray:
+        owner = np.zeros(n, int)
+        return promises(cfg, state, [cell.limits], 10.0, core, none, owner, slice(0, n), heard=heard)[0, 1]
+
+    assert (charge_A(None)[1:] < 0.1 * rated).all()  # nobody has heard their voltage: doubt counts whole
+    heard = charge_A(np.array([True, True, False]))
+    assert (heard[:2] > 0.9 * rated).all() and heard[2] < 0.1 * rated
+    put(state.buffer, "in_v", np.array([3.31, 3.36 + 0.15, 0.0]))  # the model does not explain what is seen
+    assert charge_A(np.array([True, True, False]))[1] < 0.5 * rated

@@ -137,8 +137,11 @@ def _power(
     """Add some cells to the round of one horizon."""
     core = np.where(np.isnan(said.core_degC), -np.inf, said.core_degC)
     owner = look.config.layout.string_of_cell
-    cells = promises(tables, estimator, look.config.cell_limits, HORIZONS_S[horizon], core, heat_A2, owner, part)
-    dead = ~(look.of("cell_voltage")[part] > 0.0)
+    alive = look.of("cell_voltage") > 0.0
+    cells = promises(
+        tables, estimator, look.config.cell_limits, HORIZONS_S[horizon], core, heat_A2, owner, part, heard=alive
+    )
+    dead = ~alive[part]
     if np.count_nonzero(dead):
         cells[:, :2, dead] = np.nan  # of a dead or unmeasured cell nothing is known
     return _added(before, cells, owner, part)

@@ -26,6 +26,7 @@ from cellarer.model.values import HORIZONS_S
 
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.int8]
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 # Sigmas of margin. Two would do for one error alone; in the cold errors multiply. Judged by benchmarks/power.py.
@@ -43,7 +44,17 @@ except ImportError:  # without numba NumPy does the work
 
 # The equations on arrays: the same code with the array look-up bound in
 _NAMES: dict[str, Any] = {**vars(power_equations), **vars(power_long), "look_up": numpy_form.look_up}
-for _name in ("voltage_at_end", "doubts", "hold", "march", "variance_per_drop", "steady_drop", "hold_long", "promise"):
+for _name in (
+    "voltage_at_end",
+    "unlike",
+    "doubts",
+    "hold",
+    "march",
+    "variance_per_drop",
+    "steady_drop",
+    "hold_long",
+    "promise",
+):
     _NAMES[_name] = FunctionType(_NAMES[_name].__code__, _NAMES)
 
 
@@ -66,40 +77,45 @@ def power(
     horizon_s: float,
     temp_degC: Floats | None = None,
     doubt: float = DOUBT,
+    heard: bool = False,
 ) -> Power:
     """Constant power over the horizon for every cell, the current before having been none.
 
     limits     per kind of cell; voltages of the recommended level, charge current also by the map over temperature
     temp_degC  (cell,); without it the temperature of the last step
     doubt      sigmas of margin, 0 trusts the estimate
+    heard      the voltage of all cells is known, see `promises`
     """
     if temp_degC is not None:
         buffer = copied(state.buffer)
         put(buffer, "in_degC", np.where(np.isfinite(temp_degC), temp_degC, fields(cfg, state)[INDEX["in_degC"]]))
         state = replace(state, buffer=buffer)
     cool, alone, every = np.full(cfg.cells, -np.inf), np.zeros(cfg.cells, np.int64), slice(0, cfg.cells)
-    (charge, discharge) = promises(cfg, state, limits, horizon_s, cool, np.zeros((2, 1)), alone, every, doubt)
+    told, no_heat = np.full(cfg.cells, heard), np.zeros((2, 1))
+    (charge, discharge) = promises(cfg, state, limits, horizon_s, cool, no_heat, alone, every, doubt, told)
     reasons = charge[2].astype(np.int8), discharge[2].astype(np.int8)
     return Power(charge[0], discharge[0], charge[1], discharge[1], *reasons)
 
 
 def promises(
     cfg: EstimatorConfig, state: EstimateState, limits: Sequence[CellLimits], horizon_s: float, core_degC: Floats,
-    heat_A2: Floats, owner: Ints, part: slice, doubt: float = DOUBT,
+    heat_A2: Floats, owner: Ints, part: slice, doubt: float = DOUBT, heard: Bools | None = None,
 ) -> Floats:  # fmt: skip
     """Power (W), largest current (A) and reason of the cells in `part`, (way, 3, cell), of the series group.
 
     core_degC  (cell,) where above the surface; −inf = take the surface
     heat_A2    (way, string) thermal image, A² of one cell; owner  (cell,) string of each cell
+    heard      (cell,) the cell's voltage is known, so a SOC that contradicts it is no doubt; None = none is
     """
     table, pieces = bounds(tuple(cfg.models), tuple(limits), horizon_s)
     out = np.empty((2, 3, part.stop - part.start))
+    told = np.zeros(cfg.cells) if heard is None else heard.astype(np.float64)
     if _kernel is None:
-        _plain(cfg, state, table, pieces, core_degC, heat_A2[:, owner], part, horizon_s, doubt, out)
+        _plain(cfg, state, table, pieces, core_degC, heat_A2[:, owner], told, part, horizon_s, doubt, out)
     else:
         _kernel.promise(
             state.buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, table, pieces, core_degC, heat_A2, owner,
-            part.start, horizon_s, doubt, out,
+            told, part.start, horizon_s, doubt, out,
         )  # fmt: skip
     out[:, :2] *= cfg.parallel[part]
     if np.count_nonzero(state.unknown[part]):
@@ -114,7 +130,7 @@ def fields(cfg: EstimatorConfig, state: EstimateState) -> Floats:
 
 def _plain(
     cfg: EstimatorConfig, state: EstimateState, table: Floats, pieces: int, core_degC: Floats, heat_A2: Floats,
-    part: slice, horizon_s: float, doubt: float, out: Floats,
+    heard: Floats, part: slice, horizon_s: float, doubt: float, out: Floats,
 ) -> None:  # fmt: skip
     """The same as power_kernel.promise, on arrays. heat_A2 (way, cell)."""
     x, at, kind = fields(cfg, state)[:, part], INDEX, cfg.kind[part]
@@ -124,7 +140,8 @@ def _plain(
     for way in range(2):
         out[way] = _NAMES["promise"](
             cfg.tables.node, cfg.tables.rows, kind, table[way], row, pieces, *x[:5], x[at["capacity"]],
-            x[at["in_degC"]], core_degC[part], z_sigma, k_sigma, heat_A2[way, part], 1.0 - 2.0 * way, horizon_s, doubt,
+            x[at["in_degC"]], core_degC[part], z_sigma, k_sigma, heard[part], x[at["in_known"]], x[at["in_v"]],
+            x[at["model_v"]], x[at["strain"]], heat_A2[way, part], 1.0 - 2.0 * way, horizon_s, doubt,
         )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ At constant power the current changes as the voltage does. Between its first, mi
 straight, for which the polarisation has an exact answer; the unknown is the last current. The voltage at the end falls
 monotonically and nearly straight with it, so that a secant inside a bracket ends in a few rounds (the idea: G. Plett,
 J. Power Sources 134 (2004) 252, there for constant current). Doubt enters as a margin at the limit: the volts that
-`doubt` sigmas of SOC, of resistance and of temperature are worth, as independent errors, at constant power.
+`doubt` sigmas of SOC, of resistance and of temperature are worth, as independent errors, at constant power. A SOC at
+which the cell would show another voltage than it does is no doubt worth having: only what lies within `seen` counts.
 `look_up` and `select` are bound by the caller: arrays here, scalars in the kernel.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cellarer.core.estimate.equations import decay, falling
+from cellarer.core.estimate.equations import SENSOR, decay, falling
 
 TEMP_SIGMA_K = 1.5  # of a cell's temperature as sensors tell it
 ROUNDS = 7
@@ -23,6 +24,7 @@ STEPS = 24  # of SOC down to the end
 # An LFP cell on its plateau may be known to ± 15 points only. A forecast that believed the worst of that would forbid
 # both charging and discharging, and nothing would ever be learnt: a lock-out. A knee shows in the voltage long before.
 MOST_SOC_DOUBT = 0.06
+UNHEARD_V = 1e3  # no bound
 
 # Columns of a bounds table, one row per kind of cell, for one horizon and one way; power.py fills it
 (
@@ -83,10 +85,12 @@ def doubted(drop: Any, voltage: Any, fixed2: Any, per_drop: Any) -> Any:
 
 def hold(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any,
-    z_sigma: Any, k_sigma: Any, rated: Any, why: Any, room: Any, limit: Any, sign: Any, horizon_s: Any, doubt: Any,
+    z_sigma: Any, k_sigma: Any, seen: Any, rated: Any, why: Any, room: Any, limit: Any, sign: Any, horizon_s: Any,
+    doubt: Any,
 ) -> Any:  # fmt: skip
     """Power (magnitude) that can be held, largest current on the way, and what binds (index into REASONS).
 
+    seen   V: how far the voltage that the cell shows may be from what the model says, see `unlike`
     sign   +1 charge, −1 discharge; limit  voltage not to be passed
     rated  largest magnitude of current, and `why`; room  the same for its mean over the horizon
     """
@@ -114,8 +118,8 @@ def hold(
     for turn in range(ROUNDS):
         if turn == ROUGH:
             fixed2, per_drop = doubts(
-                node, rows, kind, z, s1, s2, h, k, temp_degC, z_sigma, k_sigma, per_A, first, sign * last, voltage,
-                voltage - rest, a1, f1, l1, a2, f2, l2, sign, horizon_s, doubt,
+                node, rows, kind, z, s1, s2, h, k, temp_degC, z_sigma, k_sigma, seen, per_A, first, sign * last,
+                voltage, voltage - rest, a1, f1, l1, a2, f2, l2, sign, horizon_s, doubt,
             )  # fmt: skip
             low, f_low, side = 0.0 * most, sign * (limit - still) - np.sqrt(fixed2), 0.0 * most
             high, f_high = most + 0.0, sign * (limit - top_voltage) - doubted(top_drop, top_voltage, fixed2, per_drop)
@@ -154,7 +158,7 @@ def hold(
 
 def doubts(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, temp_degC: Any, z_sigma: Any,
-    k_sigma: Any, per_A: Any, first: Any, last: Any, voltage: Any, drop: Any, a1: Any, f1: Any, l1: Any, a2: Any,
+    k_sigma: Any, seen: Any, per_A: Any, first: Any, last: Any, voltage: Any, drop: Any, a1: Any, f1: Any, l1: Any, a2: Any,
     f2: Any, l2: Any, sign: Any, horizon_s: Any, doubt: Any,
 ) -> Any:  # fmt: skip
     """Variance of the voltage at the end, each error alone: what stands (SOC), and per volt of drop (ohms, cold).
@@ -175,8 +179,24 @@ def doubts(
         node, rows, kind, z, s1, s2, h, k, per_A, colder, first, last, c1, d1, e1, c2, d2, e2
     )
     stiff = doubt * k_sigma * drop / np.maximum(k, 0.1)
-    fixed2 = (voltage - soft) * (voltage - soft)
+    other, other_m, _r0, _r1, _r2, _near, _far, _sigma, _local, _p1, _p2, _x, _gamma = look_up(
+        node, rows, kind, z + sign * doubt * z_sigma, temp_degC
+    )
+    ocv, m, _r0, _r1, _r2, _near, _far, _sigma, _local, _p1, _p2, _x, _gamma = look_up(node, rows, kind, z, temp_degC)
+    apart = other + other_m * h - ocv - m * h  # what the cell would show by now
+    apart = apart - np.minimum(np.maximum(apart, -seen), seen)
+    fixed2 = (voltage - soft + apart) * (voltage - soft + apart)
     return fixed2, ((voltage - cold) * (voltage - cold) + stiff * stiff) / np.maximum(np.abs(drop), 1e-6)
+
+
+def unlike(heard: Any, known: Any, v: Any, model: Any, sigma: Any, strain: Any, doubt: Any) -> Any:
+    """How far the voltage that a cell shows may be from the model's, V; no bound where it has never been `heard`.
+
+    known  1 or 0: voltage v was known at the last step, where the model said `model`; strain  of the filter, by which
+    a model that misses more than its file says is believed less
+    """
+    usual = doubt * np.sqrt(sigma * sigma + SENSOR * SENSOR) * np.sqrt(np.maximum(1.0, strain))
+    return select(heard > 0.0, usual + known * np.abs(v - model), UNHEARD_V)
 
 
 def bounded(begin: Any, last: Any, rated: Any, left: Any, r0: Any, per_exchange: Any) -> Any:

@@ -13,7 +13,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "b7cfa0d46c77"
+STAMP = "4fe41b9f2d58"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -40,7 +40,7 @@ def look_up(node: Any, rows: Any, kind: int, z: float, temp_degC: float) -> Any:
         return float(left + f * (right - left))
 
     return (
-        at(0), at(1), at(2), at(3), at(4), 0.0, 0.0, 0.0, 0.0,
+        at(0), at(1), at(2), at(3), at(4), 0.0, 0.0, at(7), 0.0,
         rows[m] + g * (rows[n] - rows[m]), rows[m + 1] + g * (rows[n + 1] - rows[m + 1]),
         rows[m + 2] + g * (rows[n + 2] - rows[m + 2]), rows[m + 3] + g * (rows[n + 3] - rows[m + 3]),
     )  # fmt: skip
@@ -66,24 +66,25 @@ COMPILED: dict[str, Any] = {
 # each is compiled with those before it
 for _part in (
     power_equations.ramp_weights, power_equations.first_current, power_equations.voltage_at_end, power_equations.doubts,
-    power_equations.bounded, power_equations.most_current, power_equations.hold, power_long.steady_drop,
+    power_equations.unlike, power_equations.bounded, power_equations.most_current, power_equations.hold, power_long.steady_drop,
     power_long.variance_per_drop, power_long.march, power_long.hold_long, power_long.promise, power_equations.walk,
 ):  # fmt: skip
     COMPILED[_part.__name__] = _bound(_part)
 promise_one, walk_one = COMPILED["promise"], COMPILED["walk"]
 Z, S1, S2, H, K = (n * LANES for n in range(5))
 P00, P44, CAPACITY, DEGC = (INDEX[name] * LANES for name in ("p00", "p44", "capacity", "in_degC"))
+KNOWN, VOLTS, MODEL, STRAIN = (INDEX[name] * LANES for name in ("in_known", "in_v", "model_v", "strain"))
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
 
 
 @njit(**OPTIONS)
 def promise(
     buffer: Any, node: Any, rows: Any, kind: Any, bounds: Any, pieces: int, core_degC: Any, heat_A2: Any,
-    owner: Any, first: int, horizon_s: float, doubt: float, out: Any,
+    owner: Any, heard: Any, first: int, horizon_s: float, doubt: float, out: Any,
 ) -> None:  # fmt: skip
     """Fill out (way, 3, cell) for the cells from `first` on: W, A and reason of one cell of each group.
 
-    bounds (way, kind · columns); heat_A2 (way, string); owner (cell,) string of each cell of the site
+    bounds (way, kind · columns); heat_A2 (way, string); owner (cell,) string of each cell of the site; heard (cell,)
     """
     width = bounds.shape[1] // (rows.size // (TEMP_POINTS * ROW_WIDTH))
     for n in range(out.shape[2]):
@@ -96,6 +97,7 @@ def promise(
                 node, rows, kind[cell], bounds[way], kind[cell] * width, pieces,
                 buffer[o + Z], buffer[o + S1], buffer[o + S2], buffer[o + H], buffer[o + K],
                 buffer[o + CAPACITY], buffer[o + DEGC], core_degC[cell], z_sigma, k_sigma,
+                heard[cell], buffer[o + KNOWN], buffer[o + VOLTS], buffer[o + MODEL], buffer[o + STRAIN],
                 heat_A2[way, owner[cell]], 1.0 - 2.0 * way, horizon_s, doubt,
             )  # fmt: skip
 

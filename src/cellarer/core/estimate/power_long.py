@@ -23,6 +23,7 @@ from cellarer.core.estimate.power_equations import (
     hold,
     most_current,
     ramp_weights,
+    unlike,
 )  # fmt: skip
 
 LONG_S = 60.0  # s: from this horizon on
@@ -161,10 +162,13 @@ def steady_drop(node: Any, rows: Any, kind: Any, z: Any, temp_degC: Any, current
 def promise(
     node: Any, rows: Any, kind: Any, bounds: Any, row: Any, pieces: int,
     z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any, k_sigma: Any,
-    heat_A2: Any, sign: Any, horizon_s: Any, doubt: Any,
+    heard: Any, known: Any, v: Any, model: Any, strain: Any, heat_A2: Any, sign: Any, horizon_s: Any, doubt: Any,
 ) -> Any:  # fmt: skip
-    """Power (magnitude) of one cell that can be held, largest current on the way, and what binds (REASONS)."""
-    _ocv, _m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, z, temp_degC)
+    """Power (magnitude) of one cell that can be held, largest current on the way, and what binds (REASONS).
+
+    heard … strain  as `unlike` takes them
+    """
+    _ocv, _m, r0, r1, r2, _near, _far, sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, z, temp_degC)
     rated, why, room = most_current(
         bounds, row, pieces, z, k, q, temp_degC, core_degC, z_sigma, k_sigma, heat_A2, r0 + r1 + r2, sign, doubt
     )
@@ -174,6 +178,7 @@ def promise(
             sign, horizon_s, doubt,
         )  # fmt: skip
     return hold(
-        node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma, rated, why, room, bounds[row + LIMIT_V],
+        node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma,
+        unlike(heard, known, v, model, sigma, strain, doubt), rated, why, room, bounds[row + LIMIT_V],
         sign, horizon_s, doubt,
     )  # fmt: skip
