@@ -42,6 +42,8 @@ def car_view() -> dict[str, Any]:
     pack.update(voltage_V=352.4, current_A=-123.4, soc_pct=61.23)
     pack["limits"] |= {"charge_A": 120.0, "discharge_A": 250.5, "charge_V": 403.2, "discharge_V": 288.0}
     string = pack["strings"][0]
+    string["limits"] = {"charge_A": 120.0, "discharge_A": 250.5}
+    string["peaks"] |= {"charge_A": [240.0, 144.0, 120.0, 60.0], "discharge_A": [501.0, 300.6, 250.5, 125.25]}
     string["cells"]["voltage_V"] = [3.6 + i / 1000 for i in range(96)]
     string["temps_degC"] = [20.0 + i for i in range(24)]
     return shown
@@ -65,6 +67,12 @@ def test_vehicle_frames_read_by_cantools() -> None:
         "discharge_limit": 250.5,
         "charge_V": 403.2,
         "discharge_V": 288.0,
+        "charge_2s_W": 5500,
+        "charge_30s_W": 2750,
+        "charge_continuous_W": 1350,
+        "discharge_2s_W": 8000,
+        "discharge_30s_W": 4100,
+        "discharge_continuous_W": 2050,
         "string_voltage": 352.4,
         "current": -123.4,
         "link_voltage": 52.2,  # 52.25, rounded half to even

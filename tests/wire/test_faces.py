@@ -11,7 +11,7 @@ from tests.wire.views import view, with_fault
 
 from cellarer.config.schema import FaceFile
 from cellarer.sim.emulator import machine
-from cellarer.wire.faces.battery import battery
+from cellarer.wire.faces.battery import battery, silent
 from cellarer.wire.faces.face import FRESH_NS, ZERO_NS, Asked, Face, face
 from cellarer.wire.frame import Frame
 
@@ -318,3 +318,20 @@ def test_replayed_command_is_refused() -> None:
 def test_devices_are_no_faces(protocol: str) -> None:
     with pytest.raises(ValueError, match="is no face"):
         made(protocol)
+
+
+def test_peaks_of_packs_side_by_side_are_no_more_than_each_may_carry_of_its_share() -> None:
+    both = view(2, charge_A=50.0)
+    strings = [pack["strings"][0] for pack in both["packs"]]
+    alone = battery(view(1))
+    assert alone["charge_2s_W"] == pytest.approx(5500.0) and alone["discharge_30s_W"] == pytest.approx(4100.0)
+    told = battery(both)
+    assert told["charge_2s_W"] == pytest.approx(2 * 5500.0)
+    strings[1]["peaks"]["charge_A"][0], strings[1]["peaks"]["charge_W"][0] = 50.0, 2700.0
+    assert battery(both)["charge_2s_W"] == pytest.approx(100.0 * 54.0)  # twice the share of the weaker one
+    strings[1]["limits"]["charge_A"] = 0.0  # it is open: its share is in the bank's limit no more
+    both["bank"]["charge_A"] = 50.0
+    assert battery(both)["charge_2s_W"] == pytest.approx(5500.0)
+    strings[0]["peaks"]["charge_A"][0] = None
+    assert battery(both)["charge_2s_W"] == 0.0
+    assert silent(told, "359")["charge_2s_W"] == 0.0 == silent(told, "359")["discharge_continuous_W"]

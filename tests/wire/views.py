@@ -60,6 +60,13 @@ _STRING: View = {
     "lowest_V": 3.267,
     "highest_V": 3.275,
     "temps_degC": [22.0, 21.5, 20.5, 21.0],
+    "limits": {"charge_A": 50.0, "discharge_A": 80.0},
+    "peaks": {
+        "charge_A": [100.0, 60.0, 50.0, 25.0],
+        "charge_W": [5500.0, 3300.0, 2750.0, 1350.0],
+        "discharge_A": [160.0, 96.0, 80.0, 40.0],
+        "discharge_W": [8000.0, 4900.0, 4100.0, 2050.0],
+    },
     "faults": [],
     "missing": [],
 }

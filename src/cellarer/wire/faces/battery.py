@@ -14,7 +14,11 @@ from cellarer.wire.table import Values
 Part = Mapping[str, Any]
 
 # What a face says when control is silent: nothing may flow, and that is an alarm.
-ZERO = ("foreign_charge_limit", "foreign_discharge_limit", "charge_W", "discharge_W")
+WAYS, PEAKS = ("charge", "discharge"), ("2s", "10s", "30s", "continuous")  # as the view orders them
+ZERO = (
+    "foreign_charge_limit", "foreign_discharge_limit", "charge_W", "discharge_W",
+    *(f"{way}_{peak}_W" for way in WAYS for peak in PEAKS if peak != "10s"),
+)  # fmt: skip
 PHASES = (
     "open", "minus", "precharge", "plus", "closed", "ramp", "opening", "cooling", "charge_only", "discharge_only",
     "charge_ramp", "discharge_ramp",
@@ -73,7 +77,13 @@ def _limits(view: Part, alive: Sequence[Part], pack: int, least_A: float) -> dic
         way: min(ampere * (voltage if voltage == voltage else 0.0), _zero(limits.get(f"{way}_W", math.inf)))
         for way, ampere in (("charge", charge_A), ("discharge", discharge_A))
     }
-    return {
+    strings = [s for p in alive for s in p["strings"]]
+    peaks = {
+        f"{way}_{peak}_W": _peak(strings, way, n, ampere)
+        for way, ampere in (("charge", charge_A), ("discharge", discharge_A))
+        for n, peak in enumerate(PEAKS)
+    }
+    return peaks | {
         "foreign_charge_limit": max(charge_A, least_A),
         "foreign_discharge_limit": max(discharge_A, least_A),
         "charge_W": power["charge"],
@@ -84,6 +94,22 @@ def _limits(view: Part, alive: Sequence[Part], pack: int, least_A: float) -> dic
         "charge_enable": float(charge_A > 0),
         "discharge_enable": float(discharge_A > 0),
     }
+
+
+def _peak(strings: Sequence[Part], way: str, horizon: int, limit_A: float) -> float:
+    """Return the power that strings side by side may carry over a horizon, W; what is not known is 0.
+
+    limit_A is what they may carry together by their limits. Where each may carry `more` times its own, together they
+    may carry at least the least of these times as much; and at that each shows at least the voltage it was promised at.
+    """
+    more, volts = math.inf, math.inf
+    for string in strings:
+        own_A, peaks = _zero(string["limits"][f"{way}_A"]), string["peaks"]
+        if own_A > 0.0:
+            peak_A, peak_W = _zero(peaks[f"{way}_A"][horizon]), _zero(peaks[f"{way}_W"][horizon])
+            more = min(more, peak_A / own_A)
+            volts = min(volts, peak_W / peak_A if peak_A > 0.0 else 0.0)
+    return limit_A * more * volts if more < math.inf else 0.0
 
 
 def _zero(limit: float | None) -> float:

@@ -78,6 +78,24 @@ POWER = Message(
     ),
     period_ms=_FAST_MS,
 )
+
+
+def _peaks(way: str, frame_id: int) -> Message:
+    return Message(
+        f"peaks_{way}",
+        frame_id,
+        (
+            Field(f"{way}_2s_W", 0, 16, scale=10, unit="W", means="for 2 s from now"),
+            Field(f"{way}_30s_W", 2, 16, scale=10, unit="W", means="for 30 s"),
+            Field(f"{way}_continuous_W", 4, 16, scale=10, unit="W", means="for as long as it lasts"),
+            *_tail(),
+        ),
+        period_ms=_FAST_MS,
+        means="what may flow for a time; what may flow for 10 s is in `power`, and only that is a limit",
+    )
+
+
+PEAKS = _peaks("charge", 0x2A9), _peaks("discharge", 0x2AA)
 MEASURED = Message(
     "measured",
     0x2A3,
@@ -160,7 +178,7 @@ PROTOCOL = Protocol(
     status="third-party-verified",
     transport="can",
     roles=("device", "face"),
-    messages=(STATE, LIMITS, POWER, MEASURED, ENERGY, EXTREMES, ALARMS, CELLS, TEMPERATURES, COMMAND),
+    messages=(STATE, LIMITS, POWER, *PEAKS, MEASURED, ENERGY, EXTREMES, ALARMS, CELLS, TEMPERATURES, COMMAND),
     options={
         "commands": Option(False, "the VCU may ask to close and to reset; opening is always heard"),
         "command_timeout_ms": Option(
