@@ -1,7 +1,8 @@
 """No cell above its maximum voltage in a thousand simulated solar days with clouds: many packs at once, one day each.
 
-    python benchmarks/solar_days.py [--packs N] [--hours H] [--seed S] [--json]
+    python benchmarks/solar_days.py [--packs N] [--batch N] [--hours H] [--seed S] [--json]
 
+Batches have seeds of their own, S, S + 1, …: 1 000 packs are four times `--packs 250`. Five minutes on one core.
 Exits with 1 if a cell was above. Judged by what the simulated cells really have, not by readings.
 """
 
@@ -18,19 +19,28 @@ def main() -> int:
     """Run and say what came out."""
     parser = argparse.ArgumentParser(description="Solar days with clouds")
     parser.add_argument("--packs", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=250, help="packs side by side")
     parser.add_argument("--hours", type=float, default=16.0, help="from five in the morning")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     asked = parser.parse_args()
-    with progress(f"{asked.packs} solar days") as told:
-        days = solar_days.run(asked.packs, asked.hours, asked.seed, progress=told)
-    if asked.json:
-        print(json.dumps(asdict(days)))
-    else:
-        print(f"{days.packs} packs, {days.hours:g} h each, {days.steps} steps: highest cell {days.highest_V:.4f} V, "
-              f"maximum {days.maximum_V:g} V, above it {days.above} packs; {days.full} became full, "
-              f"{days.opened} openings")  # fmt: skip
+    found = []
+    for number, first in enumerate(range(0, asked.packs, asked.batch)):
+        packs = min(asked.batch, asked.packs - first)
+        with progress(f"solar days {first + 1} to {first + packs}") as told:
+            found.append(solar_days.run(packs, asked.hours, asked.seed + number, progress=told))
+        if not asked.json:
+            print(_said(found[-1], f"seed {asked.seed + number}"), flush=True)
+    days = solar_days.together(found)
+    print(json.dumps(asdict(days)) if asked.json else _said(days, "all"))
     return 1 if days.above else 0
+
+
+def _said(days: solar_days.Days, name: str) -> str:
+    return (
+        f"{name}: {days.packs} packs, {days.hours:g} h each, {days.steps} steps: highest cell {days.highest_V:.4f} V, "
+        f"maximum {days.maximum_V:g} V, above it {days.above} packs; {days.full} became full, {days.opened} openings"
+    )
 
 
 if __name__ == "__main__":
