@@ -49,6 +49,7 @@ _STRING: View = {
     },
     "balancing": {
         "source": "none",
+        "missing": ["no plan: the planner has not spoken"],
         "moved_Ah": [0.0] * 16,
         "finish_s": None,
         "lost_Wh": None,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cellarer.board.idle import idle
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.events import cell_number, text
 from cellarer.model.quantities import SIGNALS
@@ -192,6 +193,7 @@ def _balancing(config: Config, state: State, string: int, report: Mapping[str, n
     source = "none" if not works else "plan" if memory.planned[string] else "voltage"
     return {
         "source": source,
+        "missing": idle(config, state, string, report),
         "moved_Ah": numbers(memory.moved_Ah[cells], 3),
         **{key: number(report[key][string], 1) if key in report else None for key in PROGRAMME},
     }

@@ -71,6 +71,7 @@ class Balancing(Form):
     """What evens the cells of a string out, and what the programme expects; null without a planner."""
 
     source: str = Field(description="plan, voltage or none")
+    missing: list[str] = Field(description="why nothing is balanced now; empty while it is")
     moved_Ah: Numbers = Field(description="into each cell by bleeders and converters since the start")
     finish_s: Number = Field(description="until it is done")
     lost_Wh: Number = Field(description="what that will turn into heat")
