@@ -14,7 +14,7 @@ from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
 from cellarer.cells import load as load_cell
 from cellarer.config import rows
 from cellarer.config.load import build
-from cellarer.core.decide.limit import fade
+from cellarer.core.decide.limit import RIPPLE, fade
 from cellarer.model.reasons import REASONS
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -65,7 +65,8 @@ def test_charge_falls_to_zero_from_operating_to_recommended_voltage(volts: float
     assert bench.command.window.discharge_A[0] > 0.0
     bench.put("current", 140.0 * share)  # it flows: the voltage is that under load
     bench.run(30.0)
-    assert bench.command.window.charge_A[0] == pytest.approx(140.0 * share, abs=1e-6)
+    # the last per cents come back slowly, so that noise makes no ripple; never more than the fade
+    assert 140.0 * (share - RIPPLE) - 1e-6 <= bench.command.window.charge_A[0] <= 140.0 * share + 1e-6
     if share < 1.0:
         assert reason(bench, "charge") == "cell voltage high"
 

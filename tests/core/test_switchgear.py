@@ -299,7 +299,8 @@ def test_after_under_voltage_a_charger_refills_and_nothing_is_discharged() -> No
     assert bench.command.allow_charge[0]
     bench.put("cell_voltage", 3.2, 0)  # refilled
     bench.run(7.0)
-    assert bench.phase() == Phase.CLOSED and not bench.active("cell_under_voltage_maximum")  # the forecast comes later
+    assert bench.phase() == Phase.CLOSED and not bench.active("cell_under_voltage_maximum")
+    assert bench.state.estimate.sop_A[1, 1, 0] > 0.0  # the forecast believes what it sees; the refill goes on
 
 
 def test_a_charger_that_forces_current_into_an_empty_cell_is_cut_off_within_a_second() -> None:

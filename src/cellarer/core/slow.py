@@ -20,7 +20,7 @@ from cellarer.core.decide.diagnose import diagnose
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.response import respond
-from cellarer.core.validate import RATE_WINDOW_NS, filtered, frozen_since, median, recall, temp_rates
+from cellarer.core.validate import RATE_WINDOW_NS, TOLD_SLOTS, filtered, frozen_since, median, recall, temp_rates
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
@@ -51,7 +51,8 @@ GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integ
 FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current; full is defined there
 NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
-FOLLOW_S = 5.0  # s: inverters and chargers may take this long from full current to none
+ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
+FOLLOW_S = 5.0  # s: … and then take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
 
 
@@ -127,7 +128,8 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         passed = np.where(counts, mean * dt_s, 0.0)
         charge, total = charge + passed, total + passed
         known_s = known_s + np.where(counts, dt_s, 0.0)
-    allowed, over = _over(config, state, current, now_ns)
+    told, told_ns = _told(state, now_ns)
+    allowed, over = _over(config, state, current, told, now_ns)
     kept = (keep_plain if plain or _kernel is None else _keep)(config, state, seen, total)
     return Watch(
         valid_ns=seen.valid_ns,
@@ -142,6 +144,8 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         current=current,
         charge=charge,
         charge_s=known_s,
+        told_A=told,
+        told_ns=told_ns,
         allowed_charge_A=allowed[0],
         allowed_discharge_A=allowed[1],
         over_charge_A=over[0],
@@ -204,13 +208,31 @@ def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Fl
     return left * before + (1.0 - left) * flows * flows
 
 
-def _over(config: Config, state: State, current: Floats, now_ns: int) -> tuple[Floats, Floats]:
-    """Return (allowed, over), A, (way, string): the limits as machines can follow them, how far current goes beyond."""
+def _told(state: State, now_ns: int) -> tuple[Floats, int]:
+    """Return (the greatest limit published in each of the last slots of time, newest first, begin of the newest)."""
+    before, told, slot_ns = state.watch, state.watch.told_A, ANSWER_NS // (TOLD_SLOTS - 1)
+    limit = np.array((state.window.charge_A, state.window.discharge_A))
+    begin_ns = before.told_ns if before.told_ns > NEVER else now_ns - TOLD_SLOTS * slot_ns
+    new = (now_ns - begin_ns) // slot_ns
+    if new == 0:
+        more = np.count_nonzero(limit > told[0])
+        return (np.concatenate((np.maximum(told[:1], limit), told[1:])) if more else told), begin_ns
+    kept = max(TOLD_SLOTS - new, 0)
+    told = np.concatenate((np.broadcast_to(limit, (TOLD_SLOTS - kept, *limit.shape)), told[:kept]))
+    return told, begin_ns + new * slot_ns
+
+
+def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: int) -> tuple[Floats, Floats]:
+    """Return (allowed, over), A, (way, string): the limits as machines can follow them, how far current goes beyond.
+
+    A limit that falls a little every second is never followed exactly by a machine that answers late: whoever keeps
+    one of the limits of the last ANSWER_NS obeys.
+    """
     dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
     rated, published = _falls(config)
-    before, limit = state.watch, state.window
+    before = state.watch
     allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
-    allowed = np.maximum((limit.charge_A, limit.discharge_A), allowed)
+    allowed = np.maximum(told.max(axis=0), allowed)
     if published is None:
         return allowed, np.full(allowed.shape, -np.inf)
     over = np.array((current, -current)) - OVER_LIMIT * allowed - config.idle_A

@@ -34,6 +34,9 @@ def validate(config: Config, watch: Watch, sample: Sample, current_zero: Floats,
     )
 
 
+TOLD_SLOTS = 6  # the newest is not whole yet; see slow.py
+
+
 def start_watch(config: Config, now_ns: int, response: Response) -> Watch:
     """Return the memory before the first sample: nothing known, every signal's silence counted from now."""
     size = config.layout.size
@@ -52,6 +55,8 @@ def start_watch(config: Config, now_ns: int, response: Response) -> Watch:
         current=np.full(size["string"], np.nan),
         charge=zero,
         charge_s=zero,
+        told_A=np.zeros((TOLD_SLOTS, 2, size["string"])),
+        told_ns=NEVER,
         allowed_charge_A=zero,
         allowed_discharge_A=zero,
         over_charge_A=zero,

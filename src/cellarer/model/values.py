@@ -287,6 +287,7 @@ class Balancing:
     dirty_ns: Ints  # (cell,) when its reading was disturbed last
     moved_Ah: Floats  # (cell,) put in by converters less bled, since the start
     counted_Ah: Floats  # (cell,) of that what the estimators know
+    unbled: Floats  # (3, string) highest cell V and current A when readings stood last, drop V that bleeding makes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -368,7 +369,9 @@ class Watch:
     current: Floats  # (string,) A in the last cycle
     charge: Floats  # (string,) A·s since the last estimation
     charge_s: Floats  # (string,) over how many known seconds
-    allowed_charge_A: Floats  # (string,) published limit, falling no faster than machines can follow
+    told_A: Floats  # (slot, way, string) greatest limit published in each of the last slots of time, newest first
+    told_ns: int  # when the newest slot began
+    allowed_charge_A: Floats  # (string,) published limit, falling no sooner and no faster than machines can follow
     allowed_discharge_A: Floats  # (string,)
     over_charge_A: Floats  # (string,) A beyond that; −inf where nothing is published to anybody
     over_discharge_A: Floats  # (string,)

@@ -25,9 +25,11 @@ def start(config: Config) -> Balancing:
     """Return balancing that has done nothing."""
     cells, strings = config.layout.size["cell"], config.layout.size["string"]
     no, zero, never = np.zeros(cells, bool), np.zeros(cells), np.full(cells, NEVER)
+    unknown = np.full((3, strings), np.nan)
     return Balancing(
-        no, np.zeros(strings, bool), np.full(strings, NEVER), np.zeros(strings, np.int64), never, zero, zero
-    )
+        no, np.zeros(strings, bool), np.full(strings, NEVER), np.zeros(strings, np.int64), never, zero, zero,
+        unknown,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=16)
@@ -98,7 +100,8 @@ def balance(
     move = _moves(look, plan, demand, on) if planned and kinds(config) else np.zeros_like(command.move)
     dirty_ns = before.dirty_ns if dirty is None else np.where(dirty, now_ns, before.dirty_ns)
     counted_Ah = before.moved_Ah if estimated else before.counted_Ah
-    memory = Balancing(chosen, np.full(sane.size, planned), begin_ns, turn, dirty_ns, moved_Ah, counted_Ah)
+    stays = np.full(sane.size, planned)
+    memory = Balancing(chosen, stays, begin_ns, turn, dirty_ns, moved_Ah, counted_Ah, look.unbled[1:])
     return memory, chosen & on & (table.bleed_A > 0.0)[owner], move
 
 

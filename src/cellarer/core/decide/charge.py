@@ -108,7 +108,7 @@ def _conditions(
 ) -> dict[str, Callable[[], Bools]]:
     """Return the conditions of the table that look at cells, each computed only where a phase asks for it."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
-    high, low, _, cold = look.extremes
+    high, (low, _, cold) = look.high_V, look.extremes[1:]
     soc, bleeders, middle_V = estimate.string_soc, look.config.balance, _middle_V(look.config)
 
     def held() -> Bools:
@@ -158,7 +158,7 @@ def _tail(look: Look) -> np.ndarray:
     """Return since when voltage is up and current down, (string,) ns; FOREVER = not now."""
     table, before_ns = look.config.limits, look.state.charging.tail_since_ns
     most_A = np.where(before_ns < FOREVER, TAIL_HOLD, 1.0) * table.tail_A
-    tail = (look.extremes[0] >= table.end_of_charge_V - NEAR_V) & (look.current >= 0.0) & (look.current <= most_A)
+    tail = (look.high_V >= table.end_of_charge_V - NEAR_V) & (look.current >= 0.0) & (look.current <= most_A)
     return np.where(tail, np.minimum(before_ns, look.now_ns), FOREVER)
 
 
@@ -186,7 +186,7 @@ def _remembered(most: np.ufunc, before: Floats, now: Floats) -> Floats:
 
 def _event(look: Look, old: Bytes, new: Bytes, rule: np.ndarray, s: int) -> Event:
     name = f"{C(old[s]).name.lower()} → {C(new[s]).name.lower()}"
-    value, limit = float(look.extremes[0][s]), float(look.config.limits.end_of_charge_V[s])
+    value, limit = float(look.high_V[s]), float(look.config.limits.end_of_charge_V[s])
     return Event(look.now_ns, "charge", name, s, -1, value, limit, TABLE.rules[rule[s]].cause)
 
 

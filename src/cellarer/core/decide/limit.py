@@ -49,6 +49,9 @@ IN_FORCE = 1  # the horizon of the limits in force
 BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed at once
 BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
+# A limit below the rated one that may rise by less than this share of that does so slowly: noise, and a machine that is
+# a step beyond its limit now and then, make no ripple
+RIPPLE, RIPPLE_S = 0.05, 120.0
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
 NAMED = np.concatenate((REASON, np.full((1, 2), RECOVERING)))  # … then of a rise that waits
 WAYS = np.arange(2)[:, None]
@@ -183,17 +186,17 @@ def _limit(
     reasons, peaks = np.empty((2, n), np.int8), np.empty((2, len(HORIZONS_S), 2, n))
     soc = floor_soc(look, estimate) if bounds.has_floor else estimate.string_soc
     _kernel.windows(
-        bounds.rated_A, bounds.zero, bounds.band, bounds.ohm, *bounds.maps, look.extremes, look.current,
+        bounds.rated_A, bounds.zero, bounds.band, bounds.ohm, *bounds.maps, look.unbled_extremes, look.current,
         _said(look, bounds), demand.open, demand.ramp, demand.fraction, carrying(config, switches),
         charge_A, discharge_A, config.limits.floor_soc, soc, SOC_FADE, _inside(look, estimate), allowed,
     )  # fmt: skip
     _kernel.intersect(
         allowed, bounds.rated_A, bounds.rise * dt_s, NAMED, IN_FORCE, bounds.wire_A2, bounds.wire_left,
         look.watch.wire_heat, estimate.sop_A, estimate.sop_W, voltage, before.charge_A, before.discharge_A,
-        before.peak_A, limits, reasons, peaks,
+        before.peak_A, RIPPLE, min(dt_s / RIPPLE_S, 1.0), limits, reasons, peaks,
     )  # fmt: skip
     _kernel.end_voltage(
-        voltage, look.extremes[0], bounds.series, end_V, before.uneven_V, dt_s, BAND_V, BEYOND_V, *UNEVEN_S, volts
+        voltage, look.high_V, bounds.series, end_V, before.uneven_V, dt_s, BAND_V, BEYOND_V, *UNEVEN_S, volts
     )
     narrowed = np.where(volts[0] < bounds.end_V - 1e-9, CELL_HIGH, RATED)
     return Window(
@@ -226,15 +229,16 @@ def _limit_plain(
     windows[FORECAST], windows[WIRING] = peaks[:, IN_FORCE]
     most, reason = windows.min(axis=0), REASON[windows.argmin(axis=0), WAYS]
     before = look.state.window
-    rise = bounds.rise * dt_s
-    slow = np.array((before.charge_A, before.discharge_A)) + rise
-    reason = np.where(most > slow + 1e-9, RECOVERING, reason)
+    rise, told = bounds.rise * dt_s, np.array((before.charge_A, before.discharge_A))
+    ripples = (most < bounds.rated_A) & (most - told < RIPPLE * bounds.rated_A)
+    slow = told + np.where(ripples, np.minimum(rise, (most - told) * min(dt_s / RIPPLE_S, 1.0)), rise)
+    reason = np.where((most > slow + 1e-9) & ~ripples, RECOVERING, reason)
     current = np.minimum(most, slow)
     power = _zero_if_unknown(current * voltage)
     windows[[FORECAST, WIRING]] = bounds.rated_A
     peak_A = np.minimum(np.minimum(peaks.min(axis=0), windows.min(axis=0)), before.peak_A + rise)
     uneven_V = _uneven(look, voltage, end_V, dt_s)
-    known = (voltage > 0.0) & (look.extremes[0] > 0.0)
+    known = (voltage > 0.0) & (look.high_V > 0.0)
     charge_V = np.where(known, _zero_if_unknown(config.series * end_V - uneven_V), 0.0)
     narrowed = charge_V < bounds.end_V - 1e-9
     return Window(
@@ -282,13 +286,13 @@ def _uneven(look: Look, voltage: Floats, end_V: Floats, dt_s: float) -> Floats:
 
     Clearly beyond its end voltage nothing is smoothed: the charger has to give way now.
     """
-    now, before = look.config.series * look.extremes[0] - voltage, look.state.window.uneven_V
+    now, before = look.config.series * look.high_V - voltage, look.state.window.uneven_V
     time_s = np.where(now > before, *UNEVEN_S)
     share = np.where(np.isnan(before), 1.0, dt_s / (dt_s + time_s))
     band = look.config.series * BAND_V
     smooth = np.where(np.isnan(before), now, before + share * (now - before))
     smooth = np.minimum(np.maximum(smooth, now - band), now + band)
-    smooth = np.where(look.extremes[0] > end_V + BEYOND_V, np.maximum(smooth, now), smooth)
+    smooth = np.where(look.high_V > end_V + BEYOND_V, np.maximum(smooth, now), smooth)
     return np.where(np.isnan(now), before, np.maximum(smooth, 0.0))
 
 
@@ -307,7 +311,7 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate)
     windows[3] = rated if demand.none else np.where(demand.blocked, 0.0, rated * demand.fraction)
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[FORECAST] = windows[WIRING] = rated
-    windows[6:9] = rated * _share(bounds.zero - look.extremes.take(FADES, axis=0), bounds.band)
+    windows[6:9] = rated * _share(bounds.zero - look.unbled_extremes.take(FADES, axis=0), bounds.band)
     windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look))
     windows[CORE] = _inside(look, estimate)
     windows[8, 0] = np.minimum(windows[8, 0], on_map(look.extremes[2:], look.config).min(axis=0))
@@ -364,7 +368,7 @@ def _settled(look: Look) -> Floats:
     bounds = _bounds(look.config)
     ohm = bounds.ohm
     rise = np.array((ohm, -ohm))
-    left = bounds.zero[0] - look.extremes[:2] + ohm * look.current
+    left = bounds.zero[0] - np.array((look.high_V, look.extremes[1])) + ohm * look.current
     return bounds.rated_A * _share(left, bounds.band[0] + rise * bounds.rated_A)
 
 

@@ -21,6 +21,8 @@ OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
 NO_SWITCHGEAR = int(Switchgear.NONE)
 FLOWS = ("any", "charging", "discharging")
 FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
+BLED_NS = 1_500_000_000  # until medians and the filters of a chip show what a bleeder does
+BLED_MOST_V = 0.05  # a sense wire that loses more is broken
 # Contacts of a pair that the sequence still waits for, with its own time-out and tries: (contact, phase)
 AWAITED = np.zeros((len(FEEDBACK), len(Phase)), bool)
 AWAITED[0, Phase.MINUS] = AWAITED[1, Phase.PRECHARGE] = AWAITED[2, Phase.PLUS] = True
@@ -125,6 +127,39 @@ class Look:
         if any(out is not None for out in absent):
             result[np.isinf(result)] = np.nan  # no element at all
         return result
+
+    @once
+    def high_V(self) -> Floats:
+        """Highest cell, V, (string,), with what bleeding hides of it: limits and phases of charging go by this."""
+        return self.unbled[0]
+
+    @once
+    def unbled_extremes(self) -> Floats:
+        """The same as `extremes`, with `high_V` for the highest cell."""
+        return np.concatenate((self.high_V[None], self.extremes[1:]))
+
+    @once
+    def unbled(self) -> Floats:
+        """(highest cell, the same and the current when readings stood last, drop that bleeding makes), (4, string).
+
+        A cell that bleeds reads lower by the drop of its sense wire, and limits would swing with the turns of bleeding.
+        What the highest reading falls by as bleeding begins, current being accounted for, is added until it ends.
+        """
+        before, high, current = self.state.balancing, self.extremes[0], self.current
+        bleed, layout = self.state.command.bleed, self.config.layout
+        if before.dirty_ns.max() == NEVER and not np.count_nonzero(bleed):
+            return np.array((high, high, current, self.config.layout.yes * 0.0))
+        bleeds = np.logical_or.reduceat(bleed, layout.first_cell)
+        since_ns = np.where(bleeds, before.begin_ns, np.maximum.reduceat(before.dirty_ns, layout.first_cell))
+        turns = self.now_ns - since_ns <= max(BLED_NS, 3 * (self.now_ns - self.state.time_ns))
+        ref_V, ref_A, drop = before.unbled
+        stood = ref_V + layout.total(self.config.cell_ohm) / self.config.series * (current - ref_A)
+        drop = np.where(bleeds, drop, 0.0)
+        now = np.where(
+            turns & (stood > high), np.minimum(stood, high + BLED_MOST_V), np.where(turns, high, high + drop)
+        )
+        drop = np.where(turns & bleeds & (now > high), now - high, np.where(turns, 0.0, drop))
+        return np.array((now, np.where(turns, ref_V, now), np.where(turns, ref_A, current), drop))
 
     @once
     def total(self) -> Floats:

@@ -158,8 +158,8 @@ def hold(
 
 def doubts(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, temp_degC: Any, z_sigma: Any,
-    k_sigma: Any, seen: Any, per_A: Any, first: Any, last: Any, voltage: Any, drop: Any, a1: Any, f1: Any, l1: Any, a2: Any,
-    f2: Any, l2: Any, sign: Any, horizon_s: Any, doubt: Any,
+    k_sigma: Any, seen: Any, per_A: Any, first: Any, last: Any, voltage: Any, drop: Any, a1: Any, f1: Any, l1: Any,
+    a2: Any, f2: Any, l2: Any, sign: Any, horizon_s: Any, doubt: Any,
 ) -> Any:  # fmt: skip
     """Variance of the voltage at the end, each error alone: what stands (SOC), and per volt of drop (ohms, cold).
 

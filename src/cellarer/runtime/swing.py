@@ -1,0 +1,98 @@
+"""How far the charge limit swings with a machine that answers late and in steps: a loop that ought not to be one.
+
+Packs are charged at a constant wish to the top, where the limit falls as cells fill. What falls and does not rise again
+does not swing: the swing is how far the limit gets above its least value so far. Packs differ in what nobody tells the
+machine or us: one has a cell ahead of the others, one twice the resistance of its cell file, one half of it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.config import load
+from cellarer.config.load import build
+from cellarer.core import slow
+from cellarer.core.asked import no_requests
+from cellarer.core.cycle import Inputs, start, step
+from cellarer.model.config import Config
+from cellarer.model.values import ChargePhase, no_plan
+from cellarer.runtime.simulate import close_all
+from cellarer.sim.plant import Plant, no_orders, orders_of
+
+Floats = NDArray[np.float64]
+
+PACKS = ("even", "one cell ahead", "resistance doubled", "resistance halved")
+START_SOC, AHEAD_SOC = 0.955, 0.03
+OHM = (1.0, 1.0, 2.0, 0.5)  # times what the cell file says
+SETTLED = 0.95  # of the rated current: below this the limit is at work
+CLOSING_S, CYCLE_S, STEP_S = 4.0, 0.02, 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swing:
+    """One machine with all packs."""
+
+    delay_s: float
+    step_A: float
+    keeps_voltage: bool  # the machine regulates CVL, else it knows currents only
+    time_s: Floats  # (row,)
+    limit_A: Floats  # (row, pack) CCL; NaN once the charge has ended
+    current_A: Floats  # (row, pack)
+    rated_A: float
+    highest_V: Floats  # (pack,) of any cell, truly
+    opened: int
+
+    @property
+    def swing(self) -> Floats:
+        """The farthest that the limit rose above its least value once it was at work, of the rated current; (pack,)."""
+        risen = np.logical_or.accumulate(self.limit_A >= self.rated_A - 1e-6, axis=0)  # after closing it rises once
+        at_work = np.logical_or.accumulate(risen & (self.limit_A < SETTLED * self.rated_A), axis=0)
+        least = np.fmin.accumulate(np.where(at_work, self.limit_A, np.inf), axis=0)
+        return np.asarray(np.nanmax(np.where(at_work, self.limit_A - least, 0.0), axis=0) / self.rated_A)
+
+
+def run(delay_s: float, step_A: float, keeps_voltage: bool, minutes: float = 12.0, seed: int = 1) -> Swing:
+    """Charge all packs, each on its own bus, with a machine that would always like to give the rated current."""
+    base = load("home").file
+    pack = base.pack[0].model_dump(exclude_none=True)
+    feedback = [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
+    signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage", *feedback]
+    packs = [pack | {"name": name} for name in PACKS]
+    config = build({"name": "swing", "signals": signals, "pack": packs}, "swing").config
+    rated_A = float(config.limits.rated_charge_A[0])
+    assert base.simulation is not None
+    machine = base.simulation.load.model_copy(update={
+        "kind": "constant", "current_A": rated_A, "inverter_A": rated_A, "delay_s": delay_s, "step_A": step_A,
+        "ignores": [] if keeps_voltage else ["voltage"],
+    })  # fmt: skip
+    plant = Plant(config, base.simulation.model_copy(update={"load": machine}), seed, bus_of_pack=range(len(PACKS)))
+    soc = np.full(config.layout.size["cell"], START_SOC)
+    soc[config.layout.first_cell[1] + 3] += AHEAD_SOC
+    plant.set_soc(soc)
+    plant.cells.ohm = plant.cells.ohm * plant.groups.spread(np.array(OHM)[config.layout.string_of_cell])
+    plant.cells.refresh(plant.heat.core_degC)
+    state = start(config, 0, _known(config, soc))
+    orders, asked, nothing = no_orders(config), close_all(config), no_plan(soc.size, len(PACKS))
+    rows, highest, opened, charged = [], np.zeros(len(PACKS)), 0, np.zeros(len(PACKS), bool)
+    while plant.time_s < CLOSING_S + 60.0 * minutes:
+        plant.advance(CYCLE_S if plant.time_s < CLOSING_S else STEP_S, orders)
+        state, command, events = step(config, state, Inputs(plant.sample(), asked, nothing), plant.time_ns)
+        asked, orders = no_requests(config), orders_of(command)
+        highest = np.maximum(highest, np.maximum.reduceat(plant.voltage, config.layout.first_cell))
+        opened += sum(event.kind == "switch" and event.name.endswith("open") for event in events)
+        charged |= np.isin(state.charging.phase, (ChargePhase.FLOAT, ChargePhase.HOLD))
+        if plant.time_s >= CLOSING_S:
+            limit_A = np.where(charged, np.nan, state.window.charge_A)
+            rows.append((np.full(len(PACKS), plant.time_s), limit_A, plant.current))
+    time_s, limit_A, current_A = np.array(rows).transpose(1, 0, 2)
+    return Swing(delay_s, step_A, keeps_voltage, time_s[:, 0], limit_A, current_A, rated_A, highest, opened)
+
+
+def _known(config: Config, soc: Floats) -> slow.Durable:
+    """Return what is stored of packs whose SOC is known within a point."""
+    fresh, n = slow.durable(config, start(config, 0)), soc.size
+    return replace(
+        fresh, soc=soc, soc_sigma=np.full(n, 0.01), capacity_Ah=config.capacity_Ah,
+        capacity_sigma_Ah=0.01 * config.capacity_Ah, resistance_scale=np.ones(n), off_s=0.0,
+    )  # fmt: skip
