@@ -125,7 +125,8 @@ class Site:
                 "resistance_sigma_pct": [3.0] * self.cells, "soc_between_sigma_pct": [0.25] * self.cells,
             },
             "balancing": {
-                "source": "plan", "missing": [], "moved_Ah": [-0.1 * (i % 3) for i in range(self.cells)], "finish_s": 93600.0,
+                "source": "plan", "missing": [], "finish_s": 93600.0,
+                "moved_Ah": [-0.1 * (i % 3) for i in range(self.cells)],
                 "lost_Wh": 41.2, "usable_before_Ah": 271.4, "usable_after_Ah": 276.9,
             },
             "lowest_cell": volts.index(low) + 1, "highest_cell": volts.index(high) + 1,
