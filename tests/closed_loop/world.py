@@ -25,7 +25,7 @@ class World:
         self.config, self.layout = self.site.config, self.site.config.layout
         self.plant = Plant(self.config, self.site.file.simulation, seed)
         self.now_ns = self.plant.time_ns
-        self.state = awake(start(self.config, self.now_ns))
+        self.state = start(self.config, self.now_ns)
         self.plan = no_plan(self.layout.size["cell"], self.layout.size["pack"])
         self.none = no_requests(self.config)
         self.command, self.last = self.state.command, self.plant.sample()
@@ -70,6 +70,7 @@ class World:
         """Close the site and let its load run."""
         yes = np.ones(self.layout.size["pack"], bool)
         self.run(0.5)
+        self.state = awake(self.state)
         self.step(Requests(**{f: getattr(self.none, f) for f in self.none.__slots__}
                            | {"close": yes, "confirm_unknown_soc": yes}))  # fmt: skip
         if (self.config.switch.kind != 0).any():
