@@ -199,11 +199,12 @@ def _resting(look: Look, before: Switches) -> Switches:
     """
     time_ns, then_ns = look.time_ns("current"), look.state.seen.time_ns[look.config.layout.where["current"]]
     open_ = (before.phase == OPEN) | (before.phase == COOLING)
-    resting = open_ & ~np.isnan(look.current) & (time_ns > then_ns)
+    before_A = look.state.seen.value[look.config.layout.where["current"]]
+    resting = open_ & ~np.isnan(look.current) & ~np.isnan(before_A) & (time_ns > then_ns)  # a first sample may be wild
     if not np.count_nonzero(resting):
         return before
     share = np.clip((time_ns - then_ns) * 1e-9 / REST_S, 0.0, 1.0)
-    step = np.nan_to_num(look.current - look.state.seen.value[look.config.layout.where["current"]])
+    step = np.nan_to_num(look.current - before_A)
     mean = before.rest_A + share * (look.current - before.rest_A)
     variance = (1.0 - share) ** 2 * before.rest_variance + share**2 * 0.5 * step**2
     return replace(
