@@ -56,6 +56,7 @@ class Grid:
                 if f.name not in ("wire_A", "wire_s")}  # fmt: skip
         self.config: Config = replace(
             ONE, layout=layout([1] * n, [0] * n, [1] * n), limits=replace(ONE.limits, **kept),
+            series=np.repeat(ONE.series, n), cell_ohm=np.repeat(ONE.cell_ohm, n),
             balance=replace(ONE.balance, **{f.name: np.repeat(getattr(ONE.balance, f.name), n, axis=0)
                                             for f in fields(ONE.balance)}),
             switch=replace(ONE.switch, **{f.name: np.repeat(getattr(ONE.switch, f.name), n, axis=0)
@@ -77,7 +78,7 @@ class Grid:
         low = np.where(np.isnan(high), np.nan, f["low"])
         look = SimpleNamespace(
             config=self.config, now_ns=now_ns, current=f["current"], state=SimpleNamespace(charging=charging),
-            extremes=np.array((high, low, f["cold"], f["cold"])),
+            extremes=np.array((high, low, f["cold"], f["cold"])), high_V=high,
         )  # fmt: skip
         estimate = SimpleNamespace(string_soc=f["soc"], string_soc_sigma=np.full(self.n, 0.01), soc=f["soc"])
         phase = np.where(f["may"], int(Phase.CLOSED), int(Phase.OPEN)).astype(np.int8)
