@@ -136,10 +136,10 @@ def test_pair_with_charge_lost_unseen_is_left_out_and_a_lasting_change_is_believ
     p = capacity.Pairs(*np.stack(capacity.Pairs(*([one] * len(capacity.Pairs._fields)))))
     swing, variance = np.full(1, 0.6), np.full(1, 0.01**2)
     p.relative[:], p.charge[:] = 0.01, 0.6
-    assert capacity._fits(p, swing, variance).all()
+    assert capacity._off(p, swing, variance) < capacity.FAR_OFF
     p.charge[:] = 0.6 * 1.4
     for _ in range(20):
-        assert not capacity._fits(p, swing, variance).any(), "40 % more is no ageing, however often it comes"
+        assert capacity._off(p, swing, variance) > capacity.FAR_OFF, "40 % more is no ageing, however often it comes"
         p.relative[:] = np.minimum(capacity.DOUBTED * p.relative, capacity.CLAIM)
     p.charge[:] = 0.6 * 0.85
-    assert capacity._fits(p, swing, variance).all(), "15 % less, again and again, is believed in the end"
+    assert capacity._off(p, swing, variance) < capacity.FAR_OFF, "15 % less, again and again, is believed in the end"

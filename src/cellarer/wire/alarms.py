@@ -55,6 +55,7 @@ FAULTS: Mapping[str, str] = {
     "cell_weak": "imbalance",
     "parallel_cell_lost": "internal",
     "current_sensor_drift": "internal",
+    "current_sensor_jumped": "internal",
     "sum_mismatch": "internal",
     "cell_reading_frozen": "internal",
     "cell_reading_stuck": "internal",

@@ -41,6 +41,7 @@ CLAIM = 0.07  # relative sigma of the capacity before anything was measured
 COUNT_ERROR = 0.004  # gain error of the current sensor
 FADE = 0.003  # relative random walk of capacity per root of equivalent full cycles: cells lose 0.02 … 0.2 % in one
 WIDEST = 0.2  # relative: nobody is less sure of a capacity
+AGREES = 1.5  # sigmas: where a pair is farther off, what was known before counts less
 FAR_OFF = 4.0  # sigmas: a pair so far from what is known is left out …
 DOUBTED = 1.5  # … and widens the sigma, so that a real change is believed when it comes again and again
 LEAST = 0.007  # relative: the curve's own error comes back with every pair and never averages out
@@ -119,9 +120,14 @@ def _fade(p: Pairs) -> None:
     p.flow[:] = 0.0
     fit = np.maximum(p.relative**2 - LEAST**2, 1e-8)
     fit = np.where(fit + walk < WIDEST**2, fit / (fit + walk), 1.0)
+    _weaken(p, fit)
+    p.relative[:] = np.where(fit < 1.0, np.sqrt(p.relative**2 + walk), p.relative)
+
+
+def _weaken(p: Pairs, fit: Floats) -> None:
+    """Let all that was known before count by the share `fit`, (cell,)."""
     for row in (p.c1, p.c2, p.c3, p.c4, p.c5, p.c6, p.last_wx, p.last_wy):
         row *= fit
-    p.relative[:] = np.where(fit < 1.0, np.sqrt(p.relative**2 + walk), p.relative)
 
 
 class Point(NamedTuple):
@@ -208,11 +214,13 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
         onward = seen.low & (p.last_low > 0.0)  # the end of a discharge is its last point; else: the wider, the surer
         # (the wider twice: the middle of a curve is where ageing bends it)
         pair &= onward | ((z - p.z) ** 4 > p.last_x**4 * p.last_wx * np.minimum(both, 1.0))
-        fits = _fits(p, z - p.z, both)
+        off = _off(p, z - p.z, both)
+        fits = off < FAR_OFF
         # a rest that does not fit: charge went unseen, or the cell has changed. Begin again here, less sure
         lost = pair & ~fits & (p.last_wx == 0.0) & seen.rested
         p.relative[:] = np.where(lost, np.minimum(DOUBTED * p.relative, WIDEST), p.relative)
         pair &= fits
+        _weaken(p, np.where(pair, (AGREES / np.maximum(off, AGREES)) ** 2, 1.0))
         _close(p, pair, z - p.z, both, np.sqrt(x[26]))
         p.last_low[:] = np.where(pair, seen.low, p.last_low)
     else:
@@ -241,11 +249,11 @@ def _turn(p: Pairs, rested: Bools) -> None:
         row[:] = np.where(over, value, row)
 
 
-def _fits(p: Pairs, swing: Floats, variance: Floats) -> Bools:
-    """Does a pair agree with what is known, within FAR_OFF sigmas? One that does not may have lost charge unseen."""
+def _off(p: Pairs, swing: Floats, variance: Floats) -> Floats:
+    """How many sigmas is a pair off what is known? One that is far off may have lost charge unseen."""
     expected = swing * p.capacity
     doubt = p.capacity**2 * (variance + (swing * p.relative) ** 2 + (COUNT_ERROR * swing) ** 2)
-    return np.asarray((p.charge - expected) ** 2 < FAR_OFF**2 * doubt)
+    return np.asarray(np.abs(p.charge - expected) / np.sqrt(doubt))
 
 
 def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma: Floats) -> None:
