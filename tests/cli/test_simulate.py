@@ -29,7 +29,7 @@ def test_pack_closes_and_carries_current(home: simulate.Simulated) -> None:
 
 
 def test_steps_are_short_while_switching_and_long_in_peace(home: simulate.Simulated) -> None:
-    closing = simulate.simulate(config.load("home"), 1.0, seed=7)
+    closing = simulate.simulate(config.load("home"), 3.0, seed=7)  # of which one is waited for known measurements
     assert closing.steps >= 48
     steps = np.diff(home.time_s)
     assert steps.max() > 10.0

@@ -55,7 +55,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     made = World()
-    made.run(3.0)
+    made.run(9.0)  # the first seconds it looks whether all is known
     assert made.state.switches.phase[0] == Phase.CLOSED
     return made
 

@@ -119,8 +119,10 @@ def refill_current(bench: Bench, string: int, x: float) -> None:
 
 
 def over_limit(sign: float, name: str) -> Apply:
-    def apply(bench: Bench, string: int, x: float) -> None:
-        limit = getattr(bench.state.window, name)[string]
+    way = ("charge_A", "discharge_A").index(name)
+
+    def apply(bench: Bench, string: int, x: float) -> None:  # beyond every limit of the last seconds
+        limit = np.fmax(getattr(bench.state.window, name), bench.state.watch.told_A[:, way].max(axis=0))[string]
         bench.put("current", sign * (OVER_LIMIT * limit + bench.config.idle_A[string] + x), string)
 
     return apply

@@ -204,7 +204,7 @@ def _resting(look: Look, before: Switches) -> Switches:
     if not np.count_nonzero(resting):
         return before
     share = np.clip((time_ns - then_ns) * 1e-9 / REST_S, 0.0, 1.0)
-    step = np.nan_to_num(look.current - before_A)
+    step = look.current - before_A
     mean = before.rest_A + share * (look.current - before.rest_A)
     variance = (1.0 - share) ** 2 * before.rest_variance + share**2 * 0.5 * step**2
     return replace(
