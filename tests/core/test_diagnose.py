@@ -146,7 +146,8 @@ def test_suspicions_are_looked_at_once_a_minute_and_renewed_after_a_week(config:
 def test_an_estimate_may_not_open_at_once() -> None:
     row = {
         "name": "x", "signal": "weak_cell", "need": ["cell_voltage"], "above": 0.1, "debounce_s": 1.0, "samples": 2,
-        "level": "open", "path": "both", "budget_s": 1.0, "dtc": "P0000", "text": "", "source": "none", "covers": ["X1"],
+        "level": "open", "path": "both", "budget_s": 1.0, "dtc": "P0000", "text": "", "source": "none",
+        "covers": ["X1"],
     }  # fmt: skip
     with pytest.raises(ValueError, match="an estimate may warn, derate or ramp"):
         RowFile.model_validate(row)

@@ -41,6 +41,9 @@ Bools = NDArray[np.bool_]
 HAS_KERNEL = _kernel is not None
 NEARLY_FULL = 0.95  # SOC: a cell with this OCV or more was charged, not driven
 DOUBT_STILL, DOUBT_FLOWING = 0.6, 1.0  # C: polarisation that a cell may begin with
+NARROW = 0.02  # sigma of a told SOC: with less no other place is possible …
+PLACES_LOOKED_AT = 101  # … and with more these are weighed
+FAR_TOO_SURE = 6.0  # times the variance: the slopes have made so much too sure of a place
 WIDEST = 0.3  # sigma of a SOC about which nothing is known
 
 
@@ -115,13 +118,17 @@ def step(
     write = _write_inputs_plain if plain or _cycle is None else _write_inputs
     write(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
     unknown = state.unknown
+    possible = None
     if _never_stepped(buffer):
         _doubt_polarisation(cfg, buffer)
+        possible = _possible(cfg, buffer, ~unknown)
     if unknown.any():
         unknown = _set_from_voltage(cfg, buffer, unknown)
     form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
     for _ in range(1 if dt_s > 0.0 else int(PARTS)):
         form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
+    if possible is not None:
+        _weigh(cfg, buffer, *possible)
     return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0))
 
 
@@ -188,6 +195,41 @@ def _doubt_polarisation(cfg: EstimatorConfig, buffer: Floats) -> None:
     share = np.where(rested, 1.0, np.where(i < 0.02 * q, DOUBT_STILL, DOUBT_FLOWING) ** 2 / START_POLARISATION)
     for name in ("p11", "p22"):
         put(buffer, name, x[at[name]] * share)
+
+
+def _possible(cfg: EstimatorConfig, buffer: Floats, told: Bools) -> tuple[Floats, Floats]:
+    """Return mean of SOC and of its square as the first voltage leaves them, (cell,); NaN where nothing was wide.
+
+    Where a told SOC lies on a steep part of the curve and the voltage says that it is not there, slopes make the filter
+    sure of a place on the flat part beside it. All places are weighed: prior times likelihood of the voltage over SOC.
+    """
+    at, n = INDEX, cfg.cells
+    x = fields_of(buffer).transpose(1, 0, 2).reshape(len(INDEX), -1)[:, :n]
+    wide = told & (x[at["in_known"]] > 0.0) & (x[at["p00"]] > NARROW**2)
+    total, first, second = np.zeros(n), np.zeros(n), np.zeros(n)
+    for z in np.linspace(0.0, 1.0, PLACES_LOOKED_AT):
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[:n], np.full(n, z), x[at["in_degC"]])
+        ohmic = node[2] * x[at["in_i"]]
+        doubt = node[7] ** 2 + node[1] ** 2 * x[at["p33"]] + ohmic**2 * x[at["p44"]]
+        doubt = doubt + x[4] ** 2 * (node[3] ** 2 * x[at["p11"]] + node[4] ** 2 * x[at["p22"]])
+        off = x[at["in_v"]] - node[0] - x[4] * (ohmic + node[3] * x[1] + node[4] * x[2]) - node[1] * x[3]
+        weight = np.exp(-0.5 * (off**2 / doubt + (z - x[0]) ** 2 / np.maximum(x[at["p00"]], 1e-8))) / np.sqrt(doubt)
+        total, first, second = total + weight, first + weight * z, second + weight * z * z
+    total = np.where(wide & (total > 0.0), total, np.nan)
+    return first / total, second / total
+
+
+def _weigh(cfg: EstimatorConfig, buffer: Floats, mean: Floats, square: Floats) -> None:
+    """Take the mean of what is possible where the slopes have made far too sure of another place; cut its links."""
+    field = fields_of(buffer)
+    z, variance = (field[:, INDEX[name], :].reshape(-1)[: cfg.cells] for name in ("z", "p00"))
+    spread = np.maximum(square - mean * mean, variance)
+    wrong = spread + (mean - z) ** 2 > FAR_TOO_SURE * variance
+    for name, value in (
+        ("z", mean), ("p00", spread), ("start_z", np.sqrt(spread)), ("react_v", 0.0), ("react_q", 0.0),
+        *((name, 0.0) for name in ("p01", "p02", "p03", "p04", "p05")),
+    ):  # fmt: skip
+        put(buffer, name, np.where(wrong, value, field[:, INDEX[name], :].reshape(-1)[: cfg.cells]))
 
 
 def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> Bools:
