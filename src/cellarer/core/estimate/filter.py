@@ -225,9 +225,10 @@ def _weigh(cfg: EstimatorConfig, buffer: Floats, mean: Floats, square: Floats) -
     z, variance = (field[:, INDEX[name], :].reshape(-1)[: cfg.cells] for name in ("z", "p00"))
     spread = np.maximum(square - mean * mean, variance)
     wrong = spread + (mean - z) ** 2 > FAR_TOO_SURE * variance
+    none = np.zeros(cfg.cells)
     for name, value in (
-        ("z", mean), ("p00", spread), ("start_z", np.sqrt(spread)), ("react_v", 0.0), ("react_q", 0.0),
-        *((name, 0.0) for name in ("p01", "p02", "p03", "p04", "p05")),
+        ("z", mean), ("p00", spread), ("start_z", np.sqrt(spread)),
+        *((name, none) for name in ("react_v", "react_q", "p01", "p02", "p03", "p04", "p05")),
     ):  # fmt: skip
         put(buffer, name, np.where(wrong, value, field[:, INDEX[name], :].reshape(-1)[: cfg.cells]))
 
