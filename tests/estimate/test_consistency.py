@@ -7,6 +7,7 @@ import pytest
 
 from cellarer.cells import load
 from cellarer.core import estimate
+from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.equations import falling
 from cellarer.core.estimate.state import get
 from cellarer.model.cell import CellModel
@@ -114,3 +115,18 @@ def test_strain_tells_a_plant_that_is_another_one() -> None:
     assert np.median(strain) > 3.0 * np.median(good)
     assert sigma.mean() > good_sigma.mean()
     assert np.abs(good_error).max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["lfp_280ah", "a123_26650", "panasonic_18650pf"])
+@pytest.mark.parametrize("told", [0.1, 0.25, 0.8])
+def test_first_voltage_leaves_the_truth_inside_sigma_wherever_the_start_was_told(name: str, told: float) -> None:
+    """Also where the told SOC lies below the knee of a flat curve: truth is drawn from what was told, at rest."""
+    model, n, r = load(name).model, 400, np.random.default_rng(5)
+    truth = np.clip(told + 0.1 * np.clip(r.normal(size=n), -2.5, 2.5), 0.0, 1.0)
+    cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, model.capacity_Ah), np.ones(n))
+    volts = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[:n], truth, np.full(n, TEMP_DEGC))[0]
+    state = estimate.init(cfg, np.full(n, told), np.full(n, 0.1))
+    state = estimate.step(cfg, state, volts, np.zeros(n), np.full(n, TEMP_DEGC), 0.0)
+    error, sigma = get(cfg, state, "z") - truth, np.sqrt(get(cfg, state, "p00"))
+    assert (np.abs(error) < 2.0 * sigma).mean() > 0.9
+    assert np.sqrt(np.mean(sigma**2)) < 0.1, "a voltage makes nobody less sure"
