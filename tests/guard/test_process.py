@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import struct
 from collections.abc import Iterator
@@ -210,6 +211,14 @@ def test_leaving_orders_everything_open(rig: Rig) -> None:
 
 
 @pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, tuple[int, int]]]:
+    """Keep what `main` asks of the system from this process: its children would inherit the limit."""
+    asked: list[tuple[int, tuple[int, int]]] = []
+    monkeypatch.setattr(program.resource, "setrlimit", lambda *what: asked.append(what))
+    return asked
+
+
+@pytest.fixture
 def signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
@@ -218,7 +227,7 @@ def signals() -> Iterator[None]:
 
 
 def test_main_looks_until_it_is_told_to_stop_and_then_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: None, limits: list[tuple[int, tuple[int, int]]]
 ) -> None:
     Rig(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "sched_setscheduler", lambda *_: (_ for _ in ()).throw(PermissionError))
@@ -232,12 +241,15 @@ def test_main_looks_until_it_is_told_to_stop_and_then_leaves(
     monkeypatch.setattr(program.time, "sleep", sleep)
     assert program.main(tmp_path) == 0
     assert rounds == [program.LOOK_S] * 3
+    assert limits == [(resource.RLIMIT_RTTIME, (program.SPIN_US, program.SPIN_US))], "it may not spin"
     last = RingReader(tmp_path / "gate").newest()
     assert last is not None and struct.unpack_from("<4sHHII", last)[4] == 1, "it leaves the gate open"
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN, "an interrupt is for the supervisor"
 
 
-def test_main_ends_with_the_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: None) -> None:
+def test_main_ends_with_the_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: None, limits: list[tuple[int, tuple[int, int]]]
+) -> None:
     Rig(tmp_path, monkeypatch)
     asked: list[tuple[int, int, int]] = []
     monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, p: asked.append((pid, policy, p.sched_priority)))

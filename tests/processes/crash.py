@@ -249,6 +249,7 @@ def run(count: int, seed: int, state_dir: Path, together: float = TOGETHER) -> R
         loops = [stack.enter_context(EmptyLoop(priority)) for priority in (0, PRIORITY["control"])]
         with suppress(OSError):  # this process must see in time what happens
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(70))
+            stack.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
         site = stack.enter_context(running(state_dir, disturbed=True, most_s=START_S))
         wait_for("a live recorder", lambda: (s := site.snapshot()) is not None and s.recorder_live, START_S)
         campaign = Campaign(site, seed, *loops)
