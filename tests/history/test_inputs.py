@@ -81,6 +81,19 @@ def test_what_nobody_read_in_time_is_a_hole_and_the_next_keyframe_ends_it(tmp_pa
     assert [m.restart for m in found] == [True, *[False] * 4, True, False, False]
 
 
+def test_who_dies_between_keyframe_and_cycle_hides_no_run(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.cycle(keyframe=True)
+    run.cycles(4)
+    run.inputs.keyframe(run.state, run.plan, run.value, run.time_ns, [run.ring.place])  # and there it ends
+    run.begin()
+    run.cycle(keyframe=True)
+    run.cycles(3)
+    found = list(logged(run, tmp_path).moments())
+    assert [m.cycle for m in found] == [*range(5), *range(4)]
+    assert [m.restart for m in found] == [True, *[False] * 4, True, *[False] * 3]
+
+
 @pytest.mark.parametrize("cut", [1, 7, FRAME.size, 100])
 def test_a_torn_end_is_a_shorter_log(tmp_path: Path, cut: int) -> None:
     run = Run(tmp_path / "run")

@@ -60,6 +60,7 @@ class Machine(threading.Thread):
         self._heard = worlds.Machine(Ear(get(face.protocol), "device", 1, {"cell": 0, "temp": 0}), [0])
         self.stop, self.wrong, self.frames = False, list[str](), 0
         self.published_s: list[float] = []
+        self.starts, self._cycle = 1, -1  # runs of control that published something
 
     def run(self) -> None:
         told: list[tuple[float, float]] = []  # when, charge limit as control published it
@@ -67,6 +68,8 @@ class Machine(threading.Thread):
             now, shot = time.monotonic(), self._shots.newest()
             if shot is not None:
                 self.published_s.append(shot.unix_s)
+                self.starts += shot.state.cycle < self._cycle
+                self._cycle = shot.state.cycle
                 told.append((now, float(shot.state.command.pack_charge_A[0])))
             told = [one for one in told if now - one[0] < FRESH_S]
             while (got := self._bus.receive(0.0)) is not None:
@@ -235,6 +238,7 @@ class Campaign:
             near = [f"{e.unix_s:.2f} {e.name}" for e in events if before[worst] - 5 < e.unix_s < published[worst] + 5]
             self.wrong(f"{published[worst]:.2f} was published, the last row is of {before[worst]:.2f}: {near}")
         result.wrong += self.machine.wrong
+        result.starts = self.machine.starts
         if self.machine.frames == 0:
             self.wrong("no machine was ever told anything")
         result.wrong += [key for key in result.outcomes if key.partition("|")[2] not in GOOD]

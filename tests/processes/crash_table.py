@@ -34,6 +34,7 @@ class Result:
     empty_loop_rt_s: float | None = None  # the same with real-time priority; None = not permitted
     wrong: list[str] = field(default_factory=list)
     events: int = 0
+    starts: int = 0  # runs of control that published a cycle
     hole_s: float = 0.0  # the longest time between a row of the history and what control published after it
     stage_s: dict[str, float] = field(default_factory=dict)
 

@@ -21,5 +21,5 @@ def test_contacts_open_nothing_is_lost_and_the_log_repeats_all_of_it(tmp_path: P
     found = list(
         incident.repeat(log := incident.find(str(tmp_path / "s" / "inputs"), tmp_path), incident.config_of(log))
     )
-    assert sum(c.moment.restart for c in found) >= 3, "control began again after its falls"
+    assert sum(c.moment.restart for c in found) >= result.starts > 1, "every run that published is in the log"
     assert all(c.exact is not False for c in found)

@@ -195,10 +195,11 @@ class Follower:
 
     def _enter(self, number: int, cycle: int) -> Keyframe | None:
         """Return the keyframe of this cycle, if any, after having gone back to it where a run begins or a hole ends."""
-        while self._keyframes and self._keyframes[0].number < number:
-            self._keyframes.popleft()
-        here = bool(self._keyframes) and self._keyframes[0].number == number
-        found = self._keyframes.popleft() if here else None
+        found = None
+        while self._keyframes and self._keyframes[0].number <= number:
+            found = self._keyframes.popleft()  # the newest counts: who died between keyframe and cycle left one more
+        if found is not None and found.number < number:
+            found = None
         follows = self._value is not None and number == self._number and cycle == self._cycle
         if follows:
             return found
