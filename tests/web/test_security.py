@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -185,7 +186,9 @@ def answered(port: int, request: bytes) -> bytes:
         return connection.recv(200)
 
 
-def test_the_server_listens_on_loop_back_only_and_stops_while_somebody_follows(site: Site) -> None:
+def test_the_server_listens_on_loop_back_only_and_stops_while_somebody_follows(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     with running(site) as port:
         assert answered(port, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").startswith(b"HTTP/1.1 200")
         assert answered(port, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421")
@@ -198,5 +201,12 @@ def test_the_server_listens_on_loop_back_only_and_stops_while_somebody_follows(s
                 socket.create_connection((outside, port), timeout=1)
         follower = socket.create_connection(("127.0.0.1", port), timeout=5)
         follower.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        assert follower.recv(200).startswith(b"HTTP/1.1 200")
+        seen = b""
+        while b"event: state" not in seen:
+            seen += follower.recv(65536)
+        assert seen.startswith(b"HTTP/1.1 200")
+    while more := follower.recv(65536):
+        seen += more
     follower.close()
+    assert seen.endswith(b"0\r\n\r\n"), "the last chunk: the stream ended, it did not break"
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []

@@ -75,6 +75,7 @@ def create(
         title="Cellarer", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         description="State, history and requests of a battery site. null is unknown; positive current charges.",
     )  # fmt: skip
+    app.state.feed = site.feed
     _add_state(app, site)
     _add_history(app, site)
     _add_requests(app, site)

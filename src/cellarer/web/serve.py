@@ -3,11 +3,11 @@
 import socket
 
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 HOST = "127.0.0.1"
 CONNECTIONS = 100
-LEAVE_s = 1  # followers of the stream are cut off this long after the order to stop
+LEAVE_s = 2  # who still asks is cut off this long after the order to stop
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -23,9 +23,23 @@ def listen(port: int = 0) -> socket.socket:
     return bound
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Lets who follows the stream go before it waits for the rest."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._feed = app.state.feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, end the streams, wait a little for the others."""
+        self._feed.closing = True
+        await super().shutdown(sockets)
+
+
+def server(app: FastAPI) -> Server:
     """Return a server for `serve(sockets=[listen(port)])`; set its `should_exit` to stop it."""
-    return uvicorn.Server(
+    return Server(
+        app,
         uvicorn.Config(
             app,
             log_config=None,
@@ -38,5 +52,5 @@ def server(app: ASGIApp) -> uvicorn.Server:
             http="h11",
             ws="none",
             lifespan="off",
-        )
+        ),
     )

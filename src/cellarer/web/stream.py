@@ -36,6 +36,7 @@ class Feed:
         self._tick = 0
         self._cycle, self._body = 0, b""
         self._newest = 0  # number of the newest event known
+        self.closing = False  # set to end the stream of every follower
 
     @property
     def full(self) -> bool:
@@ -71,7 +72,7 @@ class Feed:
     async def _run(self) -> None:
         """Read and serialise for all, while anybody follows."""
         try:
-            while self._followers:
+            while self._followers and not self.closing:
                 cycle, body = await to_thread.run_sync(self._state)
                 newest = await to_thread.run_sync(self._news, None)
                 async with self._changed:

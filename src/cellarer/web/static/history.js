@@ -140,7 +140,7 @@ function tick(t, step) {
 }
 
 function options(lines, [, unit, digits], host, [begin, end], span) {
-  const first = Math.max(end - span, begin);
+  const first = Math.min(Math.max(end - span, begin), end - 60); // one point alone has no width
   const axis = { stroke: color("--dim"), font: `${Math.round(11 * zoom())}px ${color("--font")}`, grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
   const value = (_, x) => (x === null || x === undefined ? "–" : `${x.toFixed(digits)} ${unit}`);
   const series = [{ label: "at", value: (_, t) => (t === null ? "" : fullTime(t)) }];
