@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.bench import Bench, closed, ocv_at
 from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
@@ -306,6 +306,7 @@ def test_a_warm_core_narrows_between_the_same_limits_as_sensors_two_sigmas_early
     assert (reason(bench, "charge") == "core temperature") == (wanted < 1.0)
 
 
+@settings(max_examples=25)  # each runs some 300 cycles
 @given(core=st.floats(-40.0, 90.0) | st.just(np.nan), hot=st.floats(-20.0, 60.0))
 def test_an_estimated_core_never_raises_a_limit(core: float, hot: float) -> None:
     told, without = (with_core(degC, hot).command.window for degC in (core, np.nan))
