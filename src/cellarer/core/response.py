@@ -51,11 +51,12 @@ def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floa
     voltage = layout.total(seen.value[layout.where["cell_voltage"]]) / count
     current = seen.value[layout.where["current"]]
     step = current - before.base_A
-    arrived = ~(np.abs(current - before.current) > STEADY * np.abs(step)) | np.isnan(before.base_A)
     ohm = layout.total(config.cell_ohm) / count
     worth = np.abs(step) * ohm
+    begun = worth >= LEAST_V  # what is less is noise, or a load that wavers: the base goes with it
+    arrived = ~begun | ~(np.abs(current - before.current) > STEADY * np.abs(step))
     answer = np.sign(step) * (voltage - before.base_V) / np.maximum(worth, LEAST_V)
-    counts = arrived & (worth >= LEAST_V) & (now_ns - before.base_ns <= LONGEST_NS) & ~np.isnan(answer)
+    counts = arrived & begun & (now_ns - before.base_ns <= LONGEST_NS) & ~np.isnan(answer)
     stayed = np.abs(current - before.current) * ohm <= STEADY * before.worth_V
     calm_before = (before.off_V <= ANSWERED * worth) & (before.off_A <= ANSWERED * np.abs(step))
     begins = counts & calm_before & (worth >= CLEAR_V)
