@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from tests.core.bench import Bench
 
-from cellarer.core.slow import OVER_LIMIT
+from cellarer.core.decide.signals import DEFIED
+from cellarer.core.slow import OVER_LIMIT, SENSOR_SHARE
 from cellarer.model.values import SUSPICIONS, Phase
 
 Apply = Callable[[Bench, int, float], None]
@@ -118,12 +119,15 @@ def refill_current(bench: Bench, string: int, x: float) -> None:
     bench.put("current", x, string)
 
 
-def over_limit(sign: float, name: str) -> Apply:
+def over_limit(sign: float, name: str, share: float = OVER_LIMIT) -> Apply:
     way = ("charge_A", "discharge_A").index(name)
 
     def apply(bench: Bench, string: int, x: float) -> None:  # beyond every limit of the last seconds
         limit = np.fmax(getattr(bench.state.window, name), bench.state.watch.told_A[:, way].max(axis=0))[string]
-        bench.put("current", sign * (OVER_LIMIT * limit + bench.config.idle_A[string] + x), string)
+        limits = bench.config.limits
+        rated = max(limits.rated_charge_A[string], limits.rated_discharge_A[string])
+        wrong = max(SENSOR_SHARE * rated, bench.config.idle_A[string])
+        bench.put("current", sign * (share * limit + wrong + x), string)
 
     return apply
 
@@ -266,6 +270,8 @@ STIMULI: dict[str, Stimulus] = {
     "discharge_current": Stimulus(current(-1.0), freezes=("current",)),
     "charge_over_limit": Stimulus(over_limit(1.0, "charge_A"), freezes=("current",)),
     "discharge_over_limit": Stimulus(over_limit(-1.0, "discharge_A"), freezes=("current",)),
+    "charge_defied": Stimulus(over_limit(1.0, "charge_A", OVER_LIMIT + DEFIED), freezes=("current",)),
+    "discharge_defied": Stimulus(over_limit(-1.0, "discharge_A", OVER_LIMIT + DEFIED), freezes=("current",)),
     "refill_current": Stimulus(refill_current, freezes=("current",)),
     "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
     "current_difference": Stimulus(current_difference, freezes=("current_check",)),

@@ -4,6 +4,8 @@ Worst case per fault row: (debounce + 1) × sample period + cycle + guard + actu
 for the current to fall. A string without switchgear of ours is not refused: we only narrow there, its own BMS
 protects. Emergency stop and crash are decided by the guard on arrival: no cycle, no debounce. What else the guard
 decides on arrival (over-current, interlock) it opens only once the current is low, so control's own path is the bound.
+A machine that ignores limits is judged by what it may still follow: after a limit has fallen it has time to answer, and
+bound and budget count from the end of that.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without wai
 LOOKS = {"current_unanswered": 6}  # so many looks of a second (core/response.py), or samples if those are rarer
 # Exponential mean (decide/sequence.py REST_S): what is twice the threshold has passed it after as long, errors included
 MEAN_S = {"current_open": 0.3}
+# What a machine has after its limit fell, before it can be told from one that answers late: core/slow.py ANSWER_NS (one
+# slot of it more, since slots are whole ones) and FOLLOW_S
+ANSWER_S = dict.fromkeys(("charge_over_limit", "discharge_over_limit", "charge_defied", "discharge_defied"), 12.0 + 5.0)
 # Made of medians of three samples: they lag by one
 MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate", "runaway", "runaway_precursor"}
 
@@ -101,6 +106,8 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
     parts = f"age {waiting:.3f} + window {window:.3f} + debounce {debounce:.3f} + sample {period:.3f}"
     parts += f" + cycle {cycle:.3f} + guard {cycle:.3f}"
     parts += f" + ramp {ramp:.3f} + actuator {actuator:.3f}"
+    if answer := ANSWER_S.get(row.signal):
+        parts += f"; from {answer:.3f} after the fall of a limit"
     return Timing(name, string, level.name.lower(), bound, row.budget_s, "control", parts)
 
 

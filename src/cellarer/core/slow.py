@@ -54,6 +54,7 @@ SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
 FOLLOW_S = 5.0  # s: … and then take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
+SENSOR_SHARE = 0.02  # of the rating, which no sensor's full scale is below: error of currents, GB/T 38661-2020
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,7 +227,7 @@ def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: i
     """Return (allowed, over), A, (way, string): the limits as machines can follow them, how far current goes beyond.
 
     A limit that falls a little every second is never followed exactly by a machine that answers late: whoever keeps
-    one of the limits of the last ANSWER_NS obeys.
+    one of the limits of the last ANSWER_NS obeys. And a sound sensor may show a little more than flows.
     """
     dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
     rated, published = _falls(config)
@@ -235,7 +236,7 @@ def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: i
     allowed = np.maximum(told.max(axis=0), allowed)
     if published is None:
         return allowed, np.full(allowed.shape, -np.inf)
-    over = np.array((current, -current)) - OVER_LIMIT * allowed - config.idle_A
+    over = np.array((current, -current)) - OVER_LIMIT * allowed - np.maximum(SENSOR_SHARE * rated, config.idle_A)
     return allowed, np.where(published, over, -np.inf)
 
 

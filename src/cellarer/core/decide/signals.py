@@ -23,6 +23,7 @@ from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import SUSPICIONS, Floats, Ints
 
+DEFIED = 0.05  # of the limit: ignored from 5 % above it (core/slow.py OVER_LIMIT), defied from 10 %
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
 
@@ -144,12 +145,21 @@ def _spread(look: Look, name: str) -> Reading:
 
 
 def charge_over_limit(look: Look) -> Reading:
-    """Charge current beyond what was published, A."""
+    """Charge current beyond what was published, by more than a share of it and what sensors may be wrong, A."""
     return one(look.watch.over_charge_A, look.time_ns("current"))
 
 
 def discharge_over_limit(look: Look) -> Reading:
     return one(look.watch.over_discharge_A, look.time_ns("current"))
+
+
+def charge_defied(look: Look) -> Reading:
+    """Charge current beyond what was published, by twice that share, A."""
+    return one(look.watch.over_charge_A - DEFIED * look.watch.allowed_charge_A, look.time_ns("current"))
+
+
+def discharge_defied(look: Look) -> Reading:
+    return one(look.watch.over_discharge_A - DEFIED * look.watch.allowed_discharge_A, look.time_ns("current"))
 
 
 def refill_current(look: Look) -> Reading:
@@ -253,6 +263,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "discharge_current": Measured("current", "low"),
     "charge_over_limit": charge_over_limit,
     "discharge_over_limit": discharge_over_limit,
+    "charge_defied": charge_defied,
+    "discharge_defied": discharge_defied,
     "refill_current": refill_current,
     "current_silence": Measured("current", "overdue"),
     "current_absurd": Measured("current", "absurd"),
