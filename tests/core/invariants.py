@@ -11,20 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import lru_cache
 
 import numpy as np
 
-from cellarer.config.compile import fingerprint
 from cellarer.core.cycle import Inputs
-from cellarer.core.decide.sequence import outputs
 from cellarer.model.config import Authority, Config, Switchgear
 from cellarer.model.reasons import REASONS
-from cellarer.model.values import NEVER, Bools, ChargePhase, Command, Event, Latch, Level, Phase, State
+from cellarer.model.values import NEVER, Bools, Command, Event, Latch, Level, Phase, State
+from cellarer.runtime.campaign_chronicle import OUTPUTS, Chronicle
 
 UNKNOWN_S = 1.0  # s that a string may stay closed after its cell data became unknown (I1)
 CARRYING = (Phase.CLOSED, Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY)
-OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 
 
 def violations(
@@ -55,55 +52,19 @@ def _all(
 
 
 class Ledger:
-    """What a run has told, ordered and been configured with, cycle by cycle; for I11, I14 and I15.
-
-    I11 what has been told stays true until the opposite is told: a fault that was raised is active, one that was
-        cleared is not, a phase that was entered is the phase; so whoever has kept all events knows the state.
-    I14 one owner: what is ordered follows from the phase of the one switchgear machine and from nothing else, its
-        cycles are numbered without a gap, and time goes on.
-    I15 the Config is the same from the first cycle to the last, to the last bit.
-    """
+    """What a run has told, ordered and been configured with, cycle by cycle; for I11, I14 and I15: see Chronicle."""
 
     def __init__(self, config: Config, state: State) -> None:
-        self._config, self._finger = config, _first(config)
-        self._active = state.faults.active.copy()
-        self._phase, self._charging = state.switches.phase.copy(), state.charging.phase.copy()
-        self.state, self._checked = state, 0
+        self._chronicle = Chronicle(config, state)
+
+    @property
+    def state(self) -> State:
+        """The state that it saw last."""
+        return self._chronicle.state
 
     def follow(self, config: Config, after: State, command: Command, events: list[Event]) -> list[str]:
         """Take over one cycle; return one line per invariant that it broke."""
-        for e in events:
-            match e.kind:
-                case "fault" | "clear":
-                    self._active[list(config.faults.name).index(e.name), e.string] = e.kind == "fault"
-                case "switch":
-                    self._phase[e.string] = Phase[e.name.split(" → ")[1].upper()]
-                case "charge":
-                    self._charging[e.string] = ChargePhase[e.name.split(" → ")[1].upper()]
-        found = []
-        for name, told, now in (
-            ("faults", self._active, after.faults.active),
-            ("phases", self._phase, after.switches.phase),
-            ("charge phases", self._charging, after.charging.phase),
-        ):
-            if not np.array_equal(told, now):
-                found.append(f"I11 {name} are not what was told")
-        if not np.array_equal(_on(command), outputs(config, after.switches)):
-            found.append("I14 outputs are not those of the phase")
-        was = self.state
-        if command is not after.command or after.cycle != was.cycle + 1 or not after.time_ns > was.time_ns:
-            found.append("I14 somebody else had a cycle")
-        self.state = after
-        self._checked += 1
-        if config is not self._config or (self._checked % 500 == 0 and fingerprint(config) != self._finger):
-            found.append("I15 the configuration changed")
-        return found
-
-
-@lru_cache(maxsize=32)
-def _first(config: Config) -> str:
-    """Return the fingerprint of a Config when it was first seen."""
-    return fingerprint(config)
+        return [rule for rule, broken in self._chronicle.follow(config, after, command, events) if broken.any()]
 
 
 def _on(command: Command) -> Bools:

@@ -298,7 +298,9 @@ def missed(out: Outcome) -> list[dict[str, object]]:
     lines += [{"cause": "unsafe"} | u for u in out.unsafe]
     noisy = Counter[tuple[str, str]]()
     for calm in out.calm:
-        noisy.update({(calm.subject, name): n for name, n in (*calm.rows.items(), *calm.opened.items())})
+        noisy.update(
+            {(calm.subject, name): n for name, n in (*calm.rows.items(), *calm.opened.items(), *calm.broken.items())}
+        )
     return lines + [
         {"cause": "quiet hours", "site": site, "row": name, "times": n} for (site, name), n in sorted(noisy.items())
     ]

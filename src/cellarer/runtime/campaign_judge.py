@@ -12,7 +12,8 @@ import numpy as np
 from cellarer.config.check import WINDOW_S
 from cellarer.core.cycle import Inputs
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import FOREVER, Bools, Command, Floats, Ints, Level, Phase, State
+from cellarer.model.values import FOREVER, Bools, Command, Event, Floats, Ints, Level, Phase, State
+from cellarer.runtime.campaign_chronicle import OUTPUTS, Chronicle
 from cellarer.runtime.campaign_world import World
 from cellarer.sim.plant import Orders, Plant
 
@@ -21,7 +22,6 @@ MARGIN = {"cell_high": 0.02, "cell_low": 0.02, "temp_high": 2.0}  # V, V, K: err
 BEYOND_S = {"cell_high": 1.5, "cell_low": 1.5, "temp_high": 5.0}  # budget and half as much again
 FIRST = ("off", "zero", "no charge", "no discharge", "less", "touched", "crossed", "minus", "precharge", "plus",
          "switches", "none", "spent", "guard")  # fmt: skip
-OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 # What the guard decides by itself, by the row of control that expects the same
 GUARDED = {
     "cell_over_voltage_maximum": "cell over-voltage", "cell_under_voltage_maximum": "cell under-voltage",
@@ -63,7 +63,7 @@ class Record:
     def __init__(self, made: World, start_ns: Ints, row: Ints) -> None:
         """Begin. start_ns (string,): when its fault begins; row (string,): the expected fault row, −1 = none."""
         self.plant, self.config, self.start_ns, self.row = made.plant, made.config, start_ns, row
-        self.before = made.state.faults.active
+        self.before, self.chronicle = made.state.faults.active, Chronicle(made.config, made.state)
         strings, table = start_ns.size, self.config.faults
         self.active_ns = np.full(self.before.shape, FOREVER)
         self.bad_ns = np.full(strings, FOREVER)  # since when the expected row had been bad as it was raised
@@ -104,7 +104,7 @@ class Record:
             if name == signal and table.level[k] == Level.OPEN
         )  # fmt: skip
 
-    def watch(self, made: World, before: State, inputs: Inputs, command: Command) -> None:
+    def watch(self, made: World, before: State, inputs: Inputs, command: Command, events: list[Event]) -> None:
         """Look at one cycle: the state before it, what it left, what it was given and what it ordered."""
         state, orders = made.state, made.orders
         now_ns, on, true = state.time_ns, self._on(orders), truths(self.plant) | self._rate()
@@ -125,7 +125,8 @@ class Record:
         self._mark("guard", begun & self._guarded(made), now_ns)
         self._raised(state, begun, now_ns)
         unsafe = (*rules(self.config, before, state, inputs, command, orders), *self._beyond(on, true, state))
-        for rule, bad in unsafe:
+        told = self.chronicle.follow(made.config, state, command, events)
+        for rule, bad in (*unsafe, *told):
             for string in np.flatnonzero(bad):
                 self.broken[string][rule] += 1
         self.last_ns, self.felt = now_ns, self.plant.probe_degC

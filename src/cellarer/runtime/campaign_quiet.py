@@ -14,6 +14,7 @@ from cellarer.config.schema import SimulationFile
 from cellarer.model.config import Switchgear
 from cellarer.model.values import Level, Phase
 from cellarer.runtime import campaign_world as worlds
+from cellarer.runtime.campaign_chronicle import Chronicle
 
 COARSE_S = 0.5
 LOSS_EVERY_S, LOSS_LONGEST_S = 30.0, 0.2
@@ -47,6 +48,7 @@ class Calm:
     openings: int = 0
     rows: Counter[str] = field(default_factory=Counter)  # raised, that warn or do more
     opened: Counter[str] = field(default_factory=Counter)  # by what
+    broken: Counter[str] = field(default_factory=Counter)  # rules of campaign_chronicle, by strings and cycles
 
 
 def tasks(subjects: Sequence[str], hours: float, seed: int) -> list[Task]:
@@ -75,8 +77,12 @@ def spend(task: Task) -> Calm:
     table = made.config.faults
     level = dict(zip(table.name, table.level.tolist(), strict=True))
     geared, held = made.config.switch.kind != Switchgear.NONE, _held(made)
+    chronicle = Chronicle(made.config, made.state)
     while (made.plant.time_s - began_s) * task.packs < task.hours * 3600.0:
-        for event in made.cycle(_step_s(made))[4]:
+        _, state, _, command, events = made.cycle(_step_s(made))
+        for rule, bad in chronicle.follow(made.config, state, command, events):
+            calm.broken[rule] += int(bad.sum())
+        for event in events:
             if event.kind == "fault" and level[event.name] >= Level.WARN:
                 calm.rows[event.name] += 1
         now = _held(made)
@@ -85,6 +91,7 @@ def spend(task: Task) -> Calm:
         for string in lost.tolist():
             calm.opened[f"opened: {_why(made, string)}"] += 1
         held = now
+    calm.broken = +calm.broken
     calm.hours = (made.plant.time_s - began_s) * task.packs / 3600.0
     return calm
 

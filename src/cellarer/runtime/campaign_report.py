@@ -108,7 +108,8 @@ intermittent is there for a little more than its row's bound and away for a seco
 than a debounce is no fault, and must be borne. In a pack that protects itself we only narrow limits: there the budget
 is as long as its own wire needs. In no run may a string be closed with cells unknown for more than a second or beyond
 their maximum in truth, a limit be above zero under a fault or with unknown cells or current, the gate close or allow
-more than control does, or anything close against a fault.
+more than control does, or anything close against a fault; every change of a fault or phase must have been told, outputs
+be those of the phase, cycles have no gap, and the configuration stay the same to the last bit (also in quiet hours).
 
 Quiet hours: what the site's load does on its days and rides, sensors as wrong as GB/T 38661 allows, and frames lost for
 up to 200 ms, every signal of a pack for itself, every 30 s. Steps are coarse, 0.5 s, but single cycles

@@ -199,7 +199,7 @@ def asks(config: Config, **wishes: Bools) -> Requests:
     return replace(no_requests(config), confirm_unknown_soc=confirm, **wishes)  # type: ignore[arg-type]
 
 
-Watcher = Callable[[World, State, Inputs, Command], None]
+Watcher = Callable[[World, State, Inputs, Command, list[Event]], None]
 
 
 def play(made: World, seconds: float, dt_s: float, due: dict[str, np.ndarray], watch: Watcher) -> None:
@@ -211,5 +211,5 @@ def play(made: World, seconds: float, dt_s: float, due: dict[str, np.ndarray], w
         for name, at in asked.items():
             at[wishes[name]] = 2**62
         some = any(w.any() for w in wishes.values())
-        before, _, inputs, command, _ = made.cycle(dt_s, asks(made.config, **wishes) if some else None)
-        watch(made, before, inputs, command)
+        before, _, inputs, command, events = made.cycle(dt_s, asks(made.config, **wishes) if some else None)
+        watch(made, before, inputs, command, events)
