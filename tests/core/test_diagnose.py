@@ -103,6 +103,21 @@ def test_a_joint_a_weak_cell_and_a_lost_parallel_cell_are_named(config: Config) 
     assert "parallel_cell_lost" not in trips(config, joint) | trips(config, weak)
 
 
+def test_a_better_look_renews_the_earlier_one_so_that_a_flat_curve_need_not_wait_a_week(config: Config) -> None:
+    told = Told(config)
+    told.sigma = np.full(CELLS, 0.1)
+    told.look(0.0)  # in the flat middle: nothing is known
+    told.sigma = np.full(CELLS, 0.005)
+    told.look(3.0)  # near full
+    leak = np.where(np.arange(CELLS) == BAD, 0.012, 0.0)  # 1/h: a short of 1 ohm over 280 Ah
+    soc = told.soc.copy()
+    for hours, known in ((8.9, False), (9.1, True)):
+        told.soc = soc - leak * (hours - 3.0)
+        told.look(hours)
+        assert (trips(config, told) == {"cell_self_discharge", "cell_internal_short"}) == known
+    assert told.cell("self_discharge") == BAD
+
+
 def test_a_capacity_that_nobody_measured_proves_nothing(config: Config) -> None:
     told = Told(config)
     told.measured, told.capacity = False, np.where(np.arange(CELLS) == BAD, 0.6, 1.0) * told.capacity
@@ -116,6 +131,17 @@ def test_an_offset_of_the_current_sensor_is_told(config: Config) -> None:
     told.offset_A = 0.01 * float(config.capacity_Ah[0])
     told.look(0.0)
     assert trips(config, told) == {"current_sensor_drift"}
+
+
+def test_what_a_sound_current_sensor_shows_at_rest_is_no_drift(config: Config) -> None:
+    told, limits = Told(config), config.limits
+    sound = diagnose.SOUND_SHARE * float(max(limits.rated_charge_A[0], limits.rated_discharge_A[0]))
+    capacity = float(told.capacity.max())
+    trip = 0.005 * capacity + 3.0 * 5e-4 * capacity + sound
+    for share, drifted in ((0.97, False), (1.05, True)):
+        told.before, told.offset_A = diagnose.start(config), share * trip
+        told.look(0.0)
+        assert (trips(config, told) == {"current_sensor_drift"}) == drifted
 
 
 def test_healthy_spread_stays_silent(config: Config) -> None:

@@ -411,7 +411,7 @@ class Diagnosis:
     shift_Ah: Floats  # (cell,) charge above the string's median at an earlier look, NaN before it
     shift_sigma_Ah: Floats  # (cell,)
     moved_Ah: Floats  # (cell,) put in by converters less bled, then
-    then_ns: Ints  # (1,) when that was
+    then_ns: Ints  # (cell,) when that was
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ config refuses a level above `ramp`). Runs once a minute: these faults grow over
 - joint_resistance   1: resistance over the string's median. A loose joint or an aged cell; normalised to temperature.
 - weak_cell          1: capacity that is missing against the string's median.
 - lost_parallel      1: of p cells side by side one is gone when capacity falls by 1/p and resistance rises by 1/(p − 1)
-- current_drift      C: offset of the current sensor that rest and voltage have shown.
+- current_drift      C: offset of the current sensor that rest and voltage have shown, beyond what a sound one may have.
 """
 
 from dataclasses import replace
@@ -20,11 +20,15 @@ from cellarer.core.decide.signals import Look
 from cellarer.core.digest import NOT_NOW
 from cellarer.core.estimate.imbalance import SURE
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, SUSPICIONS, Diagnosis, Floats
+from cellarer.model.values import NEVER, SUSPICIONS, Diagnosis, Floats, Ints
 
 EVERY_NS = 60_000_000_000
 SHORTEST_NS = 6 * 3600 * 1_000_000_000  # between two looks at the charge of cells that tell of leakage …
-LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the older one is renewed
+LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the older one is renewed …
+BETTER = 0.5  # … or as soon as the newer one is known so much better, of its sigma: a flat curve tells only at its ends
+SOUND_SHARE = (
+    0.005  # of the rating, which no full scale is below: zero error of sound shunts, 0.1 to 0.5 % (data sheets)
+)
 BOTH = 2.0  # sigmas where two independent signs must agree
 
 
@@ -34,7 +38,7 @@ def start(config: Config) -> Diagnosis:
     none = np.full(cells, np.nan)
     return Diagnosis(
         value=np.full(shape, NOT_NOW), known=np.zeros(shape, bool), time_ns=np.full(shape, NEVER),
-        cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full(1, NEVER),
+        cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full(cells, NEVER),
     )  # fmt: skip
 
 
@@ -57,11 +61,16 @@ def diagnose(look: Look, tables: estimators.EstimatorConfig, estimator: estimato
         time_ns=np.full(value.shape, now_ns),
         cell=np.where(cell < found.shape[1], cell, -1),
     )
-    if before.then_ns[0] > NEVER and now_ns - before.then_ns[0] < LONGEST_NS:
-        return new
     shift, shift_sigma = _shift(look, tables, estimator)
-    moved = look.state.balancing.moved_Ah
-    return replace(new, shift_Ah=shift, shift_sigma_Ah=shift_sigma, moved_Ah=moved, then_ns=np.full(1, now_ns))
+    renew = np.isnan(before.shift_sigma_Ah) | (_elapsed_ns(look) >= LONGEST_NS)
+    renew |= shift_sigma < BETTER * before.shift_sigma_Ah
+    return replace(
+        new,
+        shift_Ah=np.where(renew, shift, before.shift_Ah),
+        shift_sigma_Ah=np.where(renew, shift_sigma, before.shift_sigma_Ah),
+        moved_Ah=np.where(renew, look.state.balancing.moved_Ah, before.moved_Ah),
+        then_ns=np.where(renew, now_ns, before.then_ns),
+    )
 
 
 def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
@@ -80,13 +89,14 @@ def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimator
         estimators.current_offset(tables, estimator),
         estimators.current_offset_sigma(tables, estimator),
     )
-    capacity = estimators.capacity_Ah(tables, estimator)
+    capacity, limits = estimators.capacity_Ah(tables, estimator), look.config.limits
+    sound = SOUND_SHARE * np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
     return np.stack([
         _leakage(look, tables, estimator) / capacity,
         more * (1.0 - SURE * scale_sigma),
         (missing - SURE * pairs.relative) * measured,
         np.minimum(lost_Ah, lost_ohm),
-        (np.abs(offset) - SURE * offset_sigma) / capacity,
+        (np.abs(offset) - SURE * offset_sigma - sound[owner]) / capacity,
     ])  # fmt: skip
 
 
@@ -99,15 +109,22 @@ def _shift(
     return found.shift_Ah, np.hypot(found.shift_sigma_Ah, away * estimators.capacity_sigma_Ah(tables, estimator))
 
 
+def _elapsed_ns(look: Look) -> Ints:
+    """Return how long ago the earlier look at each cell's charge was, (cell,); 0 before it."""
+    then_ns = look.state.diagnosis.then_ns
+    return np.where(then_ns > NEVER, look.now_ns - then_ns, 0)
+
+
 def _leakage(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
     """Return the current that leaks beyond the neighbours' for sure, (cell,) A; NaN before SHORTEST_NS have passed."""
-    before, elapsed_ns = look.state.diagnosis, look.now_ns - look.state.diagnosis.then_ns[0]
-    if before.then_ns[0] == NEVER or elapsed_ns < SHORTEST_NS:
+    before, elapsed_ns = look.state.diagnosis, _elapsed_ns(look)
+    due = elapsed_ns >= SHORTEST_NS
+    if not due.any():
         return np.full(tables.cells, np.nan)
     shift, sigma = _shift(look, tables, estimator)
     moved = look.state.balancing.moved_Ah - before.moved_Ah  # bled or converted: no leakage
     owner, first = look.config.layout.string_of_cell, look.config.layout.first_cell
     usual = np.add.reduceat(moved, first) / np.diff(first, append=moved.size)
-    hours = elapsed_ns / 3.6e12
+    hours = np.where(due, elapsed_ns, np.inf) / 3.6e12
     lost = -(shift - before.shift_Ah - (moved - usual[owner])) / hours
-    return np.asarray(lost - SURE * np.hypot(sigma, before.shift_sigma_Ah) / hours)
+    return np.where(due, lost - SURE * np.hypot(sigma, before.shift_sigma_Ah) / hours, np.nan)
