@@ -39,7 +39,7 @@ class Told:
         self.capacity = config.capacity_Ah * (1.0 + 0.01 * g.normal(size=CELLS))
         self.scale = 1.1 + 0.05 * g.normal(size=CELLS)
         self.offset_A, self.measured, self.moved_Ah = 0.0, True, np.zeros(CELLS)
-        self.bench = Bench(config)
+        self.bench, self.passed_Ah, self.current_A = Bench(config), 0.0, 0.0
         self.before: Diagnosis = diagnose.start(config)
 
     def look(self, hours: float) -> Diagnosis:
@@ -55,7 +55,11 @@ class Told:
         world = replace(self.bench.state, diagnosis=self.before, balancing=balancing)
         unused: Any = None
         now_ns = round(hours * HOUR_NS) + 1
-        self.before = diagnose.diagnose(Look(self.config, unused, unused, unused, world, now_ns), cfg, state)
+        response = replace(world.watch.response, passed=np.full(1, 3600.0 * self.passed_Ah))
+        value = world.seen.value.copy()
+        value[self.config.layout.where["current"]] = self.current_A
+        seen, watch = replace(world.seen, value=value), replace(world.watch, response=response)
+        self.before = diagnose.diagnose(Look(self.config, seen, unused, watch, world, now_ns), cfg, state)
         return self.before
 
     def value(self, name: str) -> float:
@@ -142,6 +146,28 @@ def test_what_a_sound_current_sensor_shows_at_rest_is_no_drift(config: Config) -
         told.before, told.offset_A = diagnose.start(config), share * trip
         told.look(0.0)
         assert (trips(config, told) == {"current_sensor_drift"}) == drifted
+
+
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_charge_that_no_cell_got_shows_an_offset_that_never_rests(
+    config: Config, way: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnose, "COUNTED_NS", HOUR_NS)
+
+    def counted(hours: float, *, leaks: float = 0.0, lost_at: float = -1.0) -> set[str]:
+        told = Told(config)
+        start, capacity = told.soc, float(told.capacity.mean())
+        for minute in range(round(hours * 60.0) + 1):
+            told.passed_Ah = way * 0.1 * capacity * minute / 60.0
+            told.soc = start + way * leaks * 0.1 * minute / 60.0 * (np.arange(CELLS) != BAD)
+            told.current_A = np.nan if minute == round(60.0 * lost_at) else 0.0
+            told.look(minute / 60.0)
+        return trips(config, told) - {"cell_self_discharge", "cell_internal_short"}
+
+    assert counted(1.1) == {"current_sensor_drift"}
+    assert counted(0.9) == set()  # too short
+    assert counted(1.1, lost_at=0.5) == set()  # current was unknown for a while
+    assert counted(1.1, leaks=1.0) == set()  # all cells but one got it: that one leaks
 
 
 def test_healthy_spread_stays_silent(config: Config) -> None:

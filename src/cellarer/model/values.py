@@ -412,6 +412,10 @@ class Diagnosis:
     shift_sigma_Ah: Floats  # (cell,)
     moved_Ah: Floats  # (cell,) put in by converters less bled, then
     then_ns: Ints  # (cell,) when that was
+    counted_Ah: Floats  # (cell,) charge put in by sensor and converters less bled, at another earlier look
+    counted_soc: Floats  # (cell,) then, NaN before it
+    counted_sigma: Floats  # (cell,)
+    counted_ns: Ints  # (cell,) when that was
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,8 @@ config refuses a level above `ramp`). Runs once a minute: these faults grow over
 - joint_resistance   1: resistance over the string's median. A loose joint or an aged cell; normalised to temperature.
 - weak_cell          1: capacity that is missing against the string's median.
 - lost_parallel      1: of p cells side by side one is gone when capacity falls by 1/p and resistance rises by 1/(p − 1)
-- current_drift      C: offset of the current sensor that rest and voltage have shown, beyond what a sound one may have.
+- current_drift      C: offset of the current sensor that rest and voltage have shown, or that no cell of the string
+                     got between two looks at its charge; beyond what a sound sensor may have.
 """
 
 from dataclasses import replace
@@ -25,6 +26,7 @@ from cellarer.model.values import NEVER, SUSPICIONS, Diagnosis, Floats, Ints
 EVERY_NS = 60_000_000_000
 SHORTEST_NS = 6 * 3600 * 1_000_000_000  # between two looks at the charge of cells that tell of leakage …
 LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the older one is renewed …
+COUNTED_NS = 12 * 3600 * 1_000_000_000  # between two looks that tell of current that nobody got
 BETTER = 0.5  # … or as soon as the newer one is known so much better, of its sigma: a flat curve tells only at its ends
 SOUND_SHARE = (
     0.005  # of the rating, which no full scale is below: zero error of sound shunts, 0.1 to 0.5 % (data sheets)
@@ -39,6 +41,7 @@ def start(config: Config) -> Diagnosis:
     return Diagnosis(
         value=np.full(shape, NOT_NOW), known=np.zeros(shape, bool), time_ns=np.full(shape, NEVER),
         cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full(cells, NEVER),
+        counted_Ah=none, counted_soc=none, counted_sigma=none, counted_ns=np.full(cells, NEVER),
     )  # fmt: skip
 
 
@@ -61,8 +64,9 @@ def diagnose(look: Look, tables: estimators.EstimatorConfig, estimator: estimato
         time_ns=np.full(value.shape, now_ns),
         cell=np.where(cell < found.shape[1], cell, -1),
     )
+    new = _counted(look, tables, estimator, new)
     shift, shift_sigma = _shift(look, tables, estimator)
-    renew = np.isnan(before.shift_sigma_Ah) | (_elapsed_ns(look) >= LONGEST_NS)
+    renew = np.isnan(before.shift_sigma_Ah) | (_since(look, before.then_ns) >= LONGEST_NS)
     renew |= shift_sigma < BETTER * before.shift_sigma_Ah
     return replace(
         new,
@@ -91,12 +95,13 @@ def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimator
     )
     capacity, limits = estimators.capacity_Ah(tables, estimator), look.config.limits
     sound = SOUND_SHARE * np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
+    shown, nobody = np.abs(offset) - SURE * offset_sigma, _nobody_got(look, tables, estimator, capacity)
     return np.stack([
         _leakage(look, tables, estimator) / capacity,
         more * (1.0 - SURE * scale_sigma),
         (missing - SURE * pairs.relative) * measured,
         np.minimum(lost_Ah, lost_ohm),
-        (np.abs(offset) - SURE * offset_sigma - sound[owner]) / capacity,
+        (np.maximum(shown, nobody[owner]) - sound[owner]) / capacity,
     ])  # fmt: skip
 
 
@@ -109,15 +114,60 @@ def _shift(
     return found.shift_Ah, np.hypot(found.shift_sigma_Ah, away * estimators.capacity_sigma_Ah(tables, estimator))
 
 
-def _elapsed_ns(look: Look) -> Ints:
-    """Return how long ago the earlier look at each cell's charge was, (cell,); 0 before it."""
-    then_ns = look.state.diagnosis.then_ns
+def _since(look: Look, then_ns: Ints) -> Ints:
+    """Return how long ago an earlier look at each cell was, (cell,) ns; 0 before it."""
     return np.where(then_ns > NEVER, look.now_ns - then_ns, 0)
+
+
+def _put_in(look: Look) -> Floats:
+    """Return the charge that sensor and converters say each cell got, less bled, since the start, (cell,) Ah."""
+    passed = look.watch.response.passed / 3600.0
+    return np.asarray(passed[look.config.layout.string_of_cell] + look.state.balancing.moved_Ah)
+
+
+def _counted(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, new: Diagnosis
+) -> Diagnosis:
+    """Return the memory with the look that counted charge is compared with: renewed when better, or after a gap."""
+    before, owner = look.state.diagnosis, look.config.layout.string_of_cell
+    soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
+    gap = look.now_ns - before.time_ns[0, 0] > 2 * EVERY_NS if before.time_ns[0, 0] > NEVER else True
+    renew = np.isnan(before.counted_sigma) | (sigma < BETTER * before.counted_sigma) | np.isnan(look.current)[owner]
+    renew |= gap | (_since(look, before.counted_ns) >= LONGEST_NS)
+    return replace(
+        new,
+        counted_Ah=np.where(renew, _put_in(look), before.counted_Ah),
+        counted_soc=np.where(renew, soc, before.counted_soc),
+        counted_sigma=np.where(renew, sigma, before.counted_sigma),
+        counted_ns=np.where(renew, look.now_ns, before.counted_ns),
+    )
+
+
+def _nobody_got(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, capacity: Floats
+) -> Floats:
+    """Return the current that the sensor shows and no cell of a string got, for sure, (string,) A; −inf: not known.
+
+    One cell that leaks, or is known badly, makes no offset: what counts is what every cell agrees on.
+    """
+    before, first = look.state.diagnosis, look.config.layout.first_cell
+    hours = _since(look, before.counted_ns) / 3.6e12
+    due = hours >= COUNTED_NS / 3.6e12
+    if not due.any():
+        return np.full(first.size, NOT_NOW)
+    more = estimators.soc(tables, estimator) - before.counted_soc
+    drift = _put_in(look) - before.counted_Ah - more * capacity
+    sigma = capacity * np.hypot(before.counted_sigma, estimators.soc_sigma(tables, estimator))
+    sigma = np.hypot(sigma, more * estimators.capacity_sigma_Ah(tables, estimator))
+    hours = np.where(due, hours, np.nan)
+    bounds = np.stack((drift - SURE * sigma, -drift - SURE * sigma)) / hours
+    least = np.minimum.reduceat(np.where(np.isnan(bounds), NOT_NOW, bounds), first, axis=1)
+    return np.asarray(least.max(axis=0))
 
 
 def _leakage(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
     """Return the current that leaks beyond the neighbours' for sure, (cell,) A; NaN before SHORTEST_NS have passed."""
-    before, elapsed_ns = look.state.diagnosis, _elapsed_ns(look)
+    before, elapsed_ns = look.state.diagnosis, _since(look, look.state.diagnosis.then_ns)
     due = elapsed_ns >= SHORTEST_NS
     if not due.any():
         return np.full(tables.cells, np.nan)
