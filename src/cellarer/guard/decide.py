@@ -47,6 +47,17 @@ class StringState:
     opened_why: str = ""
 
 
+@dataclass(slots=True)
+class Check:
+    """One rule on one signal of one string."""
+
+    rule: Rule
+    string: int
+    limit: float
+    bad: set[int]  # signal numbers for which the rule is bad on this string
+    count: int = 0  # bad samples in a row
+
+
 class Guard:
     """The second opinion on one site."""
 
@@ -58,9 +69,8 @@ class Guard:
         self._seen: dict[int, tuple[float, int]] = {}  # signal number → value, time of the last good sample
         self._watched: dict[int, str] = {}  # signal number → signal
         self._owners: dict[int, tuple[int, ...]] = {}  # signal number → strings
-        self._counts: dict[tuple[str, int], int] = {}  # (rule, signal number) → bad samples in a row
         self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
-        self._rules = {s: [r for r in RULES if r.signal == s] for s in limits.plausible}
+        self._checks: dict[int, list[Check]] = {}  # signal number → what is looked at when it comes
         self._decided_ns = now_ns
         self._stale_at_ns = NEVER  # before this nothing can become stale
         for number, string in enumerate(limits.strings):
@@ -85,8 +95,12 @@ class Guard:
             if place is not None:
                 found[place] = signal
         self._watched |= found
-        for place in found:
+        for place, signal in found.items():
             self._owners[place] = (*self._owners.get(place, ()), number)
+            checks = self._checks.setdefault(place, [])
+            for rule in (r for r in RULES if r.signal == signal):
+                bad = self._bad.setdefault((rule.name, number), set())
+                checks.append(Check(rule, number, self._limit(rule, number), bad))
 
     def receive(self, place: int, value: float, time_ns: int, now_ns: int) -> bool:
         """Take one reading. Returns true when it made a rule trip: then decide at once.
@@ -102,23 +116,21 @@ class Guard:
             return False
         self._seen[place] = (value, time_ns)
         tripped = False
-        for rule in self._rules[signal]:
-            for string in self._owners[place]:
-                tripped |= self._judge(rule, string, place, value, time_ns)
+        for check in self._checks[place]:
+            sign = check.rule.sign
+            if sign * value > sign * check.limit:
+                tripped |= self._count(check, place, value, time_ns)
+            elif check.count:
+                check.count = 0
+                check.bad.discard(place)
         return tripped
 
-    def _judge(self, rule: Rule, string: int, place: int, value: float, time_ns: int) -> bool:
-        limit = self._limit(rule, string)
-        bad, key = self._bad.setdefault((rule.name, string), set()), (f"{rule.name} {string}", place)
-        if rule.sign * value <= rule.sign * limit:
-            self._counts.pop(key, None)
-            bad.discard(place)
+    def _count(self, check: Check, place: int, value: float, time_ns: int) -> bool:
+        check.count += 1
+        if check.count < check.rule.samples:
             return False
-        count = self._counts[key] = self._counts.get(key, 0) + 1
-        if count < rule.samples:
-            return False
-        bad.add(place)
-        return self._trip(rule, string, time_ns, self._name(place, string), value, limit)
+        check.bad.add(place)
+        return self._trip(check.rule, check.string, time_ns, self._name(place, check.string), value, check.limit)
 
     def _limit(self, rule: Rule, string: int) -> float:
         if not rule.limit:

@@ -105,19 +105,17 @@ class Guards:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""
         strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
         layout, bleeds = self.layout, self.bleed.copy()
+        packed = np.packbits(command.bleed.reshape(len(self.guards), -1), axis=1, bitorder="little")  # packs are alike
         for k, guard in enumerate(self.guards):
             first, n = int(layout.first_string[k]), len(guard.strings)
             cell, cells = int(layout.first_cell[first]), guard.limits.cells
             head = HEAD.pack(WISH, n, 1, cells, 0, 1, now_ns, now_ns + self.consent_ns, self.site)
-            bleed = np.packbits(command.bleed[cell : cell + cells], bitorder="little").tobytes()
-            wish = parse_wish(
-                head + strings[first : first + n].tobytes() + packs[k : k + 1].tobytes() + bleed, n, 1, cells
-            )
-            told = guard.decide(wish, now_ns)
+            body = strings[first : first + n].tobytes() + packs[k : k + 1].tobytes() + packed[k].tobytes()
+            told = guard.decide(parse_wish(head + body, n, 1, cells), now_ns)
             content = (told.strings, told.packs, told.bleed)
             if content != self.before[k]:
                 self.before[k] = content
-                order = parse(gate_record(replace(told, site=self.site), cells), GATE)
+                order = parse(gate_record(told, cells), GATE)
                 self.strings[first : first + n], self.packs[k] = order.strings, order.packs[0]
                 bleeds[cell : cell + cells] = order.bleed
         self.bleed = bleeds
