@@ -114,6 +114,7 @@ class Site:
             "current_A": round(current, 3), "voltage_V": total,
             "link_voltage_V": round((total - 0.05) * closed, 3),
             "power_W": round(current * total, 1), "soc_pct": round(100 * soc, 2), "soc_sigma_pct": 1.6,
+            "better_known_by": ["a rest of 40 min narrows SOC from ±1.6 to ±0.9 %"],
             "usable_Ah": 271.4, "closings": 212, "wear_pct": 0.8, "lifetime": LIFETIME,
             "charged_Ah": 8123.4, "discharged_Ah": 8020.1,
             "cells": {

@@ -120,6 +120,7 @@ def test_the_page_shows_the_site(browser: Browser, house: House) -> None:
         expect(page.locator("#site")).to_have_text("home")
         expect(page.locator("#cells-title")).to_have_text("16 cells")
         expect(page.locator("#cells-aside")).to_contain_text("lowest #7")
+        expect(page.locator(".better")).to_have_text("a rest of 40 min narrows SOC from ±1.6 to ±0.9 %")
         expect(page.locator(".phase")).to_have_text("Closed")
         expect(page.locator("#fault-list")).to_contain_text("No active faults")
         expect(page.locator("#blind-list")).to_contain_text("insulation")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellarer.board.idle import idle
+from cellarer.model.advice import ACTIONS, words
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.events import cell_number, text
 from cellarer.model.quantities import SIGNALS
@@ -147,6 +148,7 @@ def _string(config: Config, state: State, string: int) -> View:
         "power_W": number(current * total, 1),
         "soc_pct": number(100 * estimate.string_soc[string], 2),
         "soc_sigma_pct": number(100 * estimate.string_soc_sigma[string], 2),
+        "better_known_by": better_known_by(state, string),
         "usable_Ah": number(estimate.usable_Ah[string], 2),
         "lifetime": _lifetime(state, string),
         "charged_Ah": number(state.counters.charge_Ah[string], 3),
@@ -173,6 +175,21 @@ def _string(config: Config, state: State, string: int) -> View:
         "faults": _faults(config, state, string),
         "missing": missing(config, state, string),
     }
+
+
+def better_known_by(state: State, string: int) -> list[str]:
+    """Say what would make SOC of this string better known, the best first; empty: nothing is worth it."""
+    if np.isnan(state.estimate.string_soc_sigma[string]):
+        return []
+    said, promised = state.advised, state.advised.promised[:, string]
+    return [
+        words(
+            ACTIONS[k], float(said.minutes[k, string]), float(said.voltage_V[k, string]), float(said.sigma[string]),
+            float(promised[k]),
+        )
+        for k in np.argsort(promised, kind="stable").tolist()
+        if np.isfinite(promised[k])
+    ]  # fmt: skip
 
 
 def _peaks(state: State, string: int) -> View:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellarer.core import forecast, response, slow
+from cellarer.core import advised, forecast, response, slow
 from cellarer.core.asked import answer, held_soc, reset_answers, start_wishes, zeroed
 from cellarer.core.counters import happened
 from cellarer.core.decide import balance, charge, cool, diagnose, protect, sequence
@@ -61,6 +61,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         estimated_ns=known.estimated_ns,
         power_ns=known.power_ns,
         forecast=known.forecast,
+        advised=known.advised,
         diagnosis=known.diagnosis,
         faults=faults,
         switches=switches,
@@ -94,6 +95,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         estimated_ns=NEVER,
         power_ns=NEVER,
         forecast=forecast.start(config),
+        advised=advised.start(config),
         diagnosis=diagnose.start(config),
         faults=known.faults,
         switches=known.switches,

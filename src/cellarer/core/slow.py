@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellarer.core import advised, forecast
 from cellarer.core import estimate as estimators
-from cellarer.core import forecast
 from cellarer.core.asked import fraction
 from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
@@ -24,6 +24,7 @@ from cellarer.core.validate import RATE_WINDOW_NS, TOLD_SLOTS, filtered, frozen_
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
+    Advised,
     Bools,
     Counters,
     Diagnosis,
@@ -67,6 +68,7 @@ class Known:
     estimated_ns: int
     power_ns: int
     forecast: Forecast
+    advised: Advised
     diagnosis: Diagnosis
     counters: Counters
 
@@ -263,8 +265,9 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         if not forecast.complete(config, powers):
             said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
         return Known(
-            look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.diagnosis, state.counters
-        )
+            look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.advised, state.diagnosis,
+            state.counters,
+        )  # fmt: skip
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
     tables = compiled(config)
     if np.count_nonzero(asked):
@@ -310,6 +313,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         estimated_ns=now_ns,
         power_ns=power_ns,
         forecast=powers,
+        advised=advised.advise(look, tables, estimator, said, state.advised),
         diagnosis=diagnose(look, tables, estimator),
         counters=flow(look, elapsed_s),
     )

@@ -419,6 +419,18 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Advised:
+    """What would make SOC of the least known cell of a string better known; (string,) unless said."""
+
+    minutes: Floats  # (action, string) at rest or beyond the voltage; actions of model.advice.ACTIONS
+    voltage_V: Floats  # (action, string)
+    promised: Floats  # (action, string) sigma of SOC then; NaN = not worth it, or not known
+    sigma: Floats  # of SOC when it was asked
+    cell: Ints  # which; -1 = none
+    asked_ns: Ints  # NEVER before the first time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """Everything that one cycle leaves to the next. `step` makes a new one; nothing is altered."""
 
@@ -430,6 +442,7 @@ class State:
     estimated_ns: int  # when the estimate was made
     power_ns: int  # when the present round of SOP began
     forecast: Forecast
+    advised: Advised
     diagnosis: Diagnosis
     faults: Faults
     switches: Switches

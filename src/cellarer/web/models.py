@@ -120,6 +120,9 @@ class String(Form):
     power_W: Number
     soc_pct: Number
     soc_sigma_pct: Number
+    better_known_by: list[str] = Field(
+        description="what would narrow soc_sigma_pct, the best first; at most a minute old"
+    )
     usable_Ah: Number
     closings: int
     wear_pct: Number = Field(description="share of contact life used")

@@ -6,6 +6,7 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 
 from cellarer.core.estimate.adopt import adopt_capacity, go_on, looked
 from cellarer.core.estimate.advise import Advice, advise
+from cellarer.core.estimate.advise import of_cell as advise_cell
 from cellarer.core.estimate.between import anchor, between_sigma, empty, with_between
 from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
@@ -55,6 +56,7 @@ __all__ = [
     "Power",
     "adopt_capacity",
     "advise",
+    "advise_cell",
     "anchor",
     "between_sigma",
     "capacity_Ah",

@@ -1,8 +1,8 @@
 """What would make SOC better known: a rest, some minutes where the curve is steep, or a full charge; and by how much.
 
 The promise is the filter's own arithmetic: a look a minute (CORRELATION_S), each as good as the file's sigma over the
-slope of the curve there, never better than its floor; hysteresis counts as far as it is not known. On request, not in
-the cycle.
+slope of the curve there, never better than its floor; hysteresis counts as far as it is not known. On request, or
+one string at a time (core/advised.py).
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.equations import CORRELATION_S, FLOOR, SENSOR
 from cellarer.core.estimate.readout import soc, soc_sigma
 from cellarer.core.estimate.state import EstimateState, get
+from cellarer.model.advice import words
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,7 +32,7 @@ GRID = np.linspace(0.0, 1.0, 201)
 class Advice:
     """One action for the cell of a string that is known least, and what it promises."""
 
-    action: str  # rest, above, below, full
+    action: str  # of model.advice.ACTIONS
     minutes: float  # of rest, or beyond the voltage; NaN for a full charge
     voltage: float  # V at rest to go beyond; NaN for others
     cell: int
@@ -39,13 +40,7 @@ class Advice:
     promised: float  # of SOC then
 
     def __str__(self) -> str:
-        gain = f"narrows SOC from ±{100 * self.sigma:.1f} to ±{100 * self.promised:.1f} %"
-        where = {
-            "rest": f"a rest of {self.minutes:.0f} min", "full": "a full charge",
-            "above": f"{self.minutes:.0f} min above {self.voltage:.2f} V",
-            "below": f"{self.minutes:.0f} min below {self.voltage:.2f} V",
-        }  # fmt: skip
-        return f"{where[self.action]} {gain}"
+        return words(self.action, self.minutes, self.voltage, self.sigma, self.promised)
 
 
 def after(sigma: Floats, node: Floats, minutes: Floats, hysteresis: Floats) -> Floats:
@@ -64,10 +59,11 @@ def advise(cfg: EstimatorConfig, state: EstimateState, string_of_cell: Ints) -> 
     order = np.lexsort((doubt, string_of_cell))
     worst = np.full(int(string_of_cell.max()) + 1, -1)
     worst[string_of_cell[order]] = order
-    return [_of_cell(cfg, state, int(cell)) if doubt[cell] > 0.0 else [] for cell in worst]
+    return [of_cell(cfg, state, int(cell)) if doubt[cell] > 0.0 else [] for cell in worst]
 
 
-def _of_cell(cfg: EstimatorConfig, state: EstimateState, cell: int) -> list[Advice]:
+def of_cell(cfg: EstimatorConfig, state: EstimateState, cell: int) -> list[Advice]:
+    """What helps one cell whose SOC is known."""
     sigma, z = float(soc_sigma(cfg, state)[cell]), float(soc(cfg, state)[cell])
     temp = float(get(cfg, state, "in_degC")[cell])
     kind, many = np.full(GRID.size, cfg.kind[cell]), np.full(GRID.size, temp)

@@ -18,6 +18,7 @@ export function heroCard() {
   const level = h("div", { class: "level" });
   const band = h("div", { class: "band" });
   const edge = h("div", { class: "edge" });
+  const better = h("p", { class: "better" });
   const vessel = h("div", { class: "vessel", role: "img" }, level, band, edge);
   const power = h("b", { class: "big" });
   const unit = h("span", { class: "unit" });
@@ -27,7 +28,7 @@ export function heroCard() {
   const name = h("p", { class: "eyebrow" });
 
   get("hero").append(
-    h("div", { class: "charge" }, name, h("p", {}, soc, h("span", { class: "unit" }, "%"), sigma), vessel, ticks()),
+    h("div", { class: "charge" }, name, h("p", {}, soc, h("span", { class: "unit" }, "%"), sigma), vessel, ticks(), better),
     h("div", { class: "power" }, h("p", { class: "eyebrow" }, "Power"), h("p", {}, power, unit), way, flow),
     h("dl", { class: "facts" }, ...FACTS.map(([key, label]) => h("div", {}, h("dt", {}, label), facts[key]))),
   );
@@ -37,6 +38,8 @@ export function heroCard() {
     text(soc, fixed(pack.soc_pct, 1));
     text(sigma, known(pack.soc_sigma_pct) ? `± ${fixed(pack.soc_sigma_pct, 1)} %` : "uncertainty unknown");
     showVessel(pack);
+    text(better, string.better_known_by[0] ?? "");
+    attribute(better, "title", string.better_known_by.slice(1).join("\n") || null);
     const moving = known(pack.power_W) && Math.abs(pack.power_W) >= 1;
     const direction = !known(pack.power_W) ? "unknown" : !moving ? "idle" : pack.power_W > 0 ? "charging" : "discharging";
     const [number, kilo] = scaled(known(pack.power_W) ? Math.abs(pack.power_W) : null, "W");
