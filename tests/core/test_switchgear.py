@@ -426,6 +426,19 @@ def test_strings_of_a_site_switch_independently() -> None:
     assert [bench.phase(s) for s in range(4)] == [Phase.CLOSED, Phase.CLOSED, Phase.OPEN, Phase.CLOSED]
 
 
+def test_a_site_without_switchgear_orders_none_and_is_asked_nothing() -> None:
+    bench = closed("bare")
+    before = bench.state.switches
+    bench.step(close=True, confirm_unknown_soc=True)
+    bench.put("cell_voltage", 3.9, 1)
+    bench.run(2.0)
+    assert bench.active("cell_over_voltage_maximum") and bench.state.switches is before
+    assert not any(order.any() for order in (bench.command.minus, bench.command.precharge, bench.command.plus))
+    assert bench.named("switch") == []
+    bench.step(reset=True)
+    assert bench.state.switches.phase.tolist() == [Phase.OPEN] and bench.state.switches.tries.tolist() == [0]
+
+
 def test_every_shipped_kind_is_known() -> None:
     assert {int(k) for name in ("one", "fets", "separate", "bare") for k in site(name).switch.kind} == {0, 1, 2, 3}
 

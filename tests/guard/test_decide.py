@@ -22,9 +22,11 @@ from tests.guard.world import (
     TEMPS,
     World,
     limits,
+    limits_file,
 )
 
 from cellarer.guard.decide import Guard
+from cellarer.guard.limits import parse_limits
 
 # place, last value inside the limit, first value outside it, longest time to open with a current that does not fall
 LIMITS = [
@@ -51,12 +53,19 @@ def test_both_sides_of_every_limit(place: int, inside: float, outside: float, ms
     assert world.guard.strings[0].opened_why
 
 
-@pytest.mark.parametrize(("place", "outside"), [(HIGH, 3.71), (LOW, 2.19)])
-def test_a_battery_that_hides_its_cells_is_watched_by_its_extremes(place: int, outside: float) -> None:
+@pytest.mark.parametrize(("place", "inside", "outside"), [(HIGH, 3.7, 3.7001), (LOW, 2.2, 2.1999)])
+def test_a_battery_that_hides_its_cells_is_watched_by_its_extremes(place: int, inside: float, outside: float) -> None:
     world = World(cells=[0, 0], cell_high=HIGH, cell_low=LOW)
+    world.values[place] = inside
     assert world.ms_until_open(2000) is None
     world.values[place] = outside
-    assert world.ms_until_open() is not None
+    assert world.ms_until_open() == 30 + 500, "the third sample counts, then it waits for the current"
+    world.values[place], world.wish_bits = inside, 0
+    world.run(1500)
+    assert bool(world.guard.trips) == (place == HIGH), "only over-voltage asks for a reset"
+    world.reset = True
+    world.run(20)
+    assert not world.guard.trips
     silent = World(cells=[0, 0], cell_high=HIGH, cell_low=LOW)
     silent.silent.add(place)
     assert silent.ms_until_open(4000) is not None
@@ -231,6 +240,37 @@ def test_some_trips_wait_for_a_reset_after_the_cause_is_gone(place: int, bad: fl
     assert not world.guard.trips
 
 
+def _cause(world: World, way: str, there: bool) -> None:
+    """Let the cause of a trip come or go."""
+    places = {"low": (CELLS[1], 2.0, 3.3), "stop": (STOP, 1.0, 0.0), "interlock": (INTERLOCK, 1.0, 0.0)}
+    if way in places:
+        place, bad, good = places[way]
+        world.values[place] = bad if there else good
+    elif way == "no data":
+        world.silent = {CELLS[1]} if there else set()
+    elif there and way == "link":
+        world.guard.link_restarted((0,), world.now_ns)
+    elif there:
+        world.now_ns += 301 * MS
+
+
+@pytest.mark.parametrize("way", ["low", "stop", "interlock", "no data", "link", "held up"])
+def test_other_trips_need_no_reset_but_control_must_answer_by_ordering_open(way: str) -> None:
+    world = World()
+    _cause(world, way, True)
+    took = world.ms_until_open()
+    assert took is not None and (took <= 10) == (way == "stop"), "all but the emergency stop wait for the current"
+    _cause(world, way, False)
+    world.run(1500)
+    assert world.guard.trips and world.held == 0
+    world.wish_bits = 0
+    world.run(1100)
+    assert not world.guard.trips
+    world.wish_bits = ALL_CLOSED
+    world.run(20)
+    assert world.held == ALL_CLOSED
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -338,6 +378,25 @@ def test_a_pack_loses_the_permission_that_its_string_lost() -> None:
     world.values[CELLS[2]] = 2.0
     world.run(600)
     assert world.orders.packs[0][0] == 1
+
+
+def test_a_trip_of_one_pack_leaves_the_other_alone() -> None:
+    data = limits_file()
+    data["strings"].append(data["strings"][0] | {"pack": 1, "cells": [0, 4], "current": None})
+    data["packs"].append(dict.fromkeys(("emergency_stop", "interlock_open", "crash")))
+    world = World(closed=False)
+    world.limits = parse_limits(data)
+    world.guard = Guard(world.limits, world.now_ns)
+    both = {"packs": ((3, 0.5, 0.5), (3, 0.25, 0.75))}
+    for bits in (0, ALL_CLOSED):
+        world.wish_changes = {**both, "strings": ((bits, 140.0, 130.0, 58.0, 44.0),) * 2}
+        world.run(1500)
+    assert [s[0] for s in world.orders.strings] == [ALL_CLOSED] * 2
+    world.values[CURRENT] = 400.0
+    world.run(600)
+    assert [s[0] & 31 for s in world.orders.strings] == [0, ALL_CLOSED]
+    assert world.orders.strings[1] == (ALL_CLOSED, 140.0, 130.0, 58.0, 44.0)
+    assert world.orders.packs == ((0, 0.5, 0.5), (3, 0.25, 0.75))
 
 
 def test_nan_limits_become_zero() -> None:

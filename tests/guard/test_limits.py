@@ -33,6 +33,8 @@ WRONG: list[tuple[str, Any]] = [
     ("strings.0.open_delay_ns", "500"),
     ("packs.0.crash", -1),
     ("rings.0.strings", [1]),
+    ("rings.0.file", ""),
+    ("site", 5),
     ("max_age_ns.current", 0),
     ("plausible.current", [1, 0]),
     ("plausible.current", [0, float("nan")]),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import runpy
 import signal
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -271,6 +273,17 @@ def test_main_refuses_to_start_on_wrong_files(
     assert capsys.readouterr().err.startswith("guard: ")
 
 
+def test_the_program_takes_its_folder_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["guard", str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "cellarer.guard.__main__")
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("cellarer.guard", run_name="__main__")
+    assert capsys.readouterr().err.startswith(f"guard: {tmp_path / 'guard.json'}")
+
+
 def test_what_is_no_sample_record_reads_as_nothing() -> None:
     good = struct.pack("<qIIIdId", 5, 1, 2, 3, 1.5, 4, 2.5)
     assert readings(good) == (5, [(3, 1.5), (4, 2.5)])
@@ -304,10 +317,11 @@ class Board:
         create_ring(self.path, 8, slots)
         self.writer, self.reader = RingWriter(self.path), Ring(self.path)
 
-    def tear(self, at: int) -> None:
+    def tear(self, at: int, byte: int = 16) -> None:
+        """Damage the record in a slot; byte 0 = its sequence number, 8 = its length, 16 = its content."""
         data = bytearray(self.path.read_bytes())
         slot = (len(data) - 64) // 4
-        place = 64 + at * slot + 16
+        place = 64 + at * slot + byte
         with open(self.path, "r+b") as file:
             file.seek(place)
             file.write(bytes([data[place] ^ 1]))
@@ -345,6 +359,19 @@ def test_the_newest_but_one_stands_in_for_a_torn_one(tmp_path: Path) -> None:
     board.writer.write(b"c" * 8)
     board.tear(2)
     assert board.reader.newest() == b"b" * 8
+    board.writer.write(b"d" * 8)
+    board.writer.write(b"e" * 8)
+    assert board.reader.newest() == b"e" * 8
+
+
+@pytest.mark.parametrize("byte", (0, 8, 11, 12, 16))
+def test_a_record_of_another_number_length_or_sum_is_none(tmp_path: Path, byte: int) -> None:
+    board = Board(tmp_path)
+    board.writer.write(b"a" * 8)
+    board.writer.write(b"b" * 8)
+    board.tear(1, byte)
+    assert board.reader.newest() == b"a" * 8
+    assert board.reader.fresh() == [b"a" * 8] and board.reader.lost == 1
 
 
 @pytest.mark.parametrize(("at", "value"), [(0, b"X"), (8, b"\x02"), (12, b"\x01"), (16, b"\x09"), (16, b"\x00")])

@@ -196,13 +196,14 @@ def _events(
 
 
 def _culprit(look: Look, signal: str, string: int) -> int:
-    """Return the cell (or the sensor) of this string with the worst known value; −1 for string-wide signals."""
+    """Return the cell (or the sensor) of this string with the worst known value; −1 for string-wide signals.
+
+    A row on sensors is off where a string has none, so there is always one to name.
+    """
     found = elements(look, signal)
     if found is None:
         return -1
     values, axis = found
     layout = look.config.layout
     mine = np.flatnonzero((layout.string_of_cell if axis == "cell" else layout.string_of_temp) == string)
-    if not mine.size:
-        return -1
     return int(mine[np.argmax(np.where(np.isnan(values[mine]), -np.inf, values[mine]))])
