@@ -56,8 +56,8 @@ def loop() -> Iterator[EmptyLoop]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = Path(tmp_path_factory.mktemp("s"))
-    with broker() as port:
-        text = (SITES / "home.toml").read_text() + MQTT.format(port=port)
+    with BROKER:
+        text = (SITES / "home.toml").read_text() + MQTT.format(port=BROKER.port)
         (folder / "disturbed.toml").write_text(text)
         os.environ["CELLARER_TEST_DISK"] = str(folder / "disk")
         try:
@@ -80,11 +80,60 @@ link = "broker"
 """
 
 
-@contextmanager
-def broker() -> Iterator[int]:
-    """A broker that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+class Broker:
+    """A broker that takes connections and never says a word; with `late_s` it says each word so late (MQTT 3.1.1)."""
+
+    late_s: float | None = None
+
+    def __init__(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.taken: list[socket.socket] = []
+        self.published: list[str] = []  # topics
+
+    def __enter__(self) -> Broker:
+        threading.Thread(target=self.take, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self.server, *self.taken):
+            one.close()
+
+    def take(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.taken.append(self.server.accept()[0])
+                threading.Thread(target=self.serve, args=(self.taken[-1],), daemon=True).start()
+
+    def serve(self, one: socket.socket) -> None:
+        with suppress(OSError), one, one.makefile("rb") as read:
+            while head := read.read(1):
+                size, shift = 0, 0
+                while (byte := read.read(1)[0]) & 0x80:
+                    size, shift = size | (byte & 0x7F) << shift, shift + 7
+                body = read.read(size | byte << shift)
+                while self.late_s is None:
+                    time.sleep(0.1)
+                time.sleep(self.late_s)
+                one.sendall(self.answer(head[0], body))
+
+    def answer(self, head: int, body: bytes) -> bytes:
+        match head >> 4:
+            case 1:
+                return b"\x20\x02\x00\x00"
+            case 8:
+                return b"\x90\x03" + body[:2] + b"\x01"
+            case 12:
+                return b"\xd0\x00"
+            case 3:
+                end = 2 + int.from_bytes(body[:2], "big")
+                self.published.append(body[2:end].decode())
+                return b"\x40\x02" + body[end : end + 2] if head & 6 else b""
+            case _:
+                return b""
+
+
+BROKER = Broker()
 
 
 def shot(site: Site) -> Snapshot:
@@ -224,6 +273,27 @@ def test_a_broker_that_never_answers_costs_nobody_anything(site: Site, loop: Emp
         wait_for("a word about it", lambda: "trying again" in site.output, 30)
         assert health(site)[0]
     assert site.pid("services") == pid
+
+
+def test_a_broker_that_answers_late_is_served_and_costs_nobody_anything(site: Site, loop: EmptyLoop) -> None:
+    site.close()
+    pid = site.pid("services")
+    assert pid is not None and BROKER.published == []
+    BROKER.late_s = 1.5
+    os.kill(pid, signal.SIGKILL)  # it may be waiting a minute before its next try
+    new = wait_for("new services", lambda: (now := site.pid("services")) != pid and now)
+    wait_for("a live recorder", lambda: shot(site).recorder_live, 60)
+    site.close()
+    with unaffected(site, loop):
+        wait_for("a state", lambda: any(t.endswith("/state") for t in BROKER.published), 60)
+        assert health(site)[0]
+        BROKER.late_s = None  # it falls silent in the middle of it
+        for target in (65.0, 75.0):
+            assert site.ask("target_soc", target).accepted
+            time.sleep(2.0)
+            assert health(site)[0]
+        wait_for("the event on disk", lambda: site.history().events(1)[0]["name"] == "target_soc")
+    assert site.pid("services") == new
 
 
 def test_followers_that_never_read_hold_up_nobody(site: Site, loop: EmptyLoop) -> None:
