@@ -73,6 +73,7 @@ def test_run_block_equals_step_row_by_row() -> None:
 
 @pytest.mark.needs("numba")
 def test_kernel_is_vectorised_and_its_field_table_is_whole() -> None:
+    import llvmlite.binding as llvm
     from numba import njit
 
     from cellarer.core.estimate import kernel
@@ -86,6 +87,8 @@ def test_kernel_is_vectorised_and_its_field_table_is_whole() -> None:
     alone = len(re.findall(r"\b(?:v?mulsd|vf\w+sd|fmul\s+d\d+|fmadd\s+d\d+)", assembly))
     assert packed > 200, "advance and settle"
     assert alone < 100, "only the look-up is done cell by cell"
+    if "+avx512f" in llvm.get_host_cpu_features().flatten():
+        assert len(re.findall(r"vf\w+pd\s.*%zmm", assembly)) > 100, "eight lanes at once, not the four of LLVM's choice"
     assert fields.INDEX["x_gamma"] * fields.LANES == kernel.X_GAMMA
     assert fields.INDEX["in_noise"] * fields.LANES == kernel.IN_NOISE
     assert fields.NAMES[: fields.STATE_WIDTH][-1] == "p55"
