@@ -122,11 +122,14 @@ def _energy_due(look: Look, said: Estimate) -> bool:
 
 
 def _upto(look: Look, done: int, whole: int, since_ns: int, period_ns: int, least: int) -> int:
-    """Return how far a round must have come in this cycle, so that it ends before its period does."""
+    """Return how far a round must have come in this cycle, even steps from cycle to cycle."""
     if done >= whole or whole <= least or look.state.time_ns == NEVER:
         return whole
-    ahead_ns = since_ns + 2 * (look.now_ns - look.state.time_ns)  # the next but one: the next may be the estimators'
-    due = -(-whole * ahead_ns // period_ns)
+    step_ns, estimate_ns = look.now_ns - look.state.time_ns, look.config.estimate_ns
+    if waits(look):  # every step_ns but those of the estimators
+        since_ns -= since_ns // estimate_ns * step_ns
+        period_ns -= period_ns // estimate_ns * step_ns
+    due = -(-whole * (since_ns + step_ns) // period_ns)  # one ahead, so that it ends before its period does
     return max(done, min(whole, -(-due // least) * least))
 
 
