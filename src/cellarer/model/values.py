@@ -462,11 +462,18 @@ Record = TypeVar("Record")
 
 def renew(record: Record, **changes: object) -> Record:
     """Do what dataclasses.replace does, without its checks field by field: it is asked several times in each cycle."""
-    names, values = _fields(type(record))  # type: ignore[arg-type]
-    return type(record)(**dict(zip(names, values(record), strict=True)) | changes)
+    kind = type(record)
+    values, setters = _slots(kind)  # type: ignore[arg-type]
+    new = object.__new__(kind)
+    for put, value in zip(setters, values(record), strict=True):
+        put(new, value)
+    for name, value in changes.items():
+        object.__setattr__(new, name, value)
+    return new
 
 
 @cache
-def _fields(kind: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+def _slots(kind: type) -> tuple[Callable[[object], tuple[object, ...]], tuple[Callable[[object, object], None], ...]]:
+    """Return what reads all fields of a record with slots, and what sets each: past the lock of a frozen one."""
     names = tuple(f.name for f in fields(kind))
-    return names, attrgetter(*names)
+    return attrgetter(*names), tuple(getattr(kind, name).__set__ for name in names)
