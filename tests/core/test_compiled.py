@@ -17,8 +17,9 @@ from cellarer.core.decide.derived import DERIVED, FOREIGN
 from cellarer.core.decide.limit import limit
 from cellarer.core.decide.look import hides
 from cellarer.core.decide.signals import SIGNALS, Look
+from cellarer.core.estimate import capacity
 from cellarer.core.estimate import filter as estimator
-from cellarer.core.estimate.fields import FIELDS, LANES
+from cellarer.core.estimate.fields import FIELDS, INPUT_PLACES, LANES
 from cellarer.core.measure import measure
 from cellarer.core.slow import compiled, remember
 from cellarer.model.config import Config
@@ -193,6 +194,10 @@ def test_estimators_are_given_the_same(dt_s: float) -> None:
         estimator._write_inputs_plain(tables, plain, *given, dt_s, mean, rest)
         np.testing.assert_array_equal(fast.reshape(-1, FIELDS, LANES), plain.reshape(-1, FIELDS, LANES))
         state = estimators.step(tables, state, *given, dt_s, mean, rest)
+        counted, plainly = state.pairs.copy(), state.pairs.copy()
+        kernel.count_charge(state.buffer, INPUT_PLACES, dt_s, counted)
+        capacity.count_plain(state.buffer, dt_s, plainly)
+        np.testing.assert_array_equal(counted, plainly)
 
 
 def test_a_renewed_record_is_a_replaced_one() -> None:

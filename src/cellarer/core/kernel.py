@@ -2,8 +2,9 @@
 
 `measure` is validate.py and digest.py in one pass over the signals, `runs` decide/runs.py over single cells and
 sensors, `judge` the machine of decide/protect.py over the (row, string) matrix, `read_out` what readout.py says of
-cells and strings. NumPy's forms stand there: they are the reference, and do the work where numba is missing. A test
-holds both together to the last bit. No fast maths here: these are protection's numbers, and they carry NaN.
+cells and strings, and what the estimators take in. NumPy's forms stand there: they are the reference, and do the work
+where numba is missing. A test holds both together to the last bit. No fast maths here: these are protection's numbers,
+and they carry NaN.
 Signatures are fixed, read-only and of any stride: nothing is ever compiled while a site runs.
 """
 
@@ -158,20 +159,21 @@ def read_out(
     for string in range(strings.shape[1]):
         strings[0, string] = strings[1, string] = np.inf
         strings[2, string] = strings[3, string] = -np.inf
-    for n in range(cells.shape[1]):
-        at, string = n // lanes * width + n % lanes, owner[n]
-        soc = np.nan if unknown[n] else buffer[at + z]
-        unseen = buffer[at + react_q] * buffer[at + doubt_q]  # as filter.soc_deviation
-        sigma = np.nan if unknown[n] else np.sqrt(min(max(buffer[at + p00], 0.0) + unseen * unseen, 1.0))
-        capacity = capacity_Ah[n] * parallel[n]
-        capacity_sigma = capacity_Ah[n] * relative[n] * parallel[n]
-        cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + scale]
-        cells[3, n], cells[4, n], cells[5, n] = capacity, capacity_sigma, buffer[at + model_v]
-        strings[0, string] = np.minimum(strings[0, string], soc * capacity)
-        strings[1, string] = np.minimum(strings[1, string], (1.0 - soc) * capacity)
-        strings[2, string] = np.maximum(strings[2, string], sigma)
-        doubt = (sigma * capacity) * (sigma * capacity) + (soc * capacity_sigma) * (soc * capacity_sigma)
-        strings[3, string] = np.maximum(strings[3, string], doubt)
+    for first in range(0, cells.shape[1], lanes):  # a division for every cell would cost more than all else
+        for n in range(first, min(first + lanes, cells.shape[1])):
+            at, string = first // lanes * width + n - first, owner[n]
+            soc = np.nan if unknown[n] else buffer[at + z]
+            unseen = buffer[at + react_q] * buffer[at + doubt_q]  # as filter.soc_deviation
+            sigma = np.nan if unknown[n] else np.sqrt(min(max(buffer[at + p00], 0.0) + unseen * unseen, 1.0))
+            capacity = capacity_Ah[n] * parallel[n]
+            capacity_sigma = capacity_Ah[n] * relative[n] * parallel[n]
+            cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + scale]
+            cells[3, n], cells[4, n], cells[5, n] = capacity, capacity_sigma, buffer[at + model_v]
+            strings[0, string] = np.minimum(strings[0, string], soc * capacity)
+            strings[1, string] = np.minimum(strings[1, string], (1.0 - soc) * capacity)
+            strings[2, string] = np.maximum(strings[2, string], sigma)
+            doubt = (sigma * capacity) * (sigma * capacity) + (soc * capacity_sigma) * (soc * capacity_sigma)
+            strings[3, string] = np.maximum(strings[3, string], doubt)
 
 
 @njit(
@@ -188,16 +190,17 @@ def core_temperature(
     """Fill out (cell,) degC as estimate/temperature.py does; entropies (kind, SOC), current (cell,) of the string."""
     lanes, width, z_at, model_v = places[0], places[1], places[2], places[5]
     ocv, ocv_at, slope = places[6], places[7], places[8]
-    for n in range(out.size):
-        at = n // lanes * width + n % lanes
-        begin = core_degC[n] if np.isfinite(core_degC[n]) else surface_degC[n]
-        i = current[n] / parallel[n] if np.isfinite(current[n]) else 0.0
-        shown = voltage[n] if np.isfinite(voltage[n]) else buffer[at + model_v]
-        z = buffer[at + z_at]
-        over = shown - (buffer[at + ocv] + buffer[at + slope] * (z - buffer[at + ocv_at]))
-        entropy = entropies[kind[n], int(np.rint(min(max(z, 0.0), 1.0) * (SOC_POINTS - 1)))]
-        final = surface_degC[n] + (max(i * over, 0.0) + i * (begin + KELVIN) * entropy) * resistance[n]
-        out[n] = final + (begin - final) * np.exp(-dt_s * per_s[n])
+    for first in range(0, out.size, lanes):
+        for n in range(first, min(first + lanes, out.size)):
+            at = first // lanes * width + n - first
+            begin = core_degC[n] if np.isfinite(core_degC[n]) else surface_degC[n]
+            i = current[n] / parallel[n] if np.isfinite(current[n]) else 0.0
+            shown = voltage[n] if np.isfinite(voltage[n]) else buffer[at + model_v]
+            z = buffer[at + z_at]
+            over = shown - (buffer[at + ocv] + buffer[at + slope] * (z - buffer[at + ocv_at]))
+            entropy = entropies[kind[n], int(np.rint(min(max(z, 0.0), 1.0) * (SOC_POINTS - 1)))]
+            final = surface_degC[n] + (max(i * over, 0.0) + i * (begin + KELVIN) * entropy) * resistance[n]
+            out[n] = final + (begin - final) * np.exp(-dt_s * per_s[n])
 
 
 @njit(
@@ -262,21 +265,41 @@ def write_inputs(
     """
     lanes, width, offset, last_at, capacity, before_at = places[:6]
     v, i, c, temp, known, zero, noise = places[6:]
-    for n in range(voltage.size):
-        at = n // lanes * width + n % lanes
-        last, present = buffer[at + last_at], np.isfinite(current[n])
-        now = current[n] / parallel[n] if present else last * left
-        if gap:
-            flows = buffer[at + offset]
-        elif has_mean:
-            present = present and np.isfinite(mean[n])
-            flows = mean[n] / parallel[n] if present else last
-        else:
-            flows = last if holds else 0.5 * (last + now)
-        lost = lost_C * buffer[at + capacity]
-        shown, warm = np.isfinite(voltage[n]), np.isfinite(temp_degC[n])
-        buffer[at + v], buffer[at + known] = voltage[n] if shown else 0.0, 1.0 if shown else 0.0
-        buffer[at + i], buffer[at + c] = now, flows
-        buffer[at + temp] = temp_degC[n] if warm else buffer[at + before_at]
-        buffer[at + zero] = 1.0 if rest[n] and present else 0.0
-        buffer[at + noise] = 0.0 if present else lost * lost
+    for first in range(0, voltage.size, lanes):
+        for n in range(first, min(first + lanes, voltage.size)):
+            at = first // lanes * width + n - first
+            last, present = buffer[at + last_at], np.isfinite(current[n])
+            now = current[n] / parallel[n] if present else last * left
+            if gap:
+                flows = buffer[at + offset]
+            elif has_mean:
+                present = present and np.isfinite(mean[n])
+                flows = mean[n] / parallel[n] if present else last
+            else:
+                flows = last if holds else 0.5 * (last + now)
+            lost = lost_C * buffer[at + capacity]
+            shown, warm = np.isfinite(voltage[n]), np.isfinite(temp_degC[n])
+            buffer[at + v], buffer[at + known] = voltage[n] if shown else 0.0, 1.0 if shown else 0.0
+            buffer[at + i], buffer[at + c] = now, flows
+            buffer[at + temp] = temp_degC[n] if warm else buffer[at + before_at]
+            buffer[at + zero] = 1.0 if rest[n] and present else 0.0
+            buffer[at + noise] = 0.0 if present else lost * lost
+
+
+@njit(types.void(_given(float64), _given(int64), float64, _made(float64, 2)), **OPTIONS)
+def count_charge(buffer: Any, places: Any, dt_s: float, pairs: Any) -> None:
+    """Count what flowed over dt_s into pairs (row, cell), a copy of before, as estimate/capacity.py does.
+
+    places  fields.INPUT_PLACES
+    """
+    lanes, width, offset, mean, noise = places[0], places[1], places[2], places[8], places[12]
+    for first in range(0, pairs.shape[1], lanes):
+        for n in range(first, min(first + lanes, pairs.shape[1])):
+            at = first // lanes * width + n - first
+            passed = (buffer[at + mean] - buffer[at + offset]) * (dt_s / 3600.0)
+            if buffer[at + noise] > 0.0:
+                pairs[0, n] = 0.0
+            pairs[3, n] += passed
+            pairs[4, n] += dt_s
+            pairs[5, n] += dt_s
+            pairs[6, n] += abs(passed)

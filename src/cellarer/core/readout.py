@@ -17,6 +17,7 @@ except ImportError:  # without numba NumPy does the work
     _kernel = None  # type: ignore[assignment]
 
 UNKNOWN = estimators.REASONS.index("unknown")
+CAPACITY, RELATIVE = (estimators.Pairs._fields.index(name) for name in ("capacity", "relative"))
 MEAN_S = 300.0  # s: time constant of the mean current behind energy and times
 
 
@@ -66,16 +67,17 @@ def cells_and_strings(
     Of the strings: charge that can come out and go in, Ah, the widest sigma of SOC, the widest variance of charge, Ah².
     plain: by NumPy even where the kernel is there
     """
-    layout, pairs = config.layout, estimators.Pairs(*estimator.pairs)
+    layout, pairs = config.layout, estimator.pairs
     if not (plain or _kernel is None):
         cells, strings = np.empty((6, tables.cells)), np.empty((4, layout.yes.size))
         _kernel.read_out(
-            estimator.buffer, PLACES, estimator.unknown, tables.parallel, pairs.capacity, pairs.relative,
+            estimator.buffer, PLACES, estimator.unknown, tables.parallel, pairs[CAPACITY], pairs[RELATIVE],
             layout.string_of_cell, cells, strings,
         )  # fmt: skip
         return cells, strings
     soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
-    capacity, capacity_sigma = pairs.capacity * tables.parallel, pairs.capacity * pairs.relative * tables.parallel
+    capacity = pairs[CAPACITY] * tables.parallel
+    capacity_sigma = pairs[CAPACITY] * pairs[RELATIVE] * tables.parallel
     scale, model_V = estimators.resistance_scale(tables, estimator), estimators.voltage_model(tables, estimator)
     charge_sigma, share_sigma = sigma * capacity, soc * capacity_sigma
     doubt = charge_sigma * charge_sigma + share_sigma * share_sigma

@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.equations import falling
-from cellarer.core.estimate.fields import FIELDS, INDEX, LANES
+from cellarer.core.estimate.fields import FIELDS, INDEX, INPUT_PLACES, LANES
+
+try:
+    from cellarer.core import kernel as _kernel
+except ImportError:  # without numba NumPy does the work
+    _kernel = None  # type: ignore[assignment]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -76,6 +81,7 @@ class Pairs(NamedTuple):
 
 
 PAIR_FIELDS = len(Pairs._fields)
+SINCE_LOOK = Pairs._fields.index("since_look")
 
 
 def begin_pairs(cfg: EstimatorConfig, q: Floats, sigma_Ah: Floats | None = None) -> Floats:
@@ -88,30 +94,39 @@ def begin_pairs(cfg: EstimatorConfig, q: Floats, sigma_Ah: Floats | None = None)
     return np.stack(Pairs(**new | {"variance": zero + 1.0, "capacity": q, "relative": claim}))
 
 
-def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: float, gap: bool) -> Floats:
-    """Count charge since the anchor; now and then look whether this moment makes a point and a pair."""
-    field = buffer.reshape(-1, FIELDS, LANES)
-    at = INDEX
-    n = cfg.cells
+def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: float, gap: bool, plain: bool) -> Floats:
+    """Count charge since the anchor; now and then look whether this moment makes a point and a pair.
+
+    plain: count by NumPy even where the kernel is there
+    """
+    new = pairs.copy()
     if gap:
-        new = pairs.copy()
         new[0] = 0.0  # what flowed is not known: the anchor is lost
         return new
-    moving = field[:, [at["in_c"], 5, at["in_noise"]], :].transpose(1, 0, 2).reshape(3, -1)[:, :n]
-    new = pairs.copy()
-    p = Pairs(*new)
-    passed = (moving[0] - moving[1]) * (dt_s / 3600.0)
-    p.charge[:] += passed
-    p.flow[:] += np.abs(passed)
-    p.charge_s[:] += dt_s
-    p.since_look[:] += dt_s
-    p.anchor[:] = np.where(moving[2] > 0.0, 0.0, p.anchor)
-    if p.since_look[0] < LOOK_EVERY_S:
+    if plain or _kernel is None:
+        count_plain(buffer, dt_s, new)
+    else:
+        _kernel.count_charge(buffer, INPUT_PLACES, dt_s, new)
+    if new[SINCE_LOOK, 0] < LOOK_EVERY_S:
         return new
+    p = Pairs(*new)
     p.since_look[:] = 0.0
     _fade(p)
-    _look(cfg, p, field.transpose(1, 0, 2).reshape(FIELDS, -1)[:, :n])
+    _look(cfg, p, buffer.reshape(-1, FIELDS, LANES).transpose(1, 0, 2).reshape(FIELDS, -1)[:, : cfg.cells])
     return new
+
+
+def count_plain(buffer: Floats, dt_s: float, pairs: Floats) -> None:
+    """Count what flowed over dt_s into `pairs`, which is altered; an unknown current loses the anchor."""
+    field, p = buffer.reshape(-1, FIELDS, LANES), Pairs(*pairs)
+    moving = field[:, [INDEX["in_c"], INDEX["b"], INDEX["in_noise"]], :].transpose(1, 0, 2).reshape(3, -1)
+    mean, offset, noise = moving[:, : pairs.shape[1]]
+    passed = (mean - offset) * (dt_s / 3600.0)
+    p.anchor[:] = np.where(noise > 0.0, 0.0, p.anchor)
+    p.charge[:] += passed
+    p.charge_s[:] += dt_s
+    p.since_look[:] += dt_s
+    p.flow[:] += np.abs(passed)
 
 
 def _fade(p: Pairs) -> None:

@@ -122,14 +122,14 @@ def step(
     if _never_stepped(buffer):
         _doubt_polarisation(cfg, buffer)
         possible = _possible(cfg, buffer, ~unknown)
-    if unknown.any():
+    if np.count_nonzero(unknown):
         unknown = _set_from_voltage(cfg, buffer, unknown)
     form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
     for _ in range(1 if dt_s > 0.0 else int(PARTS)):
         form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
     if possible is not None:
         _weigh(cfg, buffer, *possible)
-    return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0))
+    return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0, plain))
 
 
 def _write_inputs(
