@@ -118,6 +118,12 @@ def fraction(x: Floats) -> Bools:
     return (x >= 0.0) & (x <= 1.0)
 
 
+@lru_cache(maxsize=16)  # as for `anything`
+def set_now(requests: Requests) -> Bools:
+    """Return the packs whose SOC is set now, (pack,)."""
+    return fraction(requests.set_soc)
+
+
 def _fallen(look: Look, packs: Bools) -> list[Event]:
     """Tell of every wish to close that a latched fault ended; the first string of the pack stands for it."""
     first, cause = look.config.layout.first_string, "a latched fault must be reset first"
@@ -140,7 +146,9 @@ def _events(look: Look, asked: dict[str, Bools], refused: dict[str, np.ndarray])
 
 def reset_answers(look: Look, requests: Requests, after: Faults) -> list[Event]:
     """Say of each reset what became of it: granted where it ended a latch or gave tries back, else refused with why."""
-    layout, before, events = look.config.layout, look.state.faults, []
+    layout, before, events = look.config.layout, look.state.faults, list[Event]()
+    if not anything(requests):
+        return events
     for pack in np.flatnonzero(requests.reset):
         mine = layout.pack_of_string == pack
         ended = before.latched & ~after.latched

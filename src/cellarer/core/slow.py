@@ -12,7 +12,7 @@ import numpy as np
 
 from cellarer.core import advised, forecast
 from cellarer.core import estimate as estimators
-from cellarer.core.asked import fraction
+from cellarer.core.asked import set_now
 from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
@@ -258,7 +258,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     state, config, now_ns = look.state, look.config, look.now_ns
     elapsed_ns = now_ns - state.estimated_ns if state.estimated_ns > NEVER else 0
     due = state.estimated_ns == NEVER or elapsed_ns >= config.estimate_ns - config.cycle_ns // 2
-    asked, full = fraction(requests.set_soc), filled(look)
+    asked, full = set_now(requests), filled(look)
     estimator: estimators.EstimateState = state.estimator  # type: ignore[assignment]
     if not (due or np.count_nonzero(asked) or np.count_nonzero(full)):
         said, powers = state.estimate, state.forecast

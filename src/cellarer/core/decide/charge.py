@@ -17,7 +17,7 @@ from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Event, Floats, Switches
+from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Event, Floats, Ints, Switches
 from cellarer.model.values import ChargePhase as C
 
 NEAR_V = 0.005  # V: how near to the end of charge counts as there; twice the error of a good AFE
@@ -95,10 +95,11 @@ def charge(
         "empty": lambda: may & (look.extremes[1] <= table.discharge_zero_V),
     }
     phase, rule = TABLE.advance(_kinds(look.config), before.phase, lambda name: holds[name]())
-    moved = rule >= 0
-    some = np.count_nonzero(moved) > 0
-    events = [_event(look, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)] if some else []
-    since_ns = np.where(moved, now_ns, before.since_ns) if some else before.since_ns
+    events, since_ns = [], before.since_ns
+    if phase is not before.phase:
+        moved = rule >= 0
+        events = [_event(look, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)]
+        since_ns = np.where(moved, now_ns, before.since_ns)
     full_soc, low_soc = _full_soc(phase, before, estimate), _low_soc(phase, before, estimate)
     return Charging(phase, since_ns, tail_since_ns, full_soc, low_soc, touch), events
 
@@ -154,14 +155,23 @@ def _kinds(config: Config) -> Bytes:
     return np.zeros(config.layout.yes.size, np.int8)
 
 
-def _tail(look: Look) -> np.ndarray:
+def _tail(look: Look) -> Ints:
     """Return since when voltage is up and current down, (string,) ns; FOREVER = not now."""
     table, before_ns = look.config.limits, look.state.charging.tail_since_ns
+    up = look.high_V >= table.end_of_charge_V - NEAR_V
+    if not np.count_nonzero(up):
+        return _never(look.config)
     most_A = np.where(before_ns < FOREVER, TAIL_HOLD, 1.0) * table.tail_A
-    tail = (look.high_V >= table.end_of_charge_V - NEAR_V) & (look.current >= 0.0) & (look.current <= most_A)
+    tail = up & (look.current >= 0.0) & (look.current <= most_A)
     return np.where(tail, np.minimum(before_ns, look.now_ns), FOREVER)
 
 
+@lru_cache(maxsize=16)
+def _never(config: Config) -> Ints:
+    return np.full(config.layout.yes.size, FOREVER)
+
+
+@lru_cache(maxsize=2)  # an estimate stands for several cycles
 def due(config: Config, estimate: Estimate) -> Bools:
     """Return where a full charge is due: SOC, or how cells differ, is not known well enough; (string,)."""
     layout = config.layout
@@ -174,7 +184,7 @@ def _low_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
     """Return the lowest SOC since the refill began, (string,): what has come back counts, not an absolute SOC."""
     now = phase == REFILLS
     if not np.count_nonzero(now):
-        return np.full(phase.size, np.nan)
+        return before.low_soc if phase is before.phase else np.full(phase.size, np.nan)
     lowest = _remembered(np.minimum, before.low_soc, estimate.string_soc)
     return np.where(now, np.where(before.phase == REFILLS, lowest, estimate.string_soc), np.nan)
 
@@ -196,9 +206,10 @@ def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:
     A new charge begins by what went out since, not by an absolute SOC: an estimate that is low at full must not call
     for a charge at once.
     """
-    was, now = _is_full(before.phase), _is_full(phase)
+    now = _is_full(phase)
     if not np.count_nonzero(now):
         return before.full_soc
+    was = _is_full(before.phase)
     highest = np.where(was, _remembered(np.maximum, before.full_soc, estimate.string_soc), estimate.string_soc)
     return np.where(now, highest, before.full_soc)
 
@@ -210,9 +221,10 @@ def _is_full(phase: Bytes) -> Bools:
 def filled(look: Look) -> Bools:
     """Return (cell,) which cells are full by definition: at end voltage when their string has just become full."""
     config, charging, owner = look.config, look.state.charging, look.config.layout.string_of_cell
-    just = _is_full(charging.phase) & (charging.since_ns == look.state.time_ns)
-    if not np.count_nonzero(just):
+    full = _is_full(charging.phase)
+    if not np.count_nonzero(full):
         return _no_cell(config)
+    just = full & (charging.since_ns == look.state.time_ns)
     return just[owner] & (look.of("cell_voltage") >= (config.limits.end_of_charge_V - NEAR_V)[owner])
 
 
@@ -223,8 +235,14 @@ def _no_cell(config: Config) -> Bools:
 
 def allowance(config: Config, charging: Charging) -> tuple[Floats, Floats, Floats]:
     """Return (end voltage per cell, charge current, discharge current), (string,): what the charge phase allows."""
+    return _allowance(config, charging.phase.tobytes())
+
+
+@lru_cache(maxsize=64)  # strings stay in their phases for long
+def _allowance(config: Config, phases: bytes) -> tuple[Floats, Floats, Floats]:
     end_V, charge_A, discharge_A = _allowed(config)
-    phase, strings = charging.phase, np.arange(charging.phase.size)
+    phase = np.frombuffer(phases, np.int8)
+    strings = np.arange(phase.size)
     return end_V[phase, strings], charge_A[phase, strings], discharge_A[phase, strings]
 
 

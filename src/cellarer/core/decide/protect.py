@@ -141,7 +141,13 @@ def _times(config: Config) -> Ints:
 
 def demand(config: Config, faults: Faults) -> Demand:
     """Return what the active rows demand. Latched rows are active until they are reset."""
-    table, active = config.faults, faults.active
+    return _demand(config, faults.active.tobytes())
+
+
+@lru_cache(maxsize=64)  # rows stay active, or none, for long
+def _demand(config: Config, rows_active: bytes) -> Demand:
+    table = config.faults
+    active = np.frombuffer(rows_active, bool).reshape(table.trip.shape)
     if not np.count_nonzero(active):
         return _nothing(config)
     opens, ramps, derates = _reactions(config)

@@ -110,7 +110,12 @@ MAIN = np.array([[0], [2], [3], [4]])  # outputs that carry the whole current
 
 def outputs(config: Config, switches: Switches) -> Bools:
     """Return (5, string): minus, precharge, plus, charge switch, discharge switch."""
-    return _OUTPUTS[:, config.switch.kind, switches.phase]
+    return _outputs(config, switches.phase.tobytes())
+
+
+@lru_cache(maxsize=64)  # strings stay in their phases for long
+def _outputs(config: Config, phases: bytes) -> Bools:
+    return _OUTPUTS[:, config.switch.kind, np.frombuffer(phases, np.int8)]
 
 
 _CARRIES = np.zeros((2, len(Switchgear), len(Phase)), bool)  # may charge, may discharge: (way, kind, phase)
