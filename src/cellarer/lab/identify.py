@@ -27,6 +27,7 @@ from cellarer.lab.curve import (
     from_slow_legs,
     moved_to_rests,
 )
+from cellarer.lab.drift import without_drift
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted, Priors, Problem
 from cellarer.lab.given import given_curve
@@ -43,6 +44,8 @@ GUESSED = 1.7  # what a guessed curve misses it misses always: of other errors t
 SLOW_ERROR_V = 0.1  # slow legs have made the curve: what they miss against it tells nothing of resistance
 MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
 FULL_RUN_S = 6000.0
+BINS = 50.0  # of SOC, in which steady currents are compared
+STEADY_MISS_V, STEADY_SPREAD = 0.02, 0.5  # V that a look misses by; how far resistance parts from the steps', relative
 ODD, ODD_V = 3.0, 0.025  # a run that misses by so many times the usual, and by so much, is named
 SHORT_S, MOST_SHORT = 300.0, 30  # short runs, such as single pulses: so many of them; alone they tell no slow part
 RATES = {"LFP": 18.0, "Na-ion": 20.0}
@@ -81,6 +84,7 @@ def identify(
         runs += reading.runs
         warnings += reading.notes
     ends = ends_of(runs, capacity_Ah)
+    runs = [without_drift(run, ends, warnings) for run in runs]
     given = given_curve(ocv_table) if ocv_table is not None else None
     source = "given on the command line"
     if capacity_Ah is None:
@@ -134,10 +138,8 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
     if given is None and rests is not None:
         curve = rests if curve is None else moved_to_rests(curve, rests)
     if curve is None:
-        warnings.append(
-            "no slow discharge, no rests, no --ocv: the curve is guessed from the slowest discharge and weak"
-        )
-        curve = _from_slowest(items, ends)
+        warnings.append("no slow discharge, no rests, no --ocv: the curve is guessed from steady currents and weak")
+        curve = _from_steady(items, ends)
     items = [settle(run, kind, ends, (GRID, curve.ocv)) for run, kind in pieces]
     return items, curve
 
@@ -146,24 +148,51 @@ def _pieces(run: Run, ends: Ends) -> list[Run]:
     return split_legs(run) if kind_of(run, ends) == "slow" else [run, *slow_parts(run, ends)]
 
 
-def _from_slowest(items: list[Sorted], ends: Ends) -> Curve:
-    """Least bad: the slowest discharge, freed from a resistance that its own steps show."""
-    falling = [item for item in items if np.ptp(item.soc) > 0.3]
-    if not falling:
+def _from_steady(items: list[Sorted], ends: Ends) -> Curve:
+    """Least bad: what discharges and charges at several currents show at the same SOC, drawn out to no current.
+
+    Where all currents are alike the resistance that their own steps show is taken.
+    """
+    moving = [item for item in items if np.ptp(item.soc) > 0.3]
+    if not moving:
         raise LabError(
             "identify", "files", "no swing of 30 % of capacity", "a discharge over most of the range or --ocv TABLE"
         )
-    item = min(falling, key=lambda i: float(np.mean(np.abs(i.run.current))))
-    run = item.run
+    usual = float(np.median([_by_steps(item.run) for item in moving]))
+    looks = np.concatenate([_means(item, ends.capacity_Ah) for item in moving])
+    keys = np.unique(looks[:, 0])
+    still = []
+    for key in keys:
+        _, i, v = looks[looks[:, 0] == key].T
+        # v = ocv + R i, with R drawn to the usual one: two unknowns, normal equations with a ridge
+        pull = (STEADY_MISS_V / (STEADY_SPREAD * max(usual, 1e-9))) ** 2
+        matrix = np.array([[len(i), i.sum()], [i.sum(), float(i @ i) + pull]])
+        still.append(np.linalg.solve(matrix, np.array([v.sum(), float(i @ v) + pull * usual]))[0])
+    curve = np.interp(GRID, keys / BINS, still)
+    labels = ", ".join(dict.fromkeys(item.run.label for item in moving))
+    temp = float(np.mean([item.temp_degC for item in moving]))
+    return Curve(np.maximum.accumulate(curve), np.zeros_like(GRID), temp, f"guess from {labels}", False)
+
+
+def _by_steps(run: Run) -> float:
+    """Resistance of a run by its largest steps of current and what follows them; 0 where there are none."""
     di, dv = np.diff(run.current), np.diff(run.voltage)
     big = np.abs(di) > 0.5 * np.abs(di).max()
     most = 0.08 / max(float(np.mean(np.abs(run.current))), 1e-9)
-    resistance = float(np.clip(1.5 * np.median(dv[big] / di[big]), 0.0, most)) if big.any() else 0.0
-    still = run.voltage - resistance * run.current
-    bins = np.clip(np.round(item.soc * 50.0), 0, 50)
-    keys = np.unique(bins)
-    curve = np.interp(GRID, keys / 50.0, [np.median(still[bins == key]) for key in keys])
-    return Curve(np.maximum.accumulate(curve), np.zeros_like(GRID), item.temp_degC, f"guess from {run.label}", False)
+    return float(np.clip(1.5 * np.median(dv[big] / di[big]), 0.0, most)) if big.any() else 0.0
+
+
+def _means(item: Sorted, capacity_Ah: float) -> Floats:
+    """(look, 3): bin of SOC, mean current and voltage there, apart for charging, discharging and hardly any current."""
+    bins, run = np.round(item.soc * BINS), item.run
+    way = np.sign(np.where(np.abs(run.current) < 0.02 * capacity_Ah, 0.0, run.current))
+    found = []
+    for key in range(int(BINS) + 1):
+        for side in (-1.0, 0.0, 1.0):
+            rows = (bins == key) & (way == side)
+            if rows.any():
+                found.append((float(key), float(run.current[rows].mean()), float(np.median(run.voltage[rows]))))
+    return np.array(found)
 
 
 def _gap(curve: Curve, chemistry: str, items: list[Sorted], ends: Ends) -> Floats:
