@@ -42,7 +42,7 @@ class Told:
         self.bench, self.passed_Ah, self.current_A = Bench(config), 0.0, 0.0
         self.before: Diagnosis = diagnose.start(config)
 
-    def look(self, hours: float) -> Diagnosis:
+    def look(self, hours: float, imposed: np.ndarray | None = None) -> Diagnosis:
         cfg, one = self.tables, np.ones(CELLS)
         state = estimators.init(cfg, self.soc, self.sigma, self.capacity, 0.01 * self.capacity, self.scale)
         buffer, pairs = copied(state.buffer), state.pairs.copy()
@@ -59,7 +59,7 @@ class Told:
         value = world.seen.value.copy()
         value[self.config.layout.where["current"]] = self.current_A
         seen, watch = replace(world.seen, value=value), replace(world.watch, response=response)
-        self.before = diagnose.diagnose(Look(self.config, seen, unused, watch, world, now_ns), cfg, state)
+        self.before = diagnose.diagnose(Look(self.config, seen, unused, watch, world, now_ns), cfg, state, imposed)
         return self.before
 
     def value(self, name: str) -> float:
@@ -120,6 +120,20 @@ def test_a_better_look_renews_the_earlier_one_so_that_a_flat_curve_need_not_wait
         told.look(hours)
         assert (trips(config, told) == {"cell_self_discharge", "cell_internal_short"}) == known
     assert told.cell("self_discharge") == BAD
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_jump_at_the_end_of_a_charge_is_no_leakage(config: Config, touched: bool) -> None:
+    told, some = Told(config), np.arange(CELLS) % 3 != 0
+    told.look(0.0)
+    told.soc = told.soc + np.where(some, 0.04, 0.0)  # most of the cells touch the end and count as full
+    told.look(12.0, some if touched else None)
+    assert (trips(config, told) == set()) == touched
+    told.look(12.1)
+    assert (trips(config, told) == set()) == touched
+    told.soc = told.soc - np.where(np.arange(CELLS) == BAD, 0.1, 0.0)
+    told.look(24.0)
+    assert "cell_self_discharge" in trips(config, told)
 
 
 def test_a_capacity_that_nobody_measured_proves_nothing(config: Config) -> None:

@@ -269,7 +269,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
             state.counters,
         )  # fmt: skip
     layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
-    tables = compiled(config)
+    tables, imposed = compiled(config), full | asked[layout.pack_of_cell]
     if np.count_nonzero(asked):
         granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
         estimator = estimators.set_soc(tables, estimator, granted, SET_SIGMA)
@@ -293,7 +293,9 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         look.all_off[owner],
     )
     if not tables.learn_offset and estimators.looked(estimator):
+        was = estimators.soc(tables, estimator)
         estimator = _learnt(look, tables, estimator)
+        imposed |= (estimators.soc(tables, estimator) != was) & ~np.isnan(was)
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
     power_due &= forecast.powered(config, state.forecast)
     power_ns = now_ns if power_due else state.power_ns
@@ -314,7 +316,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         power_ns=power_ns,
         forecast=powers,
         advised=advised.advise(look, tables, estimator, said, state.advised),
-        diagnosis=diagnose(look, tables, estimator),
+        diagnosis=diagnose(look, tables, estimator, imposed),
         counters=flow(look, elapsed_s),
     )
 

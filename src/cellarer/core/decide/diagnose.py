@@ -21,7 +21,7 @@ from cellarer.core.decide.signals import Look
 from cellarer.core.digest import NOT_NOW
 from cellarer.core.estimate.imbalance import SURE
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, SUSPICIONS, Diagnosis, Floats, Ints
+from cellarer.model.values import NEVER, SUSPICIONS, Bools, Diagnosis, Floats, Ints
 
 EVERY_NS = 60_000_000_000
 SHORTEST_NS = 6 * 3600 * 1_000_000_000  # between two looks at the charge of cells that tell of leakage …
@@ -45,8 +45,21 @@ def start(config: Config) -> Diagnosis:
     )  # fmt: skip
 
 
-def diagnose(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Diagnosis:
-    """Return what is suspect now; between two looks what was found last."""
+def diagnose(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, imposed: Bools | None = None
+) -> Diagnosis:
+    """Return what is suspect now; between two looks what was found last.
+
+    imposed: (cell,) whose SOC was set by what ends of charge or people say; None = nobody's. Cells that touch an end
+    jump against their neighbours that do not: that is no leakage, and the comparison begins anew.
+    """
+    if imposed is not None and imposed.any():
+        layout = look.config.layout
+        told = ~layout.every(~imposed)[layout.string_of_cell]
+        sigma = np.where(told, np.nan, look.state.diagnosis.shift_sigma_Ah)
+        then_ns = np.where(told, NEVER, look.state.diagnosis.then_ns)
+        anew = replace(look.state.diagnosis, shift_sigma_Ah=sigma, then_ns=then_ns)
+        look = Look(look.config, look.seen, look.digest, look.watch, replace(look.state, diagnosis=anew), look.now_ns)
     before, layout, now_ns = look.state.diagnosis, look.config.layout, look.now_ns
     if before.time_ns[0, 0] > NEVER and now_ns - before.time_ns[0, 0] < EVERY_NS:
         return before
