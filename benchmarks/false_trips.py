@@ -1,10 +1,11 @@
 """Does protection leave healthy data alone? Every measured recording through `step()`, fault by fault.
 
-    python benchmarks/false_trips.py [--data DIR] [--step-s 1.0] [--json] [SET…]
+    python benchmarks/false_trips.py [--data DIR] [--step-s 1.0] [--rows N] [--json] [SET…]
 
 A trip is false where a row of level ramp or open is raised although voltage, temperature and current stayed within the
 maximum level of the cell file for the minute before. Prints each recording with its rows, how many of them lay within
-the limits, the rows that were raised with cause, and those without: the false ones.
+the limits, the rows that were raised with cause, and those without: the false ones. Runs of a recording are judged
+one by one, each from an unknown state.
 `--step-s` thins the recording to rows at least so far apart (0 = every row).
 """
 
@@ -16,15 +17,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from cellarer.cells import Cell
 from cellarer.model.values import Level
 from cellarer.runtime import recording as recordings
 from cellarer.runtime.recording import Recording
-from cellarer.runtime.replay import Settings, prepare, replay
+from cellarer.runtime.replay import Ready, Settings, prepare, replay
 
 HERE = Path(__file__).parents[1] / "data"
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 CAUSE_S = 60.0  # how long before a trip its cause is looked for; debounce and medians take a few samples
 # set → what `cellarer replay` is told: cells with a file of their own, and one of their class for the others
 SETS: dict[str, Settings] = {
@@ -36,6 +39,8 @@ SETS: dict[str, Settings] = {
     "dmegc_inr18650": Settings("lg_18650hg2", capacity_Ah=2.6),
     "bmw_i3_trips": Settings("nmc_50ah", series=96, capacity_Ah=60.0),
     "nasa_pcoe_aging": Settings("lg_18650hg2", capacity_Ah=2.0),
+    "lfp_102Ah_aging": Settings("lfp_280ah", capacity_Ah=102.0),
+    "uw_lipo_5450": Settings("nmc_50ah", capacity_Ah=4.98),
 }
 
 
@@ -51,13 +56,22 @@ class Verdict:
 
 
 def thinned(recording: Recording, step_s: float) -> Recording:
-    """Return rows at least step_s apart; nothing is averaged."""
+    """Return rows of one run that are at least step_s apart; nothing is averaged."""
     keep, last = [], -np.inf
-    for row, time_s in enumerate(recording.time_s):
+    for row, time_s in enumerate(recording.time_s.tolist()):
         if not time_s - last < step_s:
             keep.append(row)
             last = time_s if np.isfinite(time_s) else last
-    at = np.array(keep)
+    return chosen(recording, np.array(keep))
+
+
+def first(recording: Recording, most: int) -> Recording:
+    """Return the first rows of a recording."""
+    return chosen(recording, np.arange(min(most, recording.rows)))
+
+
+def chosen(recording: Recording, at: NDArray[np.int64]) -> Recording:
+    """Return these rows of a recording."""
     names = ("time_s", "current_A", "voltage_V", "cell_V", "temp_degC", "ah_reference", "usable", "good", "run")
     return replace(recording, **{name: getattr(recording, name)[at] for name in names})
 
@@ -81,20 +95,30 @@ def beyond(recording: Recording, cell: Cell, series: int, parallel_A: float) -> 
     return ~ok
 
 
-def judge(path: Path, settings: Settings, step_s: float) -> Verdict:
-    """Replay one recording and sort what was raised."""
-    ready = prepare(thinned(recordings.read(path), step_s), settings)
-    result = replay(ready)
-    recording, table = ready.recording, ready.config.faults
-    parallel_A = float(ready.config.parallel[0])
-    out = beyond(recording, ready.cell, ready.series, parallel_A) & recording.good
-    out_s = recording.time_s[out]
-    justified, false = set(), set()
-    for time_s, event in result.events:
-        if event.kind == "fault" and table.level[list(table.name).index(event.name)] >= Level.RAMP:
-            cause = ((out_s <= time_s) & (out_s >= time_s - CAUSE_S)).any()
-            (justified if cause else false).add(event.name)
-    return Verdict(str(path), recording.rows, int((~out).sum()), tuple(sorted(justified)), tuple(sorted(false)))
+def judge(path: Path, settings: Settings, step_s: float, most: int | None = None) -> Verdict:
+    """Replay one recording and sort what was raised. most: of its rows, after thinning; None = all."""
+    whole = prepare(recordings.read(path), settings)
+    rows, within, justified, false = 0, 0, set[str](), set[str]()
+    for run in range(len(whole.recording.run_labels)):  # each by itself: their times overlap
+        one = thinned(recordings.part(whole.recording, run), step_s)
+        if not one.good.any() or (most is not None and rows >= most):
+            continue
+        ready = replace(whole, recording=one if most is None else first(one, most - rows))
+        out = beyond(ready.recording, ready.cell, ready.series, float(ready.config.parallel[0]))
+        out &= ready.recording.good
+        rows, within = rows + ready.recording.rows, within + int((~out).sum())
+        for caused, name in trips(ready, ready.recording.time_s[out]):
+            (justified if caused else false).add(name)
+    return Verdict(str(path), rows, within, tuple(sorted(justified)), tuple(sorted(false)))
+
+
+def trips(ready: Ready, out_s: Floats) -> list[tuple[bool, str]]:
+    """Return (with cause, row) of all that was raised. out_s: when a measured value lay beyond its limit."""
+    table, found = ready.config.faults, []
+    for time_s, event in replay(ready).events:
+        if event.kind == "fault" and table.level[table.name.index(event.name)] >= Level.RAMP:
+            found.append((bool(((out_s <= time_s) & (out_s >= time_s - CAUSE_S)).any()), event.name))
+    return found
 
 
 def main() -> int:
@@ -103,16 +127,15 @@ def main() -> int:
     parser.add_argument("sets", nargs="*", help="only these sets (default: all)")
     parser.add_argument("--data", type=Path, default=HERE)
     parser.add_argument("--step-s", type=float, default=1.0)
+    parser.add_argument("--rows", type=int, help="only the first so many of each recording, after thinning")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     verdicts = []
     for name, settings in SETS.items():
         if options.sets and name not in options.sets:
             continue
-        for path in sorted((options.data / name).rglob("*.parquet")):
-            if "time_s" not in recordings_columns(path):
-                continue
-            verdict = judge(path, settings, options.step_s)
+        for path in files(options.data, name):
+            verdict = judge(path, settings, options.step_s, options.rows)
             verdicts.append(replace(verdict, file=str(path.relative_to(options.data))))
             if not options.json:
                 said = f"FALSE {', '.join(verdict.false)}" if verdict.false else "none false"
@@ -127,11 +150,10 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def recordings_columns(path: Path) -> list[str]:
-    """Return the column names of a Parquet file."""
-    import pyarrow.parquet as parquet
-
-    return list(parquet.read_schema(path).names)
+def files(data: Path, name: str) -> list[Path]:
+    """Return the recordings of a set: what has time and current."""
+    found = sorted((data / name).rglob("*.parquet"))
+    return [path for path in found if {"time_s", "current_A"} <= set(parquet.read_schema(path).names)]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,15 @@ CORE = (
     [PACKAGE / "core" / "decide" / f"{name}.py" for name in ("protect", "sequence", "machine", "runs")],
     [
         f"tests/core/test_{name}.py"
-        for name in ("fault_machine", "switchgear", "switchgear_table", "ways_back", "demand")
+        for name in (
+            "fault_machine",
+            "compiled",
+            "without_numba",
+            "switchgear",
+            "switchgear_table",
+            "ways_back",
+            "fail_open",
+        )
     ],
 )
 GUARD = (
@@ -121,7 +129,7 @@ class Runner:
         def child() -> Any:
             try:
                 take_on(mutant, sys.modules[module_of(Path(mutant.file))])
-            except Exception as error:  # a program that cannot start does no harm
+            except (Exception, SystemExit) as error:  # a program that cannot start does no harm
                 return [-1, repr(error)]
             begin_s = time.process_time()
             for i in order:

@@ -336,6 +336,21 @@ def test_a_fet_comes_back_while_the_other_stays_closed() -> None:
     assert world.held == FETS
 
 
+def test_beside_fets_other_outputs_stay_while_one_path_is_sound() -> None:
+    world = World("fets")
+    world.wish_bits = 0
+    world.run(50)
+    world.wish_bits = 31
+    world.run(50)
+    assert world.held == 31
+    world.values[CELLS[2]] = 3.8
+    world.run(600)
+    assert world.held == 31 & ~8
+    world.values[CELLS[2]] = 2.0
+    world.run(600)
+    assert world.held == 0, "with both paths refused everything falls"
+
+
 @pytest.mark.parametrize("kind", ["contactors", "fets"])
 def test_what_waits_is_shown_as_refused(kind: str) -> None:
     world = World(kind)
@@ -378,6 +393,19 @@ def test_a_pack_loses_the_permission_that_its_string_lost() -> None:
     world.values[CELLS[2]] = 2.0
     world.run(600)
     assert world.orders.packs[0][0] == 1
+
+
+def test_only_its_own_bit_is_a_reset_and_all_others_reach_the_gate() -> None:
+    world = World()
+    world.values[CELLS[0]] = 3.9
+    world.run(100)
+    world.values[CELLS[0]], world.wish_bits = 3.3, 0
+    world.wish_changes = {"packs": ((255 & ~32, 0.5, 0.5),)}
+    world.run(2000)
+    assert world.guard.trips and world.orders.packs[0][0] == 255 & ~32 & ~1
+    world.wish_changes = {"packs": ((255, 0.5, 0.5),)}
+    world.run(20)
+    assert not world.guard.trips and world.orders.packs[0][0] == 255 & ~32
 
 
 def test_a_trip_of_one_pack_leaves_the_other_alone() -> None:

@@ -25,6 +25,7 @@ from cellarer.guard.__main__ import Process
 from cellarer.guard.decide import NEVER, Orders
 from cellarer.guard.files import FilesError, Ring, gate_record, parse_wish, readings
 from cellarer.guard.limits import read_limits
+from cellarer.runtime import process
 
 WISH = Orders(
     1, 0, 0, bytes.fromhex(SHA[:16]), False, ((ALL_CLOSED, 140.0, 140.0, 58.0, 44.0),), ((3, 0.5, 0.5),), b"\x0f"
@@ -242,8 +243,8 @@ def test_main_looks_until_it_is_told_to_stop_and_then_leaves(
 
     monkeypatch.setattr(program.time, "sleep", sleep)
     assert program.main(tmp_path) == 0
-    assert rounds == [program.LOOK_S] * 3
-    assert limits == [(resource.RLIMIT_RTTIME, (program.SPIN_US, program.SPIN_US))], "it may not spin"
+    assert rounds == [0.004] * 3, "several looks in a cycle of 20 ms"
+    assert limits == [(resource.RLIMIT_RTTIME, (500_000, 500_000))], "it may not spin for longer than half a second"
     last = RingReader(tmp_path / "gate").newest()
     assert last is not None and struct.unpack_from("<4sHHII", last)[4] == 1, "it leaves the gate open"
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN, "an interrupt is for the supervisor"
@@ -260,6 +261,7 @@ def test_main_ends_with_the_supervisor(
     monkeypatch.setattr(program.time, "sleep", lambda _: None)
     assert program.main(tmp_path) == 0
     assert asked == [(0, os.SCHED_FIFO, program.PRIORITY)]
+    assert max(process.PRIORITY.values()) < program.PRIORITY < 99, "above all others, below the system's own"
 
 
 @pytest.mark.parametrize("broken", ("guard.json", "gate", "samples.test"))
