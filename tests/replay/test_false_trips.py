@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks import false_trips
 from benchmarks.false_trips import SETS, files, judge
+
 from cellarer.runtime.replay import Settings
 
 DATA = Path(__file__).resolve().parents[2] / "data"
