@@ -1,113 +1,175 @@
-"""How often estimated faults are named on healthy packs, and on packs that have them (core/decide/diagnose.py).
+"""Are faults that grow slowly told apart? Simulated packs live through days of a house, by the cycle that runs live.
 
-    python benchmarks/diagnose.py [--packs 500] [--seed 1]
+    python benchmarks/diagnose.py [--packs 8] [--days 5] [--cell NAME] [--parallel N] [--seed 1] [--json]
 
-Packs of 16 cells with healthy spread (capacity 1 %, resistance 5 %, SOC 1 %) whose estimates err as far as their sigma
-says (SOC 0.5 points, capacity 1 %, resistance 4 %, offset 0.05 % of C), looked at twice, two days apart. It draws what
-the estimators say, not their inner life: errors that sigma does not know of are judged by benchmarks/accuracy.py.
+So many packs per fault, each with its own bus, sun, house and spread (capacity 1 %, resistance 5 %, SOC 2 %), side by
+side in one `step()`. Control knows the cell file and what its sensors say, nothing else. The fault is there from the
+end of the first day. Prints per fault how many packs got which estimated row, whether the row named the cell that has
+it, and after how many hours; per healthy pack what was said wrongly; and of weak cells how often the row came before
+one of them met a limit of its cell file.
 """
 
 import argparse
+import json
 import sys
-from dataclasses import replace
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer import config as sites
-from cellarer.core import estimate
-from cellarer.core.cycle import start
-from cellarer.core.decide import diagnose
-from cellarer.core.decide.look import Look
-from cellarer.core.estimate.state import copied, put
-from cellarer.core.slow import compiled
+from cellarer.config import load
+from cellarer.config.load import build
+from cellarer.core.asked import no_requests
+from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
-from cellarer.model.values import SUSPICIONS, State
+from cellarer.model.values import SUSPICIONS, Phase, no_plan
+from cellarer.runtime.simulate import close_all
+from cellarer.sim.plant import Plant, no_orders, orders_of
 
-Floats = NDArray[np.float64]
-
-CELLS, PARALLEL, HOURS = 16, 4, 48.0
-SOC_SIGMA, CAPACITY_SIGMA, SCALE_SIGMA, OFFSET_SIGMA = 0.005, 0.01, 0.04, 5e-4
-BAD = 5  # the cell that has the fault
-FAULTS = ("none", "leak C/1000", "leak C/300", "resistance x1.8", "resistance x2.2", "capacity -15 %", "capacity -20 %",
-          "one of four lost", "offset 1 % of C")  # fmt: skip
+CELLS, BAD, BEGINS_S = 16, 5, 86400.0
+FINE_S, COARSE_S = 0.02, 30.0  # of a step: while switchgear moves, otherwise
+SPREAD = {"capacity_spread_pct": 1.0, "resistance_spread_pct": 5.0, "soc_spread_pct": 2.0}
 
 
-def site() -> Config:
-    """Return a site of one string that measures what diagnosis needs."""
-    pack = {"name": "a", "cell": "panasonic_18650pf", "series": CELLS, "parallel": PARALLEL, "temperature_sensors": 2}
-    signals = ["cell_voltage", "current", "temp_degC"]
-    return sites.build({"name": "diagnose", "pack": [pack], "signals": signals}, "diagnose").config
+@dataclass(frozen=True)
+class Case:
+    """A fault of the catalogue, or none, and the rows that tell it; any other estimated row is wrong."""
+
+    name: str
+    fault: str | None
+    size: Callable[[float], float]  # of the capacity in Ah
+    right: tuple[str, ...]
+    own: bool = True  # one cell has it
 
 
-def truth(fault: str, g: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats, float]:
-    """Return SOC then and now, capacity over the site's, resistance scale, and the sensor's offset in C."""
-    bad = np.arange(CELLS) == BAD
-    soc, capacity = 0.5 + 0.01 * g.normal(size=CELLS), 1.0 + 0.01 * g.normal(size=CELLS)
-    scale, offset, lost = 1.1 + 0.05 * g.normal(size=CELLS), 0.0, 0.0
-    match fault.split():
-        case "leak", rate:
-            lost = HOURS / float(rate[2:])
-        case "resistance", times:
-            scale = np.where(bad, float(times[1:]), 1.0) * scale
-        case "capacity", less, _:
-            capacity = np.where(bad, 1.0 + float(less) / 100.0, 1.0) * capacity
-        case "one", *_:
-            capacity = np.where(bad, (PARALLEL - 1) / PARALLEL, 1.0) * capacity
-            scale = np.where(bad, PARALLEL / (PARALLEL - 1), 1.0) * scale
-        case "offset", share, *_:
-            offset = float(share) / 100.0
-    return soc, soc - np.where(bad, lost, 0.0), capacity, scale, offset
+CASES = (
+    Case("healthy", None, float, ()),
+    Case("one cell 10 % lower in charge", "cell_low", lambda _: -0.1, ()),
+    Case("leak of C/2000", "internal_short", lambda Ah: 3.3 * 2000.0 / Ah, ("cell_self_discharge",)),
+    Case(
+        "leak of C/300", "internal_short", lambda Ah: 3.3 * 300.0 / Ah, ("cell_self_discharge", "cell_internal_short")
+    ),
+    Case("joint of its cell's resistance", "loose_joint", lambda _: 1.0, ("joint_resistance",)),
+    Case("resistance x 2", "resistance_grown", lambda _: 2.0, ("joint_resistance",)),
+    Case("capacity - 20 %", "weak_cell", lambda _: 0.8, ("cell_weak",)),
+    Case("one of the parallel cells lost", "member_open", lambda _: 1.0, ("parallel_cell_lost", "cell_weak")),
+    Case("current sensor off by C/100", "current_offset", float, ("current_sensor_drift",), own=False),
+)
 
 
-def told(config: Config, soc: Floats, capacity: Floats, scale: Floats, offset: float, g: np.random.Generator) -> Any:
-    """Return the estimators' memory, every value wrong by a draw of its sigma."""
-    cfg, one = compiled(config), np.ones(CELLS)
-    capacity_Ah = config.capacity_Ah * capacity * (1.0 + CAPACITY_SIGMA * g.normal(size=CELLS))
-    seen = soc + SOC_SIGMA * g.normal(size=CELLS)
-    said = estimate.init(
-        cfg,
-        seen,
-        SOC_SIGMA * one,
-        capacity_Ah,
-        CAPACITY_SIGMA * capacity_Ah,
-        scale + SCALE_SIGMA * g.normal(size=CELLS),
-    )
-    buffer, pairs, q = copied(said.buffer), said.pairs.copy(), config.capacity_Ah / PARALLEL
-    put(buffer, "b", (offset + OFFSET_SIGMA * g.normal()) * q)
-    put(buffer, "p44", SCALE_SIGMA**2 * one)
-    put(buffer, "p55", (OFFSET_SIGMA * q) ** 2)
-    estimate.Pairs(*pairs).closed[:] = 5.0
-    return estimate.EstimateState(buffer, said.unknown, pairs)
+def world(cases: Sequence[Case], packs: int, cell: str, parallel: int, seed: int) -> tuple[Config, Plant]:
+    """Return the site and its plant: `packs` packs of every case, the fault of each from the end of the first day."""
+    base = load("home").file
+    assert base.simulation is not None
+    pack = base.pack[0].model_dump(exclude_none=True) | {"cell": cell, "series": CELLS, "parallel": parallel}
+    signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage"]
+    signals += [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
+    many = [pack | {"name": f"p{k + 1}"} for k in range(packs * len(cases))]
+    config = build({"name": "diagnose", "signals": signals, "pack": many}, "diagnose").config
+    plant = Plant(config, base.simulation.model_copy(update=SPREAD), seed, bus_of_pack=range(len(many)))
+    capacity_Ah = float(config.capacity_Ah[0])
+    rated_A = float(config.limits.rated_charge_A[0])
+    for string in range(len(many)):
+        case = cases[string // packs]
+        if case.fault == "current_offset":
+            plant.inject(case.fault, string, size=capacity_Ah / 100.0 / rated_A, start_s=BEGINS_S)
+        elif case.fault:
+            begins_s = 0.0 if case.fault == "cell_low" else BEGINS_S  # imbalance does not come over night
+            plant.inject(case.fault, string, BAD, case.size(capacity_Ah), begins_s)
+    return config, plant
 
 
-def named(config: Config, begin: State, fault: str, g: np.random.Generator) -> set[str]:
-    """Return the rows that two looks at one pack make bad."""
-    then, now, capacity, scale, offset = truth(fault, g)
-    world, unused = begin, None
-    for soc, hours in ((then, 0.0), (now, HOURS)):
-        look = Look(config, unused, unused, unused, world, round(hours * 3.6e12) + 1)  # type: ignore[arg-type]
-        memory = told(config, soc, capacity, scale, offset, g)
-        world = replace(world, diagnosis=diagnose.diagnose(look, compiled(config), memory))
-    table, value = config.faults, world.diagnosis.value
-    rows = [k for k, signal in enumerate(table.signal) if signal in SUSPICIONS]
-    return {table.name[k] for k in rows if value[SUSPICIONS.index(table.signal[k]), 0] > table.trip[k, 0]}
+@dataclass(frozen=True)
+class Said:
+    """What was said of each pack: row → (hour, right cell), and when a cell first left its file's recommended range."""
+
+    rows: list[dict[str, tuple[float, bool]]]
+    limit_h: NDArray[np.float64]  # NaN = never
+
+
+def live(config: Config, plant: Plant, days: float, progress: Callable[[float], None] = lambda _: None) -> Said:
+    """Let the site live, and note which estimated rows are raised for whom."""
+    table, layout = config.faults, config.layout
+    estimated = {name for name, signal in zip(table.name, table.signal, strict=True) if signal in SUSPICIONS}
+    said: list[dict[str, tuple[float, bool]]] = [{} for _ in range(layout.size["string"])]
+    limit_h = np.full(layout.size["string"], np.nan)
+    lowest, highest = (np.array([limits[1] for limits in pair]) for pair in zip(*(
+        (c.voltage_min, c.voltage_max) for c in config.cell_limits), strict=True))  # fmt: skip
+    state, orders, asked = start(config, 0), no_orders(config), close_all(config)
+    plan, dt_s, end_s = no_plan(layout.size["cell"], layout.size["pack"]), FINE_S, days * 86400.0
+    while plant.time_s < end_s:
+        plant.advance(dt_s, orders)
+        state, command, events = step(config, state, Inputs(plant.sample(), asked, plan), plant.time_ns)
+        asked, orders = no_requests(config), orders_of(command)
+        hour = plant.time_s / 3600.0
+        for event in events:
+            if event.kind == "fault" and event.name in estimated:
+                right = int(event.cell) == layout.first_cell[event.string] + BAD
+                said[event.string].setdefault(event.name, (hour, right))
+        kind = config.cell_kind
+        beyond = (plant.voltage < lowest[kind]) | (plant.voltage > highest[kind])
+        met = np.logical_or.reduceat(beyond, layout.first_cell) & np.isnan(limit_h) & (plant.time_s > BEGINS_S)
+        limit_h[met] = hour
+        moving = ~np.isin(state.switches.phase, (Phase.OPEN, Phase.CLOSED, Phase.CHARGE_ONLY))
+        dt_s = FINE_S if moving.any() else COARSE_S
+        progress(plant.time_s / end_s)
+    return Said(said, limit_h)
+
+
+def judged(cases: Sequence[Case], packs: int, said: Said) -> list[dict[str, object]]:
+    """Return per case what was named, rightly, wrongly and when."""
+    found: list[dict[str, object]] = []
+    for k, case in enumerate(cases):
+        mine = said.rows[k * packs : (k + 1) * packs]
+        limit_h = said.limit_h[k * packs : (k + 1) * packs]
+        begins_h = BEGINS_S / 3600.0
+        hours, named, wrong, before = [], 0, Counter[str](), 0
+        for rows, met in zip(mine, limit_h, strict=True):
+            hits = [h for n, (h, right) in rows.items() if n in case.right and (right or not case.own)]
+            named += bool(hits)
+            hours += [min(hits) - begins_h] if hits else []
+            before += bool(hits) and not met < min(hits)
+            wrong.update(n for n, (_, right) in rows.items() if n not in case.right or (case.own and not right))
+        found.append({
+            "fault": case.name, "packs": packs, "named": named if case.right else None, "wrong": dict(wrong),
+            "hours": round(float(np.median(hours)), 1) if hours else None,
+            "met_a_limit": int(np.isfinite(limit_h).sum()), "named_before_a_limit": before if case.right else None,
+            "rows": dict(Counter(n for rows in mine for n in rows)),
+        })  # fmt: skip
+    return found
 
 
 def main() -> None:
-    """Print per fault how many packs got which row."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--packs", type=int, default=500, help="per fault")
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packs", type=int, default=8, help="per fault")
+    parser.add_argument("--days", type=float, default=5.0)
+    parser.add_argument("--cell", default="nmc_50ah")
+    parser.add_argument("--parallel", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    config = site()
-    begin, g = start(config, 0), np.random.default_rng(chosen.seed)
-    for fault in FAULTS:
-        print(f"{fault} …", file=sys.stderr, flush=True)
-        found = [named(config, begin, fault, g) for _ in range(chosen.packs)]
-        shares = {row: sum(row in one for one in found) / len(found) for row in sorted(set().union(*found))}
-        print(f"{fault:18}" + (", ".join(f"{row} {100 * share:.1f} %" for row, share in shares.items()) or "nothing"))
+    cases = [case for case in CASES if case.fault != "member_open" or chosen.parallel > 1]
+    config, plant = world(cases, chosen.packs, chosen.cell, chosen.parallel, chosen.seed)
+    shown = 0.0
+
+    def progress(done: float) -> None:
+        nonlocal shown
+        if done >= shown + 0.1:
+            shown = done
+            print(f"{100 * done:.0f} %", file=sys.stderr, flush=True)
+
+    found = judged(cases, chosen.packs, live(config, plant, chosen.days, progress))
+    if chosen.json:
+        print(json.dumps(found))
+        return
+    print(f"{chosen.cell}, {CELLS}s{chosen.parallel}p, {chosen.packs} packs per fault, {chosen.days:g} days")
+    for one in found:
+        named = "" if one["named"] is None else f"named {one['named']}/{one['packs']} after {one['hours']} h"
+        limits = "" if one["named"] is None else f"; before a limit {one['named_before_a_limit']}"
+        print(f"{one['fault']:32} {named}{limits}; wrong {one['wrong'] or 'nothing'}; all rows {one['rows']}")
 
 
 if __name__ == "__main__":

@@ -75,21 +75,49 @@ def trips(config: Config, told: Told) -> set[str]:
     return {config.faults.name[k] for k in rows if told.value(config.faults.signal[k]) > config.faults.trip[k, 0]}
 
 
-def test_leakage_is_told_by_two_looks_a_day_apart_and_bleeding_is_no_leakage(config: Config) -> None:
+def test_leakage_is_told_by_three_looks_within_days_and_bleeding_is_no_leakage(config: Config) -> None:
     told = Told(config)
     told.look(0.0)
-    assert told.value("self_discharge") == -np.inf
     lost = np.where(np.arange(CELLS) == BAD, 0.2, 0.0)  # of capacity within two days: C/240
-    told.soc = told.soc - lost
+    told.soc = told.soc - 0.5 * lost
+    told.look(24.0)
+    assert told.value("self_discharge") == -np.inf
+    told.soc = told.soc - 0.5 * lost
     told.look(48.0)
     assert told.cell("self_discharge") == BAD
     assert told.value("self_discharge") == pytest.approx(0.2 / 48.0, rel=0.2)
     assert trips(config, told) == {"cell_self_discharge", "cell_internal_short"}
     bled = Told(config)
     bled.look(0.0)
-    bled.soc, bled.moved_Ah = bled.soc - lost, -lost * config.capacity_Ah
-    bled.look(48.0)
-    assert trips(config, bled) == set()
+    for hours in (24.0, 48.0):
+        bled.soc, bled.moved_Ah = bled.soc - 0.5 * lost, bled.moved_Ah - 0.5 * lost * config.capacity_Ah
+        bled.look(hours)
+    assert bled.value("self_discharge") > -np.inf and trips(config, bled) == set()
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_charge_that_is_gone_at_once_is_no_leakage(config: Config, when: str) -> None:
+    told, lost = Told(config), np.where(np.arange(CELLS) == BAD, 0.2, 0.0)
+    told.look(0.0)
+    told.soc = told.soc - lost * (when == "early")
+    told.look(24.0)
+    told.soc = told.soc - lost * (when == "late")
+    told.look(48.0)
+    assert -np.inf < told.value("self_discharge") and trips(config, told) == set()
+
+
+def test_a_leak_is_told_from_six_hours_on_and_a_week_later(config: Config) -> None:
+    told, hourly = Told(config), np.where(np.arange(CELLS) == BAD, 0.004, 0.0)
+    found = {}
+    for hour in range(24 * 8):
+        found[hour] = told.look(float(hour))
+        told.soc = told.soc - hourly
+        told.soc = told.soc + 0.25 * (told.soc[BAD] < 0.0)  # all are charged: shifts stay
+    known = [hour for hour, d in found.items() if d.known[SUSPICIONS.index("self_discharge"), 0]]
+    assert known[0] == 6 and len(known) > 150
+    for hour in known:
+        value, cell = found[hour].value[0, 0], found[hour].cell[0, 0]
+        assert value < 0.0041 and (hour < 24 or (value > 0.0025 and cell == BAD)), hour
 
 
 def test_a_joint_a_weak_cell_and_a_lost_parallel_cell_are_named(config: Config) -> None:
@@ -115,7 +143,7 @@ def test_a_better_look_renews_the_earlier_one_so_that_a_flat_curve_need_not_wait
     told.look(3.0)  # near full
     leak = np.where(np.arange(CELLS) == BAD, 0.012, 0.0)  # 1/h: a short of 1 ohm over 280 Ah
     soc = told.soc.copy()
-    for hours, known in ((8.9, False), (9.1, True)):
+    for hours, known in ((6.0, False), (8.9, False), (9.1, True)):
         told.soc = soc - leak * (hours - 3.0)
         told.look(hours)
         assert (trips(config, told) == {"cell_self_discharge", "cell_internal_short"}) == known
@@ -123,17 +151,18 @@ def test_a_better_look_renews_the_earlier_one_so_that_a_flat_curve_need_not_wait
 
 
 @pytest.mark.parametrize("touched", [False, True])
-def test_a_jump_at_the_end_of_a_charge_is_no_leakage(config: Config, touched: bool) -> None:
+def test_jumps_at_the_ends_of_charges_are_no_leakage(config: Config, touched: bool) -> None:
     told, some = Told(config), np.arange(CELLS) % 3 != 0
     told.look(0.0)
-    told.soc = told.soc + np.where(some, 0.04, 0.0)  # most of the cells touch the end and count as full
-    told.look(12.0, some if touched else None)
-    assert (trips(config, told) == set()) == touched
-    told.look(12.1)
-    assert (trips(config, told) == set()) == touched
-    told.soc = told.soc - np.where(np.arange(CELLS) == BAD, 0.1, 0.0)
-    told.look(24.0)
+    for hours in (12.0, 24.0, 24.1):
+        told.soc = told.soc + np.where(some & (hours != 24.1), 0.04, 0.0)  # most of the cells touch the end: full
+        told.look(hours, some if touched and hours != 24.1 else None)
+        assert (trips(config, told) == set()) == (touched or hours == 12.0)
+    for hours in (36.0, 48.0):
+        told.soc = told.soc - np.where(np.arange(CELLS) == BAD, 0.1, 0.0)
+        told.look(hours)
     assert "cell_self_discharge" in trips(config, told)
+    assert told.cell("self_discharge") == BAD
 
 
 def test_a_capacity_that_nobody_measured_proves_nothing(config: Config) -> None:
@@ -188,16 +217,18 @@ def test_healthy_spread_stays_silent(config: Config) -> None:
     for seed in range(40):
         told, g = Told(config, seed), np.random.default_rng(100 + seed)
         told.look(0.0)
-        told.soc = told.soc + 0.005 * g.normal(size=CELLS)  # as wrong as sigma says, another way two days later
-        told.look(48.0)
+        at_rest = told.soc
+        for hours in (24.0, 48.0):  # as wrong as sigma says, another way a day later
+            told.soc = at_rest + 0.005 * g.normal(size=CELLS)
+            told.look(hours)
         assert trips(config, told) == set(), seed
 
 
 def test_unknown_cells_are_not_known_to_be_healthy(config: Config) -> None:
     told = Told(config)
     told.soc = np.where(np.arange(CELLS) == BAD, np.nan, told.soc)
-    told.look(0.0)
-    told.look(48.0)
+    for hours in (0.0, 24.0, 48.0):
+        told.look(hours)
     assert not told.before.known[SUSPICIONS.index("self_discharge"), 0]
 
 
@@ -205,8 +236,11 @@ def test_suspicions_are_looked_at_once_a_minute_and_renewed_after_a_week(config:
     told = Told(config)
     first = told.look(0.0)
     assert told.look(0.01) is first
-    assert told.look(1.0).then_ns[0] == first.then_ns[0] > NEVER
-    assert told.look(24.0 * 8).then_ns[0] > first.then_ns[0]
+    begin_ns, since_ns = told.look(1.0).then_ns[:, 0]
+    assert begin_ns == first.then_ns[0, 0] > NEVER == since_ns
+    for hour, since in ((3.0, 3.0), (8.9, 3.0), (9.0, 9.0), (26.9, 9.0), (27.0, 27.0), (80.0, 27.0), (81.0, 81.0)):
+        assert ((told.look(hour).then_ns[:, 0] - begin_ns) / HOUR_NS).tolist() == [0.0, since], "in the middle, about"
+    assert ((told.look(24.0 * 7).then_ns[:, 0] - begin_ns) / HOUR_NS).tolist() == [81.0, 24.0 * 7]
 
 
 def test_an_estimate_may_not_open_at_once() -> None:

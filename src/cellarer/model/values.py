@@ -408,10 +408,10 @@ class Diagnosis:
     known: Bools  # (suspicion, string) of all cells
     time_ns: Ints  # (suspicion, string) of the last look
     cell: Ints  # (suspicion, string) which cell; −1 = none
-    shift_Ah: Floats  # (cell,) charge above the string's median at an earlier look, NaN before it
-    shift_sigma_Ah: Floats  # (cell,)
-    moved_Ah: Floats  # (cell,) put in by converters less bled, then
-    then_ns: Ints  # (cell,) when that was
+    shift_Ah: Floats  # (2, cell) charge above the string's median at an older look and one since, NaN before them
+    shift_sigma_Ah: Floats  # (2, cell)
+    moved_Ah: Floats  # (2, cell) put in by converters less bled, then
+    then_ns: Ints  # (2, cell) when that was
     counted_Ah: Floats  # (cell,) charge put in by sensor and converters less bled, at another earlier look
     counted_soc: Floats  # (cell,) then, NaN before it
     counted_sigma: Floats  # (cell,)

@@ -4,7 +4,8 @@ Every suspicion is a bound that holds within SURE sigmas: what is only likely st
 derate, or ramp and then open; they never clear, mask or delay a measured one (the union of all rows counts, and
 config refuses a level above `ramp`). Runs once a minute: these faults grow over hours and days.
 
-- self_discharge     1/h: charge that a cell loses beyond its neighbours, over its capacity. A soft internal short.
+- self_discharge     1/h: charge that a cell loses beyond its neighbours, over its capacity. A soft internal short. It
+                     goes on and on: what came at once (a lost parallel cell, a cell put in) or to and fro is none.
 - joint_resistance   1: resistance over the string's median. A loose joint or an aged cell; normalised to temperature.
 - weak_cell          1: capacity that is missing against the string's median.
 - lost_parallel      1: of p cells side by side one is gone when capacity falls by 1/p and resistance rises by 1/(p − 1)
@@ -13,6 +14,7 @@ config refuses a level above `ramp`). Runs once a minute: these faults grow over
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +26,13 @@ from cellarer.model.config import Config
 from cellarer.model.values import NEVER, SUSPICIONS, Bools, Diagnosis, Floats, Ints
 
 EVERY_NS = 60_000_000_000
-SHORTEST_NS = 6 * 3600 * 1_000_000_000  # between two looks at the charge of cells that tell of leakage …
-LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the older one is renewed …
+SHORTEST_NS = 3 * 3600 * 1_000_000_000  # between two of the three looks at the charge of cells that tell of leakage …
+LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the oldest one is renewed …
+STEADY = 0.5  # of a leakage must show between the first two looks, and between the last two
 COUNTED_NS = 12 * 3600 * 1_000_000_000  # between two looks that tell of current that nobody got
-BETTER = 0.5  # … or as soon as the newer one is known so much better, of its sigma: a flat curve tells only at its ends
+BETTER = 0.5  # … or as soon as a newer one is known so much better, of its sigma: a flat curve tells only at its ends
 SOUND_SHARE = (
-    0.005  # of the rating, which no full scale is below: zero error of sound shunts, 0.1 to 0.5 % (data sheets)
+    0.005  # of the rating, which is no more than full scale: zero error of sound shunts (data sheets: 0.1 to 0.5 %)
 )
 BOTH = 2.0  # sigmas where two independent signs must agree
 
@@ -37,11 +40,11 @@ BOTH = 2.0  # sigmas where two independent signs must agree
 def start(config: Config) -> Diagnosis:
     """Return the memory before the first look: nothing known, nothing suspect."""
     shape, cells = (len(SUSPICIONS), config.layout.yes.size), config.layout.size["cell"]
-    none = np.full(cells, np.nan)
+    none = np.full((2, cells), np.nan)
     return Diagnosis(
         value=np.full(shape, NOT_NOW), known=np.zeros(shape, bool), time_ns=np.full(shape, NEVER),
-        cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full(cells, NEVER),
-        counted_Ah=none, counted_soc=none, counted_sigma=none, counted_ns=np.full(cells, NEVER),
+        cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full((2, cells), NEVER),
+        counted_Ah=none[0], counted_soc=none[0], counted_sigma=none[0], counted_ns=np.full(cells, NEVER),
     )  # fmt: skip
 
 
@@ -77,16 +80,30 @@ def diagnose(
         time_ns=np.full(value.shape, now_ns),
         cell=np.where(cell < found.shape[1], cell, -1),
     )
-    new = _counted(look, tables, estimator, new)
-    shift, shift_sigma = _shift(look, tables, estimator)
-    renew = np.isnan(before.shift_sigma_Ah) | (_since(look, before.then_ns) >= LONGEST_NS)
-    renew |= shift_sigma < BETTER * before.shift_sigma_Ah
+    return _remember(look, _counted(look, tables, estimator, new), tables, estimator)
+
+
+def _remember(
+    look: Look, before: Diagnosis, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState
+) -> Diagnosis:
+    """Keep this look at a cell as the older one, or as the one since, in the middle of the time since the older."""
+    (older_ns, since_ns), now_ns, moved = before.then_ns, look.now_ns, look.state.balancing.moved_Ah
+    shift, sigma = _shift(look, tables, estimator)
+    first = np.isnan(before.shift_sigma_Ah[0]) | (sigma < BETTER * before.shift_sigma_Ah[0])
+    second, age_ns = since_ns > NEVER, _since(look, older_ns)
+    late = ~first & (age_ns >= np.minimum(np.where(second, 3 * (since_ns - older_ns), SHORTEST_NS), LONGEST_NS))
+    passed_on = late & second & (age_ns >= LONGEST_NS)
+
+    def kept(then: Any, now: Any, none: Any) -> Any:
+        older = np.where(first, now, np.where(passed_on, then[1], then[0]))
+        return np.stack((older, np.where(first, none, np.where(late, now, then[1]))))
+
     return replace(
-        new,
-        shift_Ah=np.where(renew, shift, before.shift_Ah),
-        shift_sigma_Ah=np.where(renew, shift_sigma, before.shift_sigma_Ah),
-        moved_Ah=np.where(renew, look.state.balancing.moved_Ah, before.moved_Ah),
-        then_ns=np.where(renew, now_ns, before.then_ns),
+        before,
+        shift_Ah=kept(before.shift_Ah, shift, np.nan),
+        shift_sigma_Ah=kept(before.shift_sigma_Ah, sigma, np.nan),
+        moved_Ah=kept(before.moved_Ah, moved, moved),
+        then_ns=kept(before.then_ns, now_ns, NEVER),
     )
 
 
@@ -179,15 +196,18 @@ def _nobody_got(
 
 
 def _leakage(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
-    """Return the current that leaks beyond the neighbours' for sure, (cell,) A; NaN before SHORTEST_NS have passed."""
-    before, elapsed_ns = look.state.diagnosis, _since(look, look.state.diagnosis.then_ns)
-    due = elapsed_ns >= SHORTEST_NS
+    """Return the current that leaks beyond the neighbours' for sure and steadily, (cell,) A; NaN before three looks."""
+    before, now_ns = look.state.diagnosis, look.now_ns
+    due = (before.then_ns[1] > NEVER) & (now_ns - before.then_ns[1] >= SHORTEST_NS)
     if not due.any():
         return np.full(tables.cells, np.nan)
     shift, sigma = _shift(look, tables, estimator)
-    moved = look.state.balancing.moved_Ah - before.moved_Ah  # bled or converted: no leakage
     owner, first = look.config.layout.string_of_cell, look.config.layout.first_cell
-    usual = np.add.reduceat(moved, first) / np.diff(first, append=moved.size)
-    hours = np.where(due, elapsed_ns, np.inf) / 3.6e12
-    lost = -(shift - before.shift_Ah - (moved - usual[owner])) / hours
-    return np.where(due, lost - SURE * np.hypot(sigma, before.shift_sigma_Ah) / hours, np.nan)
+    moved = look.state.balancing.moved_Ah - before.moved_Ah  # bled or converted: no leakage
+    usual = np.add.reduceat(moved, first, axis=1) / np.diff(first, append=sigma.size)
+    lost = before.shift_Ah - shift + moved - usual[:, owner]  # since each of both
+    hours = np.where(due, now_ns - before.then_ns, [[2], [1]]) / 3.6e12
+    whole, late = lost[0] / hours[0], lost[1] / hours[1]
+    early = (lost[0] - lost[1]) / (hours[0] - hours[1])
+    rate = np.minimum(whole, np.minimum(early, late) / STEADY)
+    return np.where(due, rate - SURE * np.hypot(sigma, before.shift_sigma_Ah[0]) / hours[0], np.nan)
