@@ -131,8 +131,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         passed = np.where(counts, mean * dt_s, 0.0)
         charge, total = charge + passed, total + passed
         known_s = known_s + np.where(counts, dt_s, 0.0)
-    told, told_ns = _told(state, now_ns)
-    allowed, over = _over(config, state, current, told, now_ns)
+    told, told_ns, allowed, over = _followed(config, state, current, now_ns)
     kept = (keep_plain if plain or _kernel is None else _keep)(config, state, seen, total)
     return Watch(
         valid_ns=seen.valid_ns,
@@ -211,6 +210,14 @@ def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Fl
     return left * before + (1.0 - left) * flows * flows
 
 
+def _followed(config: Config, state: State, current: Floats, now_ns: int) -> tuple[Floats, int, Floats, Floats]:
+    """Return (told, told_ns, allowed, over) as below; where limits are published to nobody, nobody is over them."""
+    if _published(config) is None:
+        return state.watch.told_A, state.watch.told_ns, *_nobody(config)
+    told, told_ns = _told(state, now_ns)
+    return told, told_ns, *_over(config, state, current, told, now_ns)
+
+
 def _told(state: State, now_ns: int) -> tuple[Floats, int]:
     """Return (the greatest limit published in each of the last slots of time, newest first, begin of the newest)."""
     before, told, slot_ns = state.watch, state.watch.told_A, ANSWER_NS // (TOLD_SLOTS - 1)
@@ -232,22 +239,26 @@ def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: i
     one of the limits of the last ANSWER_NS obeys. And a sound sensor may show a little more than flows.
     """
     dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
-    rated, published = _falls(config)
+    rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
     before = state.watch
     allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
     allowed = np.maximum(told.max(axis=0), allowed)
-    if published is None:
-        return allowed, np.full(allowed.shape, -np.inf)
     over = np.array((current, -current)) - OVER_LIMIT * allowed - np.maximum(SENSOR_SHARE * rated, config.idle_A)
-    return allowed, np.where(published, over, -np.inf)
+    return allowed, np.where(config.switch.kind != Switchgear.NONE, over, -np.inf)
 
 
 @lru_cache(maxsize=16)
-def _falls(config: Config) -> tuple[Floats, Bools | None]:
-    """Return (the greater rated current, where limits are published to anybody), (string,); None = nowhere."""
-    rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
+def _published(config: Config) -> Bools | None:
+    """Return where limits are published to anybody, (string,); None = nowhere."""
     published = config.switch.kind != Switchgear.NONE
-    return rated, published if published.any() else None
+    return published if published.any() else None
+
+
+@lru_cache(maxsize=16)
+def _nobody(config: Config) -> tuple[Floats, Floats]:
+    """Return (allowed, over) where no limit is published, (way, string)."""
+    shape = 2, config.layout.yes.size
+    return np.zeros(shape), np.full(shape, -np.inf)
 
 
 def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:

@@ -171,7 +171,7 @@ def _never(config: Config) -> Ints:
     return np.full(config.layout.yes.size, FOREVER)
 
 
-@lru_cache(maxsize=2)  # an estimate stands for several cycles
+@lru_cache(maxsize=1)  # an estimate stands for several cycles
 def due(config: Config, estimate: Estimate) -> Bools:
     """Return where a full charge is due: SOC, or how cells differ, is not known well enough; (string,)."""
     layout = config.layout

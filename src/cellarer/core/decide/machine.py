@@ -42,6 +42,7 @@ class Table:
         self._condition = np.array([self.conditions.index(r.condition) for r in rules])
         self._target = np.array([r.target for r in rules], np.int8)
         self._asking = lru_cache(maxsize=64)(self._find)  # strings stay in their phases for long
+        self._none = lru_cache(maxsize=64)(lambda strings: np.full(strings, -1))
         self._asked = np.zeros((len(self.conditions), MOST, MOST), bool)  # (condition, kind, phase): a rule asks for it
         for rule, condition in zip(rules, self._condition.tolist(), strict=True):
             self._asked[condition, _every(rule.kind), _every(rule.source)] = True
@@ -54,6 +55,8 @@ class Table:
     def advance(self, kind: Bytes, phase: Bytes, holds: Callable[[str], Bools]) -> tuple[Bytes, NDArray[np.int64]]:
         """Return (phase, rule), (string,) each: the next phase and the index of the rule that fired, −1 for none.
 
+        Where no rule fired `phase` is the array that was given.
+
         holds: says of a condition where it holds, (string,); called for those that a rule of some string's phase asks.
         """
         asked, conditions = self._asking(kind.tobytes(), phase.tobytes())
@@ -61,7 +64,7 @@ class Table:
         for condition in conditions:
             facts[condition] = holds(self.conditions[condition])
         if not np.count_nonzero(facts & asked):
-            return phase, np.full(phase.shape, -1)
+            return phase, self._none(phase.size)
         match = facts[self._condition] & ((self._source == phase) | (self._source == ANY))
         match &= (self._kind == kind) | (self._kind == ANY)
         fired = match.any(axis=0)

@@ -184,7 +184,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
     heated = _resistor(look, before)
     if heated is not before.resistor_J:
         before = replace(before, resistor_J=heated)
-    if (rule < 0).all():
+    if phase is before.phase:
         return before, waits
     after, events = _account(look, before, phase, rule)
     return after, waits + events

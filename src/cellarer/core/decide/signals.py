@@ -9,6 +9,7 @@ Add a signal by adding a function to SIGNALS; what it needs to be measured and i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
+from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import SUSPICIONS, Floats, Ints
 
@@ -211,7 +213,7 @@ def current_reversed(look: Look) -> Reading:
     """How much the voltage answers steps of current with the wrong sign: 1 = as much as resistance would rightly."""
     memory = look.watch.response
     value = np.where(memory.steps >= STEPS, -memory.agreed / np.maximum(memory.steps, 1.0), 0.0)
-    return Reading(value, look.config.layout.yes, np.full(value.shape, memory.looked_ns))
+    return Reading(value, look.config.layout.yes, _since(look.config, memory.looked_ns))
 
 
 def insulation_low(look: Look) -> Reading:
@@ -236,7 +238,13 @@ def silence(*names: str) -> Callable[[Look], Reading]:
 def current_unanswered(look: Look) -> Reading:
     """Share of the last step of current that no cell voltage answered, 1; 0 while there is nothing to say."""
     memory = look.watch.response
-    return Reading(memory.silence, look.config.layout.yes, np.full(memory.silence.shape, memory.looked_ns))
+    return Reading(memory.silence, look.config.layout.yes, _since(look.config, memory.looked_ns))
+
+
+@lru_cache(maxsize=16)  # answers of the current are looked at every second
+def _since(config: Config, time_ns: int) -> Ints:
+    """Return one time for all strings, (string,)."""
+    return np.full(config.layout.yes.size, time_ns)
 
 
 SIGNALS: dict[str, Callable[[Look], Reading]] = {
