@@ -57,6 +57,7 @@ def test_baselines_compare_in_the_same_run(found: dict[str, object]) -> None:
     assert isinstance(base, dict)
     assert list(base["ekf_cell_updates_per_s"]) == ["20000"]
     assert base["over_filterpy"] > base["over_numpy"] > 1.0 or not base["compiled"]
+    assert base["machine_p99_over_p50"] >= 1.0
     for spent in base["cycle_parts_us"].values():
         assert min(spent.values()) > 0.0
         assert {"measure", "protect", "estimate", "limit", "rest"} <= set(spent)

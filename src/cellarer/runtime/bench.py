@@ -22,7 +22,7 @@ from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.state import aligned
 from cellarer.model.config import Config
 from cellarer.runtime.bench_cycle import cycles, parts
-from cellarer.runtime.bench_limits import filterpy_rate, roofline
+from cellarer.runtime.bench_limits import filterpy_rate, roofline, tail
 
 Floats = NDArray[np.float64]
 
@@ -206,6 +206,7 @@ def baselines(effort: Effort) -> dict[str, object]:
         "over_filterpy": number(ours / foreign),
         "estimator_step_cell_updates_per_s": rate(lambda: work, 1000.0, seconds),
         "ekf_cell_updates_per_s": {str(n): many_rate(n, seconds) for n in effort.many},
+        "machine_p99_over_p50": tail(),
         "cycle_parts_us": {str(n): parts(site_of(n), count) for n, count in effort.parts},
         "roofline": {name: number(value) for name, value in roofline().items()},
     }

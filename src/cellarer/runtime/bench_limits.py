@@ -42,6 +42,8 @@ def machine() -> dict[str, float]:
     """Return what this machine moves, GB/s, and computes, GFLOP/s, on one core; NaN where numba is missing."""
     try:
         from numba import njit
+
+        from cellarer.core.estimate.kernel import eight_lanes
     except ImportError:
         return {"triad_GB_per_s": float("nan"), "fma_GFLOP_per_s": float("nan")}
 
@@ -52,6 +54,7 @@ def machine() -> dict[str, float]:
 
     @njit(fastmath=True)
     def sums(x: Any, factor: float) -> None:
+        eight_lanes()  # as the filter
         for _ in range(CHAIN):
             for n in range(LANES):
                 x[n] = x[n] * factor + 1e-9
@@ -72,6 +75,17 @@ def best(work: Callable[[], object], tries: int = 7) -> float:
         work()
         found = min(found, time.perf_counter() - begin)
     return found
+
+
+def tail(times: int = 2000, calls: int = 150) -> float:
+    """Return p99 over p50 of the time that the same small array calls take again and again: the tail of the machine."""
+    x, took = np.ones(16), np.empty(times)
+    for n in range(times):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            np.maximum(x, 0.5)
+        took[n] = time.perf_counter() - begin
+    return float(np.percentile(took, 99) / np.percentile(took, 50))
 
 
 def roofline() -> dict[str, float]:
