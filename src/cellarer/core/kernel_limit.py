@@ -103,22 +103,23 @@ def windows(
     types.void(
         _given(float64, 3), _given(float64, 2), _given(float64, 2), _given(int8, 2), int64,
         _given(float64, 2), _given(float64, 3), _given(float64, 2), _given(float64, 3), _given(float64, 3),
-        _given(float64), _given(float64), _given(float64), _given(float64, 3), float64, float64,
-        _made(float64, 2), _made(int8, 2), _made(float64, 4),
+        _given(float64), _given(float64), _given(float64), _given(float64, 3), _given(float64),
+        float64, float64, _made(float64, 2), _made(int8, 2), _made(float64, 4),
     ),
     **OPTIONS,
 )  # fmt: skip
 def intersect(
     allowed: Any, rated: Any, rise: Any, named: Any, in_force: int,
     wire_A2: Any, wire_left: Any, wire_heat: Any, sop_A: Any, sop_W: Any,
-    voltage: Any, was_charge_A: Any, was_discharge_A: Any, was_peak_A: Any, ripple: float, calm: float,
-    limits: Any, reasons: Any, peaks: Any,
+    voltage: Any, was_charge_A: Any, was_discharge_A: Any, was_peak_A: Any, ripple: Any,
+    back: float, calm: float, limits: Any, reasons: Any, peaks: Any,
 ) -> None:  # fmt: skip
     """Intersect the windows and let what is left rise slowly.
 
     allowed   (window, way, string) of `windows`; named (window + 1, way) their reasons, then that of a slow rise
     wire_…    of limit._peaks: limit squared (element, string), what is left (horizon, element, string), heat now
-    ripple    share of the rated current that comes back slowly, and `calm` how much of it in this cycle
+    ripple    (window,) share of the rated current that comes back slowly, and `calm` how much of it in this cycle;
+              `back` how fast the last of it comes back where nothing but the rated current limits
     limits    out (4, string) charge A, discharge A, charge W, discharge W
     reasons   out (2, string);  peaks out (2, horizon, way, string) A, W
     """
@@ -147,8 +148,9 @@ def intersect(
                 if x < most:
                     most, why = x, row
             told, step = was_charge_A[s] if way == 0 else was_discharge_A[s], rise[way, s]
-            ripples = most < rated[way, s] and most - told < ripple * rated[way, s]
-            slow = told + (min(step, (most - told) * calm) if ripples else step)
+            near = most - told < ripple[why] * rated[way, s]
+            ripples = near and most < rated[way, s]
+            slow = told + (min(step, (most - told) * calm) if ripples else back * step if near else step)
             reasons[way, s] = named[rows if most > slow + 1e-9 and not ripples else why, way]
             limits[way, s] = min(most, slow)
             limits[2 + way, s] = _known(limits[way, s] * voltage[s])

@@ -50,8 +50,11 @@ BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed
 BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
 # A limit below the rated one that may rise by less than this share of that does so slowly: noise, and a machine that is
-# a step beyond its limit now and then, make no ripple
-RIPPLE, RIPPLE_S = 0.05, 120.0
+# a step beyond its limit now and then, make no ripple. More of it where the machine's own current comes back as
+# voltage, and where a forecast learns: at the knee what it learns comes and goes
+RIPPLE, RIPPLE_S = np.full(len(WINDOWS), 0.05), 120.0
+RIPPLE[[VOLTAGE, FORECAST]] = 0.10, 0.20
+BACK = 0.25  # 1: of the speed of a rise, where less than RIPPLE[0] is missing to the rated current
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
 NAMED = np.concatenate((REASON, np.full((1, 2), RECOVERING)))  # … then of a rise that waits
 WAYS = np.arange(2)[:, None]
@@ -193,7 +196,7 @@ def _limit(
     _kernel.intersect(
         allowed, bounds.rated_A, bounds.rise * dt_s, NAMED, IN_FORCE, bounds.wire_A2, bounds.wire_left,
         look.watch.wire_heat, estimate.sop_A, estimate.sop_W, voltage, before.charge_A, before.discharge_A,
-        before.peak_A, RIPPLE, min(dt_s / RIPPLE_S, 1.0), limits, reasons, peaks,
+        before.peak_A, RIPPLE, BACK, min(dt_s / RIPPLE_S, 1.0), limits, reasons, peaks,
     )  # fmt: skip
     _kernel.end_voltage(
         voltage, look.high_V, bounds.series, end_V, before.uneven_V, dt_s, BAND_V, BEYOND_V, *UNEVEN_S, volts
@@ -227,11 +230,14 @@ def _limit_plain(
     windows = _zero_if_unknown(windows)
     peaks = _peaks(look, estimate, windows)
     windows[FORECAST], windows[WIRING] = peaks[:, IN_FORCE]
-    most, reason = windows.min(axis=0), REASON[windows.argmin(axis=0), WAYS]
+    least = windows.argmin(axis=0)
+    most, reason = windows.min(axis=0), REASON[least, WAYS]
     before = look.state.window
     rise, told = bounds.rise * dt_s, np.array((before.charge_A, before.discharge_A))
-    ripples = (most < bounds.rated_A) & (most - told < RIPPLE * bounds.rated_A)
-    slow = told + np.where(ripples, np.minimum(rise, (most - told) * min(dt_s / RIPPLE_S, 1.0)), rise)
+    near, below = most - told < RIPPLE[least] * bounds.rated_A, most < bounds.rated_A
+    ripples = near & below
+    back = np.where(near, BACK * rise, rise)
+    slow = told + np.where(ripples, np.minimum(rise, (most - told) * min(dt_s / RIPPLE_S, 1.0)), back)
     reason = np.where((most > slow + 1e-9) & ~ripples, RECOVERING, reason)
     current = np.minimum(most, slow)
     power = _zero_if_unknown(current * voltage)

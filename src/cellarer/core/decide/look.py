@@ -154,11 +154,12 @@ class Look:
         turns = self.now_ns - since_ns <= max(BLED_NS, 3 * (self.now_ns - self.state.time_ns))
         ref_V, ref_A, drop = before.unbled
         stood = ref_V + layout.total(self.config.cell_ohm) / self.config.series * (current - ref_A)
-        drop = np.where(bleeds, drop, 0.0)
+        drop = np.where(bleeds & (before.begin_ns < self.state.time_ns), drop, 0.0)
         now = np.where(
             turns & (stood > high), np.minimum(stood, high + BLED_MOST_V), np.where(turns, high, high + drop)
         )
-        drop = np.where(turns & bleeds & (now > high), now - high, np.where(turns, 0.0, drop))
+        fell = np.maximum(drop, now - high)  # the most of a turn: a cell that is charged rises meanwhile
+        drop = np.where(turns & bleeds & (now > high), fell, np.where(turns & ~bleeds, 0.0, drop))
         return np.array((now, np.where(turns, ref_V, now), np.where(turns, ref_A, current), drop))
 
     @once
