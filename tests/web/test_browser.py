@@ -194,6 +194,7 @@ def test_unknown_values_are_not_zeros(browser: Browser, house: House) -> None:
         }
         pack["strings"][0].update(lowest_cell=None, highest_cell=None, temps_degC=[None, 21.0])
         pack["strings"][0]["limits"].update(charge_A=None, discharge_A=0.0)
+        pack["strings"][0]["balancing"]["missing"] = ["cell 2 is not known"]
         return view
 
     house.site.view = blind  # type: ignore[method-assign]
@@ -201,6 +202,7 @@ def test_unknown_values_are_not_zeros(browser: Browser, house: House) -> None:
         expect(page.locator(".huge")).to_have_text("–")
         expect(page.locator(".way")).to_have_text("unknown")
         expect(page.locator(".legend")).to_contain_text("without a fresh voltage")
+        expect(page.locator(".idle")).to_have_text("Not balanced now: cell 2 is not known.")
         expect(page.locator(".sensors")).to_contain_text("unknown")
         assert "NaN" not in page.locator("main").inner_text()
 

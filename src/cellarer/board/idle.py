@@ -60,7 +60,10 @@ def _programme(state: State, cells: np.ndarray, string: int, report: Mapping[str
     """Return why there is no plan in force."""
     if "finish_s" not in report:
         return ["no plan: the planner has not spoken"]
-    finish_s, soc, sigma = float(report["finish_s"][string]), state.estimate.soc[cells], state.estimate.soc_sigma[cells]
+    estimate = state.estimate
+    finish_s, soc = float(report["finish_s"][string]), estimate.soc[cells]
+    between, alone = estimate.soc_between_sigma[cells], estimate.soc_sigma[cells]
+    sigma = np.where(between <= alone, between, alone)
     if finish_s > 0.0 and np.isfinite(finish_s):
         return ["the plan has expired, or the next one is due"]
     if finish_s > 0.0:

@@ -8,12 +8,13 @@ export function cellsCard() {
   const canvas = h("canvas", { tabindex: "0", role: "img", "aria-describedby": "cell-tip" });
   const tip = h("p", { class: "tip", id: "cell-tip", role: "status", hidden: true });
   const legend = h("p", { class: "legend dim" });
+  const idle = h("p", { class: "idle dim" });
   const table = h("table", {});
   const details = h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll" }, table));
   const stage = h("div", { class: "stage" }, canvas, tip);
   let string = null;
   let selected = null;
-  get("cells").append(stage, legend, details);
+  get("cells").append(stage, legend, idle, details);
 
   // The card may be higher than it must be: bars grow into the room. The canvas hangs in the stage and does not widen it.
   function layoutNow() {
@@ -80,6 +81,8 @@ export function cellsCard() {
     text(get("cells-aside"), known(lowest_V) || known(highest_V) ? extremes : "no cell voltage is known");
     attribute(canvas, "aria-label", `${plural(count, "cell")}, ${get("cells-aside").textContent}. Arrow keys go through the cells.`);
     showLegend(legend, cells);
+    const why = string.balancing.missing.join("; ");
+    text(idle, why && `Not balanced now: ${why}.`);
     draw();
     if (details.open) fillTable(table, string);
   }
