@@ -11,7 +11,8 @@ from tests.core.bench import Bench, closed, ocv_at
 from tests.core.sites import site
 
 from cellarer.core.cycle import start
-from cellarer.core.slow import durable
+from cellarer.core.estimate import between_sigma
+from cellarer.core.slow import compiled, durable
 from cellarer.model.values import NEVER, Phase, Plan
 
 
@@ -165,6 +166,19 @@ def test_a_record_that_does_not_fit_confirms_nothing_but_keeps_its_latches(chang
     state = start(bench.config, bench.now_ns, kept)
     assert not state.wishes.confirmed.any()
     assert state.faults.latched[bench.row("deep_discharge"), 0]
+
+
+@pytest.mark.parametrize(("off_s", "grown"), [(0.0, 0.002), (30 * 86400.0, 0.0102)])
+def test_what_was_known_of_cells_against_each_other_survives_a_restart(off_s: float, grown: float) -> None:
+    """A restart moves no cell; time off widens the doubt, and an older record knows nothing of it."""
+    bench = closed("one")
+    kept = durable(bench.config, bench.state)
+    kept = replace(kept, soc_sigma=np.full(kept.soc.size, 0.03), off_s=off_s)
+    told = replace(kept, soc_between_sigma=np.full(kept.soc.size, 0.002))
+    for record, sigma in ((told, grown), (replace(kept, soc_between_sigma=None), np.hypot(0.03, 0.01 * (off_s > 0)))):
+        again = start(bench.config, bench.now_ns, record)
+        seen = between_sigma(compiled(bench.config), again.estimator)
+        np.testing.assert_allclose(seen, sigma, rtol=0.01)
 
 
 def test_counters_and_energy_add_up() -> None:

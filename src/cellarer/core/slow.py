@@ -104,6 +104,7 @@ class Durable:
     wear: Floats
     current_zero: Floats  # (string,) A
     off_s: float  # how long it lay stored; NaN where no clock is trusted
+    soc_between_sigma: Floats | None = None  # (cell,) against the other cells of the string; None = an older record
 
 
 DURABLE_VERSION = 1
@@ -379,6 +380,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
             capacity_sigma_Ah=durable.capacity_sigma_Ah,
             resistance_scale=durable.resistance_scale,
         )
+        estimator = _between(tables, estimator, durable)
         current_zero = durable.current_zero
         switches = replace(switches, tries=durable.tries.astype(np.int64))
     return Begin(estimator, unknown(config), counters, faults, switches, current_zero)
@@ -388,6 +390,17 @@ def _whole(counters: Counters, strings: int) -> Counters:
     """Return counters in which what an older record does not have begins at zero."""
     empty = {f.name: np.zeros(strings, getattr(counters, f.name).dtype) for f in fields(Counters)}
     return Counters(**{k: x if (x := getattr(counters, k)).shape == (strings,) else zero for k, zero in empty.items()})
+
+
+def _between(
+    tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, durable: Durable
+) -> estimators.EstimateState:
+    """Return estimators that know cells against each other as well as before: a restart moves none of them."""
+    sigma = durable.soc_between_sigma
+    if sigma is None or sigma.shape != durable.soc.shape:
+        return estimator
+    grown = np.hypot(sigma, rest_sigma(durable.off_s))
+    return estimators.with_between(tables, estimator, np.where(grown >= 0.0, grown, np.inf))
 
 
 def fits(config: Config, durable: object) -> bool:
@@ -432,4 +445,5 @@ def durable(config: Config, state: State) -> Durable:
         wear=state.switches.wear,
         current_zero=state.current_zero,
         off_s=float("nan"),
+        soc_between_sigma=e.soc_between_sigma,
     )

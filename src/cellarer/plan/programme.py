@@ -35,15 +35,6 @@ class Ledger:
     made_ns: Ints  # (string,) when that was
 
 
-def begin(config: Config, estimate: Estimate, moved_Ah: Floats, between: float) -> Ledger:
-    """Return a ledger without doses, for SOC differences that are known to this sigma from elsewhere."""
-    strings = config.layout.size["string"]
-    return Ledger(
-        np.zeros(moved_Ah.size), moved_Ah, estimate.soc, np.full(moved_Ah.size, between),
-        np.full(strings, np.nan), np.full(strings, NEVER),
-    )  # fmt: skip
-
-
 def replan(
     config: Config, before: Ledger | None, estimate: Estimate, moved_Ah: Floats, hot_degC: Floats, now_ns: int
 ) -> tuple[Ledger, Plan, Report]:

@@ -76,7 +76,7 @@ class World:
         truth = self.plant.truth
         self.plant.set_soc(_spread(config, truth.soc, spread))
         self.config = config if name != "none" else _without_bleeders(config)
-        self.planner = Planner(self.config, between=max(sigma[1], 1e-4)) if name not in ("none", "voltage") else None
+        self.planner = Planner(self.config) if name not in ("none", "voltage") else None
         self.state = start(self.config, 0, _known(self.config, self.plant, seed, sigma))
         self.nothing = no_plan(self.layout.size["cell"], self.layout.size["pack"])
         self.orders, self.dt_s, self.asked = no_orders(config), config.cycle_ns * 1e-9, close_all(self.config)
@@ -181,4 +181,5 @@ def _known(config: Config, plant: Plant, seed: int, sigma: tuple[float, float]) 
     return replace(
         slow.durable(config, start(config, 0)), soc=soc, soc_sigma=np.full(n, max(np.hypot(*sigma), 1e-4)),
         capacity_Ah=capacity, capacity_sigma_Ah=CAPACITY_SIGMA * capacity, resistance_scale=np.ones(n), off_s=0.0,
+        soc_between_sigma=np.full(n, max(sigma[1], 1e-4)),
     )  # fmt: skip

@@ -21,9 +21,8 @@ AGAIN_NS = 60_000_000_000  # nothing to plan: look again after this
 class Planner:
     """Keeps the ledger of the balancing programme, and its last figures."""
 
-    def __init__(self, config: Config, *, moves: bool = True, between: float = float("nan")) -> None:
-        """moves: plan converters too, where the site has them. between: sigma of SOC differences, if known better."""
-        self.between = between
+    def __init__(self, config: Config, *, moves: bool = True) -> None:
+        """moves: plan converters too, where the site has them."""
         self.config = config if moves else without_converters(config)
         self.has_hardware = bool(
             self.config.balance.bleed_A.any() or (self.config.balance.topology != Topology.NONE).any()
@@ -54,8 +53,6 @@ class Planner:
         layout = self.config.layout
         temps = state.seen.value[layout.where["temp_degC"]]
         hot = layout.over_temps(np.maximum, temps, np.nan)
-        if self.ledger is None and self.between >= 0.0:
-            self.ledger = programme.begin(self.config, state.estimate, state.balancing.moved_Ah, self.between)
         self.ledger, self.plan, self.report = programme.replan(
             self.config, self.ledger, state.estimate, state.balancing.moved_Ah, hot, now_ns
         )
