@@ -49,7 +49,7 @@ except ImportError:  # without numba NumPy does the work
 
 HOLD_S = 1.0  # s: up to here the previous current holds over the step
 GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integrated
-FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current; full is defined there
+FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current, where full is defined, or what the curve says
 NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
@@ -286,7 +286,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
         estimator = estimators.set_soc(tables, estimator, granted, SET_SIGMA)
     if np.count_nonzero(full):
-        there = np.where(full, 1.0, np.nan)
+        there = np.where(full, _full_soc(config), np.nan)
         estimator = estimators.anchor(tables, estimator, owner, there, np.where(full, FULL_SIGMA, np.nan))
     elapsed_s = elapsed_ns * 1e-9
     share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
@@ -331,6 +331,17 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         diagnosis=diagnose(look, tables, estimator, imposed),
         counters=flow(look, elapsed_s),
     )
+
+
+@lru_cache(maxsize=16)
+def _full_soc(config: Config) -> Floats:
+    """Return the SOC at rest at the end-of-charge voltage, at most 1, (cell,): some cells are charged to less."""
+    end_V, found = config.limits.end_of_charge_V[config.layout.string_of_cell], np.ones(config.layout.size["cell"])
+    for kind, model in enumerate(config.models):
+        curve = model.ocv[int(np.abs(model.temp_degC - 25.0).argmin())]
+        at = np.interp(end_V, curve, np.linspace(0.0, 1.0, curve.size))
+        found = np.where(config.cell_kind == kind, at, found)
+    return found
 
 
 def _learnt(
