@@ -167,14 +167,17 @@ class Record:
     def _beyond(self, on: Bools, true: dict[str, Floats], state: State) -> Iterator[tuple[str, Bools]]:
         """Closed although a cell really is beyond its maximum, for longer than any budget.
 
-        A cell that is too low may be charged by a charger that is there (charge only): that is the way back.
+        A cell that is too low may be charged by a charger that is there (charge only): that is the way back. One that
+        is too high may be discharged, where a switch of its own holds the charge path open (discharge only).
         """
-        now_ns = state.time_ns
-        discharges = on & np.isin(
-            state.switches.phase, (Phase.CLOSED, Phase.RAMP, Phase.DISCHARGE_ONLY, Phase.DISCHARGE_RAMP)
-        )
+        now_ns, phase = state.time_ns, state.switches.phase
+        passes = {
+            "cell_low": on & np.isin(phase, (Phase.CLOSED, Phase.RAMP, Phase.DISCHARGE_ONLY, Phase.DISCHARGE_RAMP)),
+            "cell_high": on & ~np.isin(phase, (Phase.DISCHARGE_ONLY, Phase.DISCHARGE_RAMP)),
+            "temp_high": on,
+        }
         for name, margin in MARGIN.items():
-            bad = (discharges if name == "cell_low" else on) & (true[name] > self.worst[name] + margin)
+            bad = passes[name] & (true[name] > self.worst[name] + margin)
             self.beyond_ns[name] = np.where(bad, np.minimum(self.beyond_ns[name], now_ns), FOREVER)
             yield (
                 f"closed with {name} beyond its maximum in truth",
