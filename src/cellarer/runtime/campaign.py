@@ -269,7 +269,7 @@ def figures(out: Outcome) -> dict[str, object]:
 def _counted(shots: Sequence[Shot]) -> dict[str, int]:
     return {
         "injected": len(shots),
-        "detected": sum(s.cause not in (BELOW, UNDETECTED, OTHERWISE) for s in shots),
+        "detected": sum(not s.cause.startswith((BELOW, UNDETECTED, OTHERWISE)) for s in shots),
         "right_reaction": sum(s.cause in ("", "late") for s in shots),
         "in_budget": sum(not s.cause for s in shots),
     }
