@@ -6,7 +6,7 @@ states: SOC z, currents through the two polarisations s1 s2, hysteresis h, resis
   v = ocv(z) + M h + k (r0 (i − b) + r1 s1 + r2 s2)
 What a textbook leaves out and measured data asks for:
 - Model error lasts about a minute, so the voltage is trusted once per CORRELATION_S, not at every sample. The first
-  sample of a series is a whole look, taken in PARTS: a cell at rest tells its SOC at once, not after minutes.
+  sample of a series is a whole look (first.py): a cell at rest tells its SOC at once, not after minutes.
 - Part of it never averages out: an OCV table is wrong by millivolts for hours. Voltage may therefore not press the
   sigma of z below FLOOR · sigma / slope; near that floor the gain on z and b fades (`gate`). On a flat LFP curve this
   silences voltage, on a steep one it only keeps sigma honest. The covariance follows Joseph's form for that gain.
@@ -27,7 +27,6 @@ DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of
 DRIFT_H = 1e-6  # 1/s
 NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
 CORRELATION_S = 60.0
-PARTS = 16.0  # in which the first look is taken: between them the curve is looked up anew, where SOC has come to
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
 FLOOR_Z = 6e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
@@ -76,8 +75,8 @@ def falling(y: Any) -> Any:
 
 
 def looks(dt: Any) -> Any:
-    """How many samples dt apart make one look at the model; the first of a series, dt = 0, is one in PARTS."""
-    return max(CORRELATION_S / max(dt, 0.01), 1.0) if dt > 0.0 else PARTS
+    """How many samples dt apart make one look at the model; the first of a series, dt = 0, is a whole one."""
+    return max(CORRELATION_S / max(dt, 0.01), 1.0) if dt > 0.0 else 1.0
 
 
 def gap_variance(dt: Any) -> Any:

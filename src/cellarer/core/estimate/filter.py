@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, PARTS, gap_variance
+from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, gap_variance
 from cellarer.core.estimate.fields import INDEX, INPUT, INPUT_PLACES, LANES, WIDTH
+from cellarer.core.estimate.first import doubt_polarisation, weigh
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
     START_HYSTERESIS,
@@ -22,6 +23,7 @@ from cellarer.core.estimate.state import (
     START_SCALE,
     EstimateState,
     aligned,
+    column,
     copied,
     fields_of,
     get,
@@ -39,11 +41,6 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 HAS_KERNEL = _kernel is not None
-NEARLY_FULL = 0.95  # SOC: a cell with this OCV or more was charged, not driven
-DOUBT_STILL, DOUBT_FLOWING = 0.6, 1.0  # C: polarisation that a cell may begin with
-NARROW = 0.02  # sigma of a told SOC: with less no other place is possible …
-PLACES_LOOKED_AT = 101  # … and with more these are weighed
-FAR_TOO_SURE = 6.0  # times the variance: the slopes have made so much too sure of a place
 WIDEST = 0.3  # sigma of a SOC about which nothing is known
 
 
@@ -118,17 +115,21 @@ def step(
     write = _write_inputs_plain if plain or _cycle is None else _write_inputs
     write(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
     unknown = state.unknown
-    possible = None
+    spoken = np.zeros(0, bool)  # (cell,) whose SOC this voltage has set already
     if _never_stepped(buffer):
-        _doubt_polarisation(cfg, buffer)
-        possible = _possible(cfg, buffer, ~unknown)
+        doubt_polarisation(cfg, buffer)
+        spoken = weigh(cfg, buffer, ~unknown)
     if np.count_nonzero(unknown):
-        unknown = _set_from_voltage(cfg, buffer, unknown)
+        left = _set_from_voltage(cfg, buffer, unknown)
+        spoken = (unknown & ~left) | (spoken if len(spoken) else False)
+        unknown = left
     form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
-    for _ in range(1 if dt_s > 0.0 else int(PARTS)):
-        form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
-    if possible is not None:
-        _weigh(cfg, buffer, *possible)
+    known = column(cfg, buffer, "in_known") if len(spoken) else spoken
+    if len(spoken):  # the filter must not hear it twice; others may know that there was a voltage
+        put(buffer, "in_known", np.where(spoken, 0.0, known))
+    form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
+    if len(spoken):
+        put(buffer, "in_known", known)
     return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0, plain))
 
 
@@ -180,59 +181,6 @@ def _never_stepped(buffer: Floats) -> bool:
     return bool(fields_of(buffer)[0, INDEX["x_z"], 0] == NEVER_LOOKED_UP)
 
 
-def _doubt_polarisation(cfg: EstimatorConfig, buffer: Floats) -> None:
-    """Say how little is known of the polarisation at the first step.
-
-    A cell that shows the voltage of a full one at rest has none. Any other may come out of a drive minutes ago, and
-    more surely if current flows: taking it for rested makes the filter sure of a SOC that is points off.
-    """
-    at = INDEX
-    x = fields_of(buffer).transpose(1, 0, 2).reshape(len(INDEX), -1)[:, : cfg.cells]
-    q, i = x[at["capacity"]], np.abs(x[at["in_i"]])
-    high = np.full(cfg.cells, NEARLY_FULL)
-    node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[: cfg.cells], high, x[at["in_degC"]])
-    rested = (x[at["in_v"]] > node[0]) & (x[at["in_known"]] > 0.0)
-    share = np.where(rested, 1.0, np.where(i < 0.02 * q, DOUBT_STILL, DOUBT_FLOWING) ** 2 / START_POLARISATION)
-    for name in ("p11", "p22"):
-        put(buffer, name, x[at[name]] * share)
-
-
-def _possible(cfg: EstimatorConfig, buffer: Floats, told: Bools) -> tuple[Floats, Floats]:
-    """Return mean of SOC and of its square as the first voltage leaves them, (cell,); NaN where nothing was wide.
-
-    Where a told SOC lies on a steep part of the curve and the voltage says that it is not there, slopes make the filter
-    sure of a place on the flat part beside it. All places are weighed: prior times likelihood of the voltage over SOC.
-    """
-    at, n = INDEX, cfg.cells
-    x = fields_of(buffer).transpose(1, 0, 2).reshape(len(INDEX), -1)[:, :n]
-    wide = told & (x[at["in_known"]] > 0.0) & (x[at["p00"]] > NARROW**2)
-    total, first, second = np.zeros(n), np.zeros(n), np.zeros(n)
-    for z in np.linspace(0.0, 1.0, PLACES_LOOKED_AT):
-        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[:n], np.full(n, z), x[at["in_degC"]])
-        ohmic = node[2] * x[at["in_i"]]
-        doubt = node[7] ** 2 + node[1] ** 2 * x[at["p33"]] + ohmic**2 * x[at["p44"]]
-        doubt = doubt + x[4] ** 2 * (node[3] ** 2 * x[at["p11"]] + node[4] ** 2 * x[at["p22"]])
-        off = x[at["in_v"]] - node[0] - x[4] * (ohmic + node[3] * x[1] + node[4] * x[2]) - node[1] * x[3]
-        weight = np.exp(-0.5 * (off**2 / doubt + (z - x[0]) ** 2 / np.maximum(x[at["p00"]], 1e-8))) / np.sqrt(doubt)
-        total, first, second = total + weight, first + weight * z, second + weight * z * z
-    total = np.where(wide & (total > 0.0), total, np.nan)
-    return first / total, second / total
-
-
-def _weigh(cfg: EstimatorConfig, buffer: Floats, mean: Floats, square: Floats) -> None:
-    """Take the mean of what is possible where the slopes have made far too sure of another place; cut its links."""
-    field = fields_of(buffer)
-    z, variance = (field[:, INDEX[name], :].reshape(-1)[: cfg.cells] for name in ("z", "p00"))
-    spread = np.maximum(square - mean * mean, variance)
-    wrong = spread + (mean - z) ** 2 > FAR_TOO_SURE * variance
-    none = np.zeros(cfg.cells)
-    for name, value in (
-        ("z", mean), ("p00", spread), ("start_z", np.sqrt(spread)),
-        *((name, none) for name in ("react_v", "react_q", "p01", "p02", "p03", "p04", "p05")),
-    ):  # fmt: skip
-        put(buffer, name, np.where(wrong, value, field[:, INDEX[name], :].reshape(-1)[: cfg.cells]))
-
-
 def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> Bools:
     """Give a SOC to cells that have none and show a voltage: invert the curve, with the sigma that its slope allows."""
     at = INDEX
@@ -250,19 +198,16 @@ def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> B
         low, high = np.where(above, low, z), np.where(above, z, high)
     doubt = (3.0 * node[7]) ** 2 + node[1] ** 2 + ((0.5 * node[2] + node[3] + node[4]) * i) ** 2
     sigma = np.clip(np.sqrt(doubt) / np.maximum(node[6], 1e-3), 0.03, WIDEST)
-    column, variance = x[at["z"]].copy(), x[at["p00"]].copy()
+    places, variance = x[at["z"]].copy(), x[at["p00"]].copy()
     # where the curve says little, begin nearer to the middle of what is possible
     share = (sigma / WIDEST) ** 2
-    column[now], variance[now] = (1.0 - 0.5 * share) * z + 0.5 * share * 0.5, sigma**2
-    put(buffer, "z", column)
+    places[now], variance[now] = (1.0 - 0.5 * share) * z + 0.5 * share * 0.5, sigma**2
+    put(buffer, "z", places)
     put(buffer, "p00", variance)
     start, react = x[at["start_z"]].copy(), x[at["react_v"]].copy()
     start[now], react[now] = sigma * share, (1.0 - share) / np.maximum(node[6], 1e-3)  # the rest is the sensor's
     put(buffer, "start_z", start)
     put(buffer, "react_v", react)
-    heard = x[at["in_known"]].copy()
-    heard[now] = 0.0  # this voltage has spoken
-    put(buffer, "in_known", heard)
     left = unknown.copy()
     left[now] = False
     return left

@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 
 # Doubt at the start, as variances; currents in C
 START_POLARISATION = 0.03 * 0.03
-START_HYSTERESIS = 0.5 * 0.5
+START_HYSTERESIS = 0.8 * 0.8
 START_SCALE = 0.15 * 0.15
 START_OFFSET = 0.006 * 0.006
 NEVER_LOOKED_UP = -9.0
@@ -61,6 +61,11 @@ def put_capacity(buffer: Floats, capacity_Ah: Floats) -> None:
     put(buffer, "per_As", 1.0 / (3600.0 * capacity_Ah))
 
 
+def column(cfg: EstimatorConfig, buffer: Floats, name: str) -> Floats:
+    """One field, (cell,), a copy."""
+    return fields_of(buffer)[:, INDEX[name], :].copy().reshape(-1)[: cfg.cells]
+
+
 def get(cfg: EstimatorConfig, state: EstimateState, name: str) -> Floats:
     """Read one field, (cell,), a copy; currents and capacities are those of one cell of the group."""
-    return np.ascontiguousarray(fields_of(state.buffer)[:, INDEX[name], :]).reshape(-1)[: cfg.cells]
+    return column(cfg, state.buffer, name)
