@@ -137,6 +137,17 @@ def test_every_phase_is_reachable_and_every_rule_fires_with_a_cause() -> None:
     assert all(rule.cause for rule in charge.TABLE.rules)
 
 
+def test_preconditioning_ends_well_above_where_it_begins_so_that_phases_take_no_turns() -> None:
+    begins, ends = L["precondition_V"], L["precondition_V"] + charge.RECOVERED_V
+    for phase, volts, after in (
+        (C.PRECONDITION, begins - 0.001, C.PRECONDITION), (C.PRECONDITION, begins, C.PRECONDITION),
+        (C.PRECONDITION, ends - 0.001, C.PRECONDITION), (C.PRECONDITION, ends, C.REFILL),
+        (C.REFILL, begins, C.REFILL), (C.REFILL, begins - 0.001, C.PRECONDITION),
+    ):  # fmt: skip
+        grid = Grid(**HEALTHY, phase=int(phase), low=volts, high=3.3, soc=0.05, low_soc=0.05)
+        grid.check(grid.advance(grid.begin(), NOW_NS + CYCLE_NS)[0].phase != after, f"{phase.name} at {volts:.3f} V")
+
+
 HEALTHY: dict[str, Any] = {"may": True, "blocked": False, "cold": 25.0, "current": 0.0, "target": np.nan}
 
 
@@ -148,9 +159,10 @@ def test_under_voltage_leaves_a_limited_charge_and_no_discharge_in_every_memory(
     now = grid.begin()
     for cycle in range(SETTLES):
         now, _ = grid.advance(now, NOW_NS + (cycle + 1) * CYCLE_NS)
-    grid.check(now.phase != (C.PRECONDITION if volts < L["precondition_V"] else C.REFILL), "no refill")
+    low = (grid.fact["phase"] == C.PRECONDITION) | (volts < L["precondition_V"])  # it ends above where it begins
+    grid.check(now.phase != np.where(low, C.PRECONDITION, C.REFILL), "no refill")
     _, charge_A, discharge_A = charge.allowance(grid.config, now)
-    most = grid.config.limits.precondition_A if volts < L["precondition_V"] else grid.config.limits.rated_charge_A
+    most = np.where(low, grid.config.limits.precondition_A, grid.config.limits.rated_charge_A)
     grid.check(~((charge_A > 0.0) & (charge_A <= most)), "no limited charge")
     grid.check(discharge_A > 0.0, "an empty string may be discharged")
 

@@ -148,6 +148,8 @@ def test_a_low_cell_is_preconditioned_first() -> None:
     charger.bench.put("cell_voltage", 2.7, 1)
     assert charger.hold(2.75, 5.0, 1) == ChargePhase.PRECONDITION
     assert charger.allowed()[1] == 14.0
+    assert charger.hold(2.84, 5.0, 1) == ChargePhase.PRECONDITION  # 50 mV above where it began, else they take turns
+    assert charger.hold(2.86, 5.0, 1) == ChargePhase.REFILL
     assert charger.hold(2.81, 5.0, 1) == ChargePhase.REFILL
     assert charger.allowed()[1] > 14.0
 

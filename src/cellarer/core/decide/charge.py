@@ -24,6 +24,7 @@ NEAR_V = 0.005  # V: how near to the end of charge counts as there; twice the er
 FALL_BACK_V = 0.05  # V: absorption that falls this far is bulk again
 TAIL_HOLD = 1.25  # times the tail current: a tail that has begun ends above it
 TAPER_NS = 2_000_000_000  # a tail that lasts so long is told
+RECOVERED_V = 0.05  # V above its preconditioning voltage: rest and noise take less, so that phases take no turns
 HOLD_NS = 7_200_000_000_000  # longest time at end voltage for balancing alone
 WARM_K = 1.0  # K above the coldest charging before charging begins
 STORED, LEAVES = 0.005, 0.02  # 1: SOC this near below its target is stored; this far below, it charges again
@@ -116,7 +117,7 @@ def _conditions(
         return np.asarray(now_ns - tail_since_ns >= table.tail_ns)
 
     return {
-        "recovered": lambda: low >= table.precondition_V,
+        "recovered": lambda: low >= table.precondition_V + RECOVERED_V,
         "refilled": lambda: (
             np.where(np.isnan(soc), low >= middle_V, soc >= before.low_soc + REFILL)
             | ((high >= table.end_of_charge_V - NEAR_V) & (low >= middle_V))  # SOC may be wrong: this is not empty
