@@ -86,11 +86,21 @@ def run(day: str, days: int, seed: int) -> dict[str, Floats]:
     sums = {f"{user}_kWh": used[k] for k, user in enumerate(USERS)} | {"total_kWh": used.sum(axis=0)}
     sums["from_pack_kWh"] = (made.plant.fed_Wh - begin_fed) / 1e3
     sums["delivered_kWh"] = (made.plant.through_Wh - begin_Wh)[1] / 1e3 - sums["from_pack_kWh"]
-    sums["lost_capacity_ppm"] = made.ageing.loss.mean(axis=1) * 1e6
+    for name, loss in (("lost_capacity", made.ageing.loss), ("lost_by_time", made.ageing.calendar_loss),
+                       ("lost_by_use", made.ageing.cycle_loss)):  # fmt: skip
+        sums[f"{name}_ppm"] = loss.mean(axis=1) * 1e6
     series = {name: stack[:, k] for k, name in enumerate(ROWS)}
     trips = series["trip"] > 0.5
     for name in ("charge_A", "discharge_A"):
         sums[f"trip_{name}"] = np.array([series[name][trips[:, k], k].mean() for k in range(2)])
+    flow = np.abs(series["current_A"]) * np.diff(series["time_s"], axis=0, append=series["time_s"][-1:])
+    for name, there in (("", flow > 0.0), ("charging_", series["current_A"] > 1.0), ("trip_", trips)):
+        sums[f"{name}use_degC"] = np.array(
+            [np.average(series["temp_degC"][there[:, k], k], weights=flow[there[:, k], k]) for k in range(2)]
+        )
+    sums["rest_degC"] = np.array(
+        [series["temp_degC"][np.abs(series["current_A"][:, k]) < 1.0, k].mean() for k in (0, 1)]
+    )
     charging = series["current_A"] > 1.0
     sums["charging_A"] = np.array([series["current_A"][charging[:, k], k].mean() for k in range(2)])
     sums["temp_low_degC"], sums["temp_high_degC"] = series["temp_degC"].min(axis=0), series["temp_degC"].max(axis=0)
