@@ -59,8 +59,10 @@ CASES = (
 )
 
 
-def world(cases: Sequence[Case], packs: int, cell: str, parallel: int, seed: int) -> tuple[Config, Plant]:
-    """Return the site and its plant: `packs` packs of every case, the fault of each from the end of the first day."""
+def world(
+    cases: Sequence[Case], packs: int, cell: str, parallel: int, seed: int, begins_s: float = BEGINS_S
+) -> tuple[Config, Plant]:
+    """Return the site and its plant: `packs` packs of every case, the fault of each from begins_s on."""
     base = load("home").file
     assert base.simulation is not None
     pack = base.pack[0].model_dump(exclude_none=True) | {"cell": cell, "series": CELLS, "parallel": parallel}
@@ -74,10 +76,10 @@ def world(cases: Sequence[Case], packs: int, cell: str, parallel: int, seed: int
     for string in range(len(many)):
         case = cases[string // packs]
         if case.fault == "current_offset":
-            plant.inject(case.fault, string, size=capacity_Ah / 100.0 / rated_A, start_s=BEGINS_S)
+            plant.inject(case.fault, string, size=capacity_Ah / 100.0 / rated_A, start_s=begins_s)
         elif case.fault:
-            begins_s = 0.0 if case.fault == "cell_low" else BEGINS_S  # imbalance does not come over night
-            plant.inject(case.fault, string, BAD, case.size(capacity_Ah), begins_s)
+            at_s = 0.0 if case.fault == "cell_low" else begins_s  # imbalance does not come over night
+            plant.inject(case.fault, string, BAD, case.size(capacity_Ah), at_s)
     return config, plant
 
 

@@ -3,7 +3,7 @@
     python benchmarks/false_trips.py [--data DIR] [--step-s 1.0] [--rows N] [--json] [SET…]
 
 A trip is false where a row of level ramp or open is raised although voltage, temperature and current stayed within the
-maximum level of the cell file for the minute before. Prints each recording with its rows, how many of them lay within
+maximum level of the cell file for the minute (and the four rows) before. Prints each recording with its rows, how many of them lay within
 the limits, the rows that were raised with cause, and those without: the false ones. Runs of a recording are judged
 one by one, each from an unknown state.
 `--step-s` thins the recording to rows at least so far apart (0 = every row).
@@ -28,7 +28,7 @@ from cellarer.runtime.replay import Ready, Settings, prepare, replay
 HERE = Path(__file__).parents[1] / "data"
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-CAUSE_S = 60.0  # how long before a trip its cause is looked for; debounce and medians take a few samples
+CAUSE_S, CAUSE_ROWS = 60.0, 4  # how long before a trip its cause is looked for: debounce and medians take some rows
 # set → what `cellarer replay` is told: cells with a file of their own, and one of their class for the others
 SETS: dict[str, Settings] = {
     "panasonic_18650pf": Settings("panasonic_18650pf"),
@@ -115,9 +115,11 @@ def judge(path: Path, settings: Settings, step_s: float, most: int | None = None
 def trips(ready: Ready, out_s: Floats) -> list[tuple[bool, str]]:
     """Return (with cause, row) of all that was raised. out_s: when a measured value lay beyond its limit."""
     table, found = ready.config.faults, []
+    steps = np.diff(ready.recording.time_s[ready.recording.good])
+    within_s = max(CAUSE_S, CAUSE_ROWS * float(np.median(steps))) if steps.size else CAUSE_S
     for time_s, event in replay(ready).events:
         if event.kind == "fault" and table.level[table.name.index(event.name)] >= Level.RAMP:
-            found.append((bool(((out_s <= time_s) & (out_s >= time_s - CAUSE_S)).any()), event.name))
+            found.append((bool(((out_s <= time_s) & (out_s >= time_s - within_s)).any()), event.name))
     return found
 
 
