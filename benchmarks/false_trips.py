@@ -3,9 +3,9 @@
     python benchmarks/false_trips.py [--data DIR] [--step-s 1.0] [--rows N] [--json] [SET…]
 
 A trip is false where a row of level ramp or open is raised although voltage, temperature and current stayed within the
-maximum level of the cell file for the minute (and the four rows) before. Prints each recording with its rows, how many of them lay within
-the limits, the rows that were raised with cause, and those without: the false ones. Runs of a recording are judged
-one by one, each from an unknown state.
+maximum level of the cell file for the minute (and the four rows) before. Prints each recording with its rows, how many
+of them lay within the limits, the rows that were raised with cause, and those without: the false ones. Runs of a
+recording are judged one by one, each from an unknown state.
 `--step-s` thins the recording to rows at least so far apart (0 = every row).
 """
 
