@@ -44,6 +44,12 @@ FACES: dict[str, tuple[Any, ...]] = {
 }
 
 
+class Said(SimpleNamespace):
+    """An estimate: equal only to itself, as the machine asks for."""
+
+    __hash__ = object.__hash__
+
+
 class Grid:
     """All combinations at once; each fact is an (n,) array. `only` replaces faces by fewer values."""
 
@@ -80,7 +86,7 @@ class Grid:
             config=self.config, now_ns=now_ns, current=f["current"], state=SimpleNamespace(charging=charging),
             extremes=np.array((high, low, f["cold"], f["cold"])), high_V=high,
         )  # fmt: skip
-        estimate = SimpleNamespace(string_soc=f["soc"], string_soc_sigma=np.full(self.n, 0.01), soc=f["soc"])
+        estimate = Said(string_soc=f["soc"], string_soc_sigma=np.full(self.n, 0.01), soc=f["soc"])
         phase = np.where(f["may"], int(Phase.CLOSED), int(Phase.OPEN)).astype(np.int8)
         ramp, no = np.zeros((2, self.n), bool), np.zeros((2, self.n), bool)
         ramp[0] = f["blocked"]
