@@ -137,6 +137,26 @@ def test_a_reset_is_granted_only_when_it_ends_something_and_else_says_why() -> N
     assert reset() == ("refuse", "nothing is latched")
 
 
+@pytest.mark.parametrize(("name", "service"), [("emergency_stop", False), ("crash", True)])
+def test_a_latch_of_an_input_that_the_site_has_no_longer_is_no_lock_out(name: str, service: bool) -> None:
+    """Latched under an older site file: it stays, and opens, until the reset that its row asks for."""
+    bench = closed("one")
+    bench.put(name, 1.0)
+    bench.step()
+    table, row = bench.config.faults, bench.row(name)
+    enabled = table.enabled.copy()
+    enabled[row] = False
+    bench.config, bench.ledger = replace(bench.config, faults=replace(table, enabled=enabled)), None
+    bench.run(2.0)
+    assert bench.active(name)
+    if service:
+        bench.step(reset=True)
+        assert bench.active(name)
+    bench.step(reset=True, service=service)
+    assert not bench.active(name)
+    assert bench.state.switches.phase[0] != Phase.CLOSED, "nothing closes by itself"
+
+
 def test_what_survives_a_restart() -> None:
     bench = closed("ragged")
     bench.put("current", 20.0)

@@ -127,7 +127,7 @@ def judge(
             confirmed = bad and ripe[row, string] == YES
             if ripe[row, string] == OWN:
                 confirmed = bad and counted >= samples and now_ns - since_bad >= debounce_ns
-            gone = good and now_ns - since_good >= release_ns
+            gone = not enabled[row, string] or (good and now_ns - since_good >= release_ns)
             latched = was_latched[row, string] or (confirmed and latch > 0)
             if gone and ((reset[string] and latch == RESET) or (service[string] and latch == SERVICE)):
                 latched = False

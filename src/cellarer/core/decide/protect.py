@@ -4,8 +4,9 @@ Reads measurements only. A row is bad when its signal is beyond the trip value, 
 and within the release value; between the two nothing trips or clears, and each fresh sample takes one bad sample back;
 unknown changes nothing: it never clears. Bad must last for `samples` fresh samples and `debounce_ns`, where a row looks
 at single cells or sensors for one and the same of them (runs.py); a latched row stays until an authorised reset finds
-its cause gone, a SERVICE row until the service key is shown. More faults never widen anything: the result is the union
-of what each row demands. Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
+its cause gone, a SERVICE row until the service key is shown. A row that the site no longer has, latched under an older
+site file, has no cause to wait for. More faults never widen anything: the result is the union of what each row demands.
+Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
 """
 
 from dataclasses import dataclass, replace
@@ -97,7 +98,7 @@ def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tu
 
     long = (counted >= table.samples[:, None]) & (now_ns - bad_since_ns >= table.debounce_ns[:, None])
     confirmed = bad & ((ripe == spot_runs.YES) | ((ripe == spot_runs.OWN) & long))
-    gone = good & (now_ns - good_since_ns >= table.release_ns[:, None])
+    gone = ~table.enabled | (good & (now_ns - good_since_ns >= table.release_ns[:, None]))
     latch = table.latch[:, None]
     latched = faults.latched | (confirmed & (latch > SELF))
     latched &= ~(gone & ((reset & (latch == RESET)) | (service & (latch == SERVICE))))
@@ -202,14 +203,13 @@ def _events(
 
 
 def _culprit(look: Look, signal: str, string: int) -> int:
-    """Return the cell (or the sensor) of this string with the worst known value; −1 for string-wide signals.
-
-    A row on sensors is off where a string has none, so there is always one to name.
-    """
+    """Return the cell (or the sensor) of this string with the worst known value; −1 for string-wide signals."""
     found = elements(look, signal)
     if found is None:
         return -1
     values, axis = found
     layout = look.config.layout
     mine = np.flatnonzero((layout.string_of_cell if axis == "cell" else layout.string_of_temp) == string)
+    if not mine.size:  # of a row that the site no longer has
+        return -1
     return int(mine[np.argmax(np.where(np.isnan(values[mine]), -np.inf, values[mine]))])
