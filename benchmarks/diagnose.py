@@ -66,6 +66,7 @@ def world(
     base = load("home").file
     assert base.simulation is not None
     pack = base.pack[0].model_dump(exclude_none=True) | {"cell": cell, "series": CELLS, "parallel": parallel}
+    pack.pop("limits", None)  # of another cell: those of the cell file hold
     signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage"]
     signals += [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
     many = [pack | {"name": f"p{k + 1}"} for k in range(packs * len(cases))]
