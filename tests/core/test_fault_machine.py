@@ -162,7 +162,9 @@ MACHINES: dict[tuple[int, int, int], Machine] = {}
 
 @pytest.fixture(params=TIMES, ids=str)
 def machine(request: pytest.FixtureRequest) -> Machine:
-    return MACHINES.setdefault(request.param, Machine(request.param))
+    if request.param not in MACHINES:
+        MACHINES[request.param] = Machine(request.param)
+    return MACHINES[request.param]
 
 
 def raised(given: Input) -> Input:
@@ -241,7 +243,7 @@ def test_the_demand_of_every_pair_of_rows_is_the_union_of_both(level: Level, act
     for other, paths in product(Level, product((False, True), repeat=4)):
         table = Plain(
             level=np.array((level, other), np.int8), charge=np.array(paths[:2]), discharge=np.array(paths[2:]),
-            derate=np.array((0.5, 0.25)),
+            derate=np.array((0.5, 0.25)), trip=np.zeros((2, 1)),
         )  # fmt: skip
         config = Plain(faults=table, layout=Plain(yes=np.ones(1, bool)))
         asked = protect.demand(config, Plain(active=np.array(active)[:, None]))  # type: ignore[arg-type]
