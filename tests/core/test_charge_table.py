@@ -5,6 +5,7 @@ Each combination is one string of a site that is tiled from one string, so that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from types import SimpleNamespace
@@ -102,6 +103,13 @@ class Grid:
 @pytest.fixture(autouse=True)
 def _no_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charge, "_event", lambda _look, _old, _new, rule, s: int(rule[s]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Give the memory back: a million combinations take gigabytes."""
+    yield
+    explored.cache_clear()
 
 
 @cache

@@ -5,6 +5,7 @@ Each combination is one string of a site that is tiled from one string, so that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from itertools import product
@@ -121,6 +122,13 @@ class Grid:
 
     def outputs(self, phase: np.ndarray) -> np.ndarray:
         return sequence.outputs(self.config, SimpleNamespace(phase=phase))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Give the memory back: a million combinations take gigabytes."""
+    yield
+    explored.cache_clear()
 
 
 @cache

@@ -239,7 +239,7 @@ def allowance(config: Config, charging: Charging) -> tuple[Floats, Floats, Float
     return _allowance(config, charging.phase.tobytes())
 
 
-@lru_cache(maxsize=64)  # strings stay in their phases for long
+@lru_cache(maxsize=4)  # strings stay in their phases for long
 def _allowance(config: Config, phases: bytes) -> tuple[Floats, Floats, Floats]:
     end_V, charge_A, discharge_A = _allowed(config)
     phase = np.frombuffer(phases, np.int8)

@@ -41,8 +41,8 @@ class Table:
         self._source = np.array([[r.source] for r in rules])
         self._condition = np.array([self.conditions.index(r.condition) for r in rules])
         self._target = np.array([r.target for r in rules], np.int8)
-        self._asking = lru_cache(maxsize=64)(self._find)  # strings stay in their phases for long
-        self._none = lru_cache(maxsize=64)(lambda strings: np.full(strings, -1))
+        self._asking = lru_cache(maxsize=8)(self._find)  # strings stay in their phases for long
+        self._none = lru_cache(maxsize=8)(lambda strings: np.full(strings, -1))
         self._asked = np.zeros((len(self.conditions), MOST, MOST), bool)  # (condition, kind, phase): a rule asks for it
         for rule, condition in zip(rules, self._condition.tolist(), strict=True):
             self._asked[condition, _every(rule.kind), _every(rule.source)] = True

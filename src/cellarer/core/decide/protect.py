@@ -145,7 +145,7 @@ def demand(config: Config, faults: Faults) -> Demand:
     return _demand(config, faults.active.tobytes())
 
 
-@lru_cache(maxsize=64)  # rows stay active, or none, for long
+@lru_cache(maxsize=4)  # rows stay active, or none, for long
 def _demand(config: Config, rows_active: bytes) -> Demand:
     table = config.faults
     active = np.frombuffer(rows_active, bool).reshape(table.trip.shape)

@@ -110,10 +110,10 @@ MAIN = np.array([[0], [2], [3], [4]])  # outputs that carry the whole current
 
 def outputs(config: Config, switches: Switches) -> Bools:
     """Return (5, string): minus, precharge, plus, charge switch, discharge switch."""
-    return _outputs(config, switches.phase.tobytes())
+    return _outputs(config, switches.phase.astype(np.int8, copy=False).tobytes())
 
 
-@lru_cache(maxsize=64)  # strings stay in their phases for long
+@lru_cache(maxsize=4)  # strings stay in their phases for long
 def _outputs(config: Config, phases: bytes) -> Bools:
     return _OUTPUTS[:, config.switch.kind, np.frombuffer(phases, np.int8)]
 
