@@ -116,10 +116,11 @@ def trips(ready: Ready, out_s: Floats) -> list[tuple[bool, str]]:
     """Return (with cause, row) of all that was raised. out_s: when a measured value lay beyond its limit."""
     table, found = ready.config.faults, []
     steps = np.diff(ready.recording.time_s[ready.recording.good])
-    within_s = max(CAUSE_S, CAUSE_ROWS * float(np.median(steps))) if steps.size else CAUSE_S
+    step_s = float(np.median(steps)) if steps.size else 0.0  # a row stands for the time since the one before it too
+    within_s = max(CAUSE_S, CAUSE_ROWS * step_s)
     for time_s, event in replay(ready).events:
         if event.kind == "fault" and table.level[table.name.index(event.name)] >= Level.RAMP:
-            found.append((bool(((out_s <= time_s) & (out_s >= time_s - within_s)).any()), event.name))
+            found.append((bool(((out_s <= time_s + step_s) & (out_s >= time_s - within_s)).any()), event.name))
     return found
 
 
