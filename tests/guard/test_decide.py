@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ def test_both_sides_of_every_limit(place: int, inside: float, outside: float, ms
     assert took is not None
     assert took <= ms
     assert world.guard.strings[0].opened_why
+
+
+def test_a_limit_that_cannot_be_compared_permits_nothing() -> None:
+    """The limits file refuses NaN; should one get in all the same, every sample is bad."""
+    known = limits()
+    unknown = replace(known, strings=(replace(known.strings[0], cell_voltage_max_V=math.nan), *known.strings[1:]))
+    now_ns = 1_000_000 * MS
+    guard = Guard(unknown, now_ns)
+    tripped = [guard.receive(CELLS[0], 3.3, now_ns + k * MS, now_ns + k * MS) for k in range(1, 4)]
+    assert tripped == [False, False, True], "the third sample counts"
 
 
 @pytest.mark.parametrize(("place", "inside", "outside"), [(HIGH, 3.7, 3.7001), (LOW, 2.2, 2.1999)])

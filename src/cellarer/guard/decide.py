@@ -118,7 +118,7 @@ class Guard:
         tripped = False
         for check in self._checks[place]:
             sign = check.rule.sign
-            if sign * value > sign * check.limit:
+            if not sign * value <= sign * check.limit:  # what cannot be compared is bad
                 tripped |= self._count(check, place, value, time_ns)
             elif check.count:
                 check.count = 0
