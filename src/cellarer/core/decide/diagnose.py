@@ -31,9 +31,7 @@ LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the oldest one i
 STEADY = 0.5  # of a leakage must show between the first two looks, and between the last two
 COUNTED_NS = 12 * 3600 * 1_000_000_000  # between two looks that tell of current that nobody got
 BETTER = 0.5  # … or as soon as a newer one is known so much better, of its sigma: a flat curve tells only at its ends
-SOUND_SHARE = (
-    0.005  # of the rating, which is no more than full scale: zero error of sound shunts (data sheets: 0.1 to 0.5 %)
-)
+SOUND_SHARE = 0.005  # of the rating, which is no more than full scale: zero of sound shunts, 0.1 to 0.5 % (data sheets)
 BOTH = 2.0  # sigmas where two independent signs must agree
 
 
