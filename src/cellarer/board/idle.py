@@ -71,9 +71,7 @@ def _programme(state: State, cells: np.ndarray, string: int, report: Mapping[str
     if np.isnan(soc).any():
         return ["SOC is not known"]
     doubt = 200 * CERTAINTY * float(sigma.max())
-    return [
-        f"no dose is certain: SOC of cells differs by {100 * float(np.ptp(soc)):.1f} %, of which {doubt:.1f} % is doubt"
-    ]
+    return [f"no dose is certain: SOC of cells differs by {100 * float(np.ptp(soc)):.1f} %, known to ±{doubt:.1f} %"]
 
 
 def _by_voltage(config: Config, state: State, string: int, cells: np.ndarray) -> list[str]:
