@@ -115,7 +115,7 @@ def _judge(model: CellModel, split: Split, trial: Trial, cases: tuple[Case, ...]
     lost = np.stack([lot < case.lost for case in cases], axis=1)
     volts[lost], amperes[lost] = np.nan, np.nan
     believed = q * np.array([case.capacity for case in cases])
-    cfg = estimate.compile_cells([model], np.zeros(n, int), believed, np.ones(n), learn_offset=True)
+    cfg = estimate.compile_cells([model], np.zeros(n, int), believed, np.ones(n), learn_C=estimate.RECORDED_C)
     away = 1.0 if truth[0] > 0.25 else -1.0  # an empty cell is told to be fuller
     start = np.array([truth[0] + away * case.start for case in cases])
     state = estimate.init(

@@ -70,7 +70,9 @@ def capacity_over_life(data: Path, scratch: Path) -> Said:
 def _follow(model: Any, capacity_Ah: float, runs: list[Run]) -> tuple[Floats, Floats, float, float]:
     """Relative error and sigma of the capacity after each full discharge, first and last counted capacity."""
     dt, amperes, volts, temp, index = chained(runs)
-    cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([capacity_Ah]), np.ones(1), learn_offset=True)
+    cfg = estimate.compile_cells(
+        [model], np.zeros(1, int), np.array([capacity_Ah]), np.ones(1), learn_C=estimate.RECORDED_C
+    )
     state = estimate.init(cfg, np.array([np.nan]), np.array([np.nan]))
     counted = np.array([-float(run.charge_Ah.min()) for run in runs])
     found, sigma, truth = [], [], []
@@ -142,7 +144,9 @@ def without_truth(data: Path, scratch: Path) -> Said:
         for trip in dict.fromkeys(table["trip"].tolist()):
             at = (table["trip"] == trip) & np.isfinite(table["soc_bms_percent"])
             t, i, v, temp, car = (np.asarray(table[name][at], float) for name in names)
-            cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([60.0]), np.ones(1), learn_offset=True)
+            cfg = estimate.compile_cells(
+                [model], np.zeros(1, int), np.array([60.0]), np.ones(1), learn_C=estimate.RECORDED_C
+            )
             state = estimate.init(cfg, np.array([np.nan]), np.array([np.nan]))
             columns = (v[:, None] / 96.0, i[:, None], temp[:, None])
             _, soc, sigma = estimate.run_block(cfg, state, *columns, np.diff(t, prepend=t[0]))

@@ -10,7 +10,7 @@ import pytest
 from tests.core.bench import Bench
 from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, table
 
-from cellarer.config.load import build
+from cellarer.config.load import build, load, replay_site
 from cellarer.config.rows import RowFile
 from cellarer.core import estimate as estimators
 from cellarer.core.decide import diagnose
@@ -252,3 +252,10 @@ def test_an_estimate_may_not_open_at_once() -> None:
     with pytest.raises(ValueError, match="an estimate may warn, derate or ramp"):
         RowFile.model_validate(row)
     assert RowFile.model_validate(row | {"level": "ramp"}).level == "ramp"
+
+
+def test_behind_foreign_switches_only_what_a_sound_sensor_may_be_off_counts_as_no_current(config: Config) -> None:
+    supervised = load("supervised").config
+    assert compiled(supervised).learn_C == pytest.approx(diagnose.SOUND_SHARE * 100.0 / 280.0)
+    assert compiled(config).learn_C == 0.0, "our own switches say what is zero"
+    assert compiled(replay_site("lfp_280ah")).learn_C == estimators.RECORDED_C

@@ -80,7 +80,9 @@ def run(name: str, errors: Errors, seed: int = 1) -> tuple[Floats, Floats, Float
     volts, soc = plant(
         model, current, start, q * (1.0 + drawn(errors.capacity)), 1.0 + drawn(errors.resistance), drawn(errors.curve)
     )
-    cfg = estimate.compile_cells([model], np.zeros(CELLS, int), np.full(CELLS, q), np.ones(CELLS), learn_offset=True)
+    cfg = estimate.compile_cells(
+        [model], np.zeros(CELLS, int), np.full(CELLS, q), np.ones(CELLS), learn_C=estimate.RECORDED_C
+    )
     told = np.clip(start + drawn(errors.start), 0.0, 1.0)
     state = estimate.init(
         cfg, told, np.full(CELLS, max(errors.start, 0.01)), capacity_sigma_Ah=np.full(CELLS, 0.02 * q)

@@ -20,12 +20,12 @@ MODELS = [load(name).model for name in ("panasonic_18650pf", "lfp_280ah")]
 pytestmark = pytest.mark.filterwarnings("ignore:Inspection disabled")
 
 
-def site(cells: int = 20, learn: bool = False) -> estimate.EstimatorConfig:
+def site(cells: int = 20, learn_C: float = 0.0) -> estimate.EstimatorConfig:
     """Cells of two kinds, some of them two in parallel."""
     kind = np.arange(cells) % 2
     parallel = 1.0 + np.arange(cells) % 3
     capacity = np.array([m.capacity_Ah for m in MODELS])[kind] * parallel
-    return estimate.compile_cells(MODELS, kind, capacity, parallel, learn)
+    return estimate.compile_cells(MODELS, kind, capacity, parallel, learn_C)
 
 
 def drive(cfg: estimate.EstimatorConfig, rows: int, seed: int = 1) -> tuple[np.ndarray, ...]:
@@ -58,7 +58,7 @@ def test_kernel_and_numpy_form_agree_per_step() -> None:
 
 @pytest.mark.needs("numba")
 def test_run_block_equals_step_row_by_row() -> None:
-    cfg = site(learn=True)
+    cfg = site(learn_C=estimate.RECORDED_C)
     volts, amperes, temp, dt = drive(cfg, 300)
     volts[20:40, 2] = np.nan
     temp[50:60, 1] = np.nan
@@ -251,3 +251,19 @@ def test_decay_and_falling_resistance_are_close_to_their_functions() -> None:
     z = numpy_form.look_up(compile_tables(MODELS).node, compile_tables(MODELS).rows, np.zeros(3, np.int64),
                            np.array([-0.02, 0.5, 1.02]), np.full(3, 25.0))  # fmt: skip
     assert (np.diff(z[0]) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("drawn_C", "learn_C", "counts"), [(0.01, 0.002, True), (0.001, 0.002, False), (0.001, 0.0, True)]
+)
+def test_a_steady_small_current_counts_unless_it_may_be_the_zero_of_the_sensor(
+    drawn_C: float, learn_C: float, counts: bool
+) -> None:
+    model, rows = load("lfp_280ah").model, 2 * 3600
+    q = model.capacity_Ah
+    cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([q]), np.ones(1), learn_C)
+    state = estimate.init(cfg, np.array([0.6]), np.array([0.002]))
+    volts = np.full((rows, 1), np.nan)  # no voltage: nothing but counting is asked
+    current, degC = np.full((rows, 1), -drawn_C * q), np.full((rows, 1), 25.0)
+    _, z, _ = estimate.run_block(cfg, state, volts, current, degC, np.ones(rows))
+    assert 0.6 - z[-1, 0] == pytest.approx(2.0 * drawn_C if counts else 0.0, abs=0.05 * drawn_C)

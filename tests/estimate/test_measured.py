@@ -23,7 +23,7 @@ def run(name: str, begin: float, soc0: float, sigma0: float) -> tuple[np.ndarray
     )
     truth = 1.0 + ah / Q
     rows = slice(int(np.argmax(truth <= begin)), None)
-    cfg = estimate.compile_cells([MODEL], np.zeros(1, int), np.array([Q]), np.ones(1), learn_offset=True)
+    cfg = estimate.compile_cells([MODEL], np.zeros(1, int), np.array([Q]), np.ones(1), learn_C=estimate.RECORDED_C)
     state = estimate.init(cfg, np.array([truth[rows][0] + soc0]), np.array([sigma0]))
     dt = np.diff(t[rows], prepend=t[rows][0])
     _, soc, sigma = estimate.run_block(cfg, state, v[rows, None], i[rows, None], temp[rows, None], dt)

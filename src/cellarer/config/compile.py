@@ -86,6 +86,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         estimate_ns=round(site.estimate_ms * 1e6),
         power_ns=round(site.power_ms * 1e6),
         idle_A=np.maximum(IDLE_FLOOR_A, IDLE_SHARE * limits.rated_discharge_A),
+        recording=not site.device and bool((gear == "none").all()),
         needs_confirmation=any(p.switchgear.kind != "none" for p in site.pack),
         heater=np.array([p.heater for p in site.pack]),
         cooler=np.array([p.cooler for p in site.pack]),

@@ -16,7 +16,7 @@ from cellarer.core.asked import set_now
 from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
-from cellarer.core.decide.diagnose import diagnose
+from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.response import respond
@@ -114,10 +114,23 @@ DURABLE_VERSION = 1
 def compiled(config: Config) -> estimators.EstimatorConfig:
     """Return the estimators' tables of a site; made once per Config object."""
     parallel = config.parallel[config.layout.string_of_cell]
-    no_gear = bool((config.switch.kind == Switchgear.NONE).all())
     return estimators.compile_cells(
-        config.models, config.cell_kind, config.capacity_Ah, parallel.astype(np.float64), learn_offset=no_gear
+        config.models, config.cell_kind, config.capacity_Ah, parallel.astype(np.float64), _learn_C(config)
     )
+
+
+def _learn_C(config: Config) -> float:
+    """Return below which steady current, C, nothing flows: where switches of ours may be open, they alone say so.
+
+    A house at rest draws a per cent of C for hours: what a battery with switches of its own reports counts, if it is
+    more than a sound sensor may be off.
+    """
+    if config.recording:
+        return estimators.RECORDED_C
+    if (config.switch.kind != Switchgear.NONE).any():
+        return 0.0
+    rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
+    return float((SOUND_SHARE * rated[config.layout.string_of_cell] / config.capacity_Ah).min())
 
 
 def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool = False) -> Watch:
@@ -304,7 +317,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         (mean if elapsed_s > 0.0 else look.watch.current)[owner] + other,
         look.all_off[owner],
     )
-    if not tables.learn_offset and estimators.looked(estimator):
+    if not config.recording and estimators.looked(estimator):
         was = estimators.soc(tables, estimator)
         estimator = _learnt(look, tables, estimator)
         imposed |= (estimators.soc(tables, estimator) != was) & ~np.isnan(was)

@@ -205,6 +205,7 @@ class Config:
     estimate_ns: int  # period of the estimators
     power_ns: int  # period of SOP
     idle_A: Floats  # (string,) below it a string counts as resting
+    recording: bool  # replayed: no switchgear, no device; its file says what was counted
     needs_confirmation: bool  # closing needs durable state or a person's word
     heater: Bools  # (pack,)
     cooler: Bools  # (pack,)

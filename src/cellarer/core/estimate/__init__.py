@@ -11,7 +11,7 @@ from cellarer.core.estimate.between import anchor, between_sigma, empty, with_be
 from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
-from cellarer.core.estimate.config import EstimatorConfig, Floats, compile_cells
+from cellarer.core.estimate.config import RECORDED_C, EstimatorConfig, Floats, compile_cells
 from cellarer.core.estimate.energy import Energy, energy
 from cellarer.core.estimate.filter import HAS_KERNEL, init, run_block, set_soc, step
 from cellarer.core.estimate.imbalance import Imbalance, imbalance
@@ -47,6 +47,7 @@ __all__ = [
     "HAS_KERNEL",
     "HORIZONS_S",
     "REASONS",
+    "RECORDED_C",
     "Advice",
     "Energy",
     "EstimateState",

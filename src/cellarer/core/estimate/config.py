@@ -13,6 +13,8 @@ from cellarer.model.cell import CellModel
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+RECORDED_C = 0.0125  # C: a steady current below this may be the offset of a recording, which shows no open switch
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EstimatorConfig:
@@ -25,7 +27,7 @@ class EstimatorConfig:
     kind: Ints  # (lane,) index into models; filler cells are of kind 0
     capacity_Ah: Floats  # (cell,) of the group when new
     parallel: Floats  # (cell,)
-    learn_offset: bool  # a steady small current counts as zero: for recordings without switchgear
+    learn_C: float  # a steady current below this counts as zero, where no switch of ours says what is; 0 = none does
 
 
 def compile_cells(
@@ -33,7 +35,7 @@ def compile_cells(
     kind_of_cell: Ints,
     capacity_Ah: Floats,
     parallel: Floats,
-    learn_offset: bool = False,
+    learn_C: float = 0.0,
 ) -> EstimatorConfig:
     """Pack a site's cells.
 
@@ -50,6 +52,4 @@ def compile_cells(
         raise ValueError("capacity_Ah must be above 0 and parallel at least 1")
     full = np.zeros(lanes, dtype=np.int64)
     full[:cells] = kind
-    return EstimatorConfig(
-        tuple(models), compile_tables(models), cells, lanes, full, capacity, side_by_side, learn_offset
-    )
+    return EstimatorConfig(tuple(models), compile_tables(models), cells, lanes, full, capacity, side_by_side, learn_C)

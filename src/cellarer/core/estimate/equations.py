@@ -45,8 +45,7 @@ K_LOW, K_HIGH = 0.5, 2.5
 B_MOST = 0.05  # C
 Z_LOW, Z_HIGH = -0.03, 1.03
 REST_SIGMA = 1e-3  # C: how well a resting sensor shows its offset
-QUIET_C = 0.0125  # C: a current below this may be an offset …
-QUIET_STEADY_C = 0.001  # C: … if it wanders no more than this …
+QUIET_STEADY_C = 0.001  # C: a small current may be an offset if it wanders no more than this …
 QUIET_S = 60.0  # … for so long
 HOLD_S = 1.0  # s: up to here the previous current holds between two samples, above it is the mean of both
 GAP_S = 61.0  # s: longer than a minute (and its clock's jitter) is a gap: nothing is integrated
@@ -88,14 +87,14 @@ def gap_variance(dt: Any) -> Any:
 def hush(i: Any, q: Any, noise: Any, zero: Any, quiet_s: Any, quiet_i: Any, dt: Any, learn: Any) -> Any:
     """Follow how long the current has been small and steady: (zero, quiet seconds, quiet current).
 
-    learn  1: then it counts as zero after QUIET_S (recordings without switchgear)
+    learn  C: smaller ones count as zero after QUIET_S (where no switch of ours says so); 0 = none does
     """
     # sign() instead of comparisons: NumPy and the compiler both turn it into lanes
-    small = np.maximum(np.sign(QUIET_C * q - np.abs(i)), 0.0) * np.maximum(1.0 - noise, 0.0)
+    small = np.maximum(np.sign(learn * q - np.abs(i)), 0.0) * np.maximum(1.0 - noise, 0.0)
     small = small * np.maximum(np.sign(QUIET_STEADY_C * q - np.abs(i - quiet_i)), 0.0)
     quiet_s = small * (quiet_s + dt)
     quiet_i = i + small * (1.0 - np.minimum(dt / (quiet_s + 1e-9), 1.0)) * (quiet_i - i)
-    return np.maximum(zero, learn * np.maximum(np.sign(quiet_s - QUIET_S), 0.0)), quiet_s, quiet_i
+    return np.maximum(zero, np.maximum(np.sign(quiet_s - QUIET_S), 0.0)), quiet_s, quiet_i
 
 
 def unseen(i: Any, c: Any, restless: Any, dt: Any, gap: Any) -> Any:

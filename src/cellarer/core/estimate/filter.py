@@ -127,7 +127,7 @@ def step(
     known = column(cfg, buffer, "in_known") if len(spoken) else spoken
     if len(spoken):  # the filter must not hear it twice; others may know that there was a voltage
         put(buffer, "in_known", np.where(spoken, 0.0, known))
-    form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, 1.0 if cfg.learn_offset else 0.0)
+    form(buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, float(dt_s), gap, cfg.learn_C)
     if len(spoken):
         put(buffer, "in_known", known)
     return EstimateState(buffer, unknown, follow_pairs(cfg, state.pairs, buffer, dt_s, gap > 0.0, plain))
@@ -258,7 +258,7 @@ def run_block(
 
     _kernel.run_block(
         buffer, cfg.tables.node, cfg.tables.rows, cfg.kind, table(voltage), table(current), table(temp_degC),
-        dt, 1.0 if cfg.learn_offset else 0.0, soc, sigma, every, tile,
+        dt, cfg.learn_C, soc, sigma, every, tile,
     )  # fmt: skip
     return replace(state, buffer=buffer), soc, sigma
 

@@ -69,7 +69,7 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     """Advance every cell of the buffer in place; the inputs already stand in its `in_…` fields.
 
     node, rows  from CellTables; kind (cell,) of all lanes
-    gap         variance that SOC gains because time is missing; learn 1: take quiet current for zero current
+    gap         variance that SOC gains because time is missing; learn  C: take a quiet current below it for zero
     """
     refresh(buffer, node, rows, kind, dt)
     field = buffer.reshape(-1, FIELDS, LANES)
