@@ -43,6 +43,7 @@ STAY_S = 0.4  # and they stay open
 OUT_S = 0.6  # how long services and faces are left in trouble
 LATE_S = 0.04  # a machine that is later than that misses deadlines by itself: consent lasts 60 ms
 HOLE_S = 2.0  # a row each second: more than this after the last row, and more than a second is lost
+CAUGHT_S = 8.0  # a recorder that fell is missed after 5 s
 FRESH_S = 3.0  # limits heard must have been published within this, or be zero
 TOGETHER = 0.5  # share of disturbed links, controls and guards beside which something else is disturbed
 SITES = 2
@@ -141,7 +142,13 @@ class Campaign:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if how != "hold":
-            wait_for(f"a new {role}", lambda: self.site.pid(role) not in (None, pid))
+            begin = time.monotonic()
+            wait_for(f"a new {role}", lambda: self.site.pid(role) not in (None, pid) or self._caught(role, how, begin))
+
+    def _caught(self, role: str, how: str, begin: float) -> bool:
+        """Tell whether services caught the exception where it was, as they do what a disk says, and still record."""
+        shot = self.site.snapshot() if role == "services" and how == "fail" else None
+        return shot is not None and shot.recorder_live and time.monotonic() - begin > CAUGHT_S
 
     def _opens(self, names: list[str]) -> str:
         """Contacts open in time, by the world's word."""
