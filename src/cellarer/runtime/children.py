@@ -21,7 +21,7 @@ from cellarer.runtime.process import last_pulse_ns
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # before the first, second … start after a crash
 CRASHES, WITHIN_S = 3, 600.0  # so many crashes in so long: a vital process stays down
 STILL_S = 10.0  # without a sign of life it is killed
-FIRST_S = 60.0  # the first sign of life may take longer: a cold cache, a busy machine
+FIRST_S = 300.0  # the first sign of life may take longer: a small computer compiles for minutes; nothing closes before
 
 
 @dataclass(slots=True)

@@ -55,6 +55,8 @@ function showStale(lost, age_s) {
     get("stale-text"),
     lost
       ? "The server does not answer. Everything below is old; the battery may be in another state."
-      : "Control does not report. Everything below is old; the battery may be in another state.",
+      : age_s === null
+        ? "Control has not reported yet: the first start compiles its code, which takes a minute, and longer on a small computer."
+        : "Control does not report. Everything below is old; the battery may be in another state.",
   );
 }
