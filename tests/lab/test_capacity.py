@@ -60,3 +60,14 @@ def test_a_rest_that_drifts_behind_the_discharge_hides_nothing() -> None:
     ends, source = capacity.measured([whole], ENDS, [])
     assert ends.capacity_Ah == pytest.approx(1.98, rel=0.01)
     assert "discharge" in source
+
+
+def test_a_file_that_stops_in_the_middle_of_its_discharge_is_named() -> None:
+    """Straight down to the last row with current: cut. A rest behind it, or the knee of an empty cell: whole."""
+    cut, rested = run([(1.0, -2.0)]), run([(1.0, -2.0), (0.2, 0.0)])
+    volts = cut.voltage - 0.3 * np.clip(cut.time_s / 3600.0 - 0.95, 0.0, None) / 0.05
+    knee = Run("made", "made#1", cut.time_s, cut.current, volts, cut.temp_degC, cut.charge_Ah, False)
+    for made, named in ((cut, True), (rested, False), (knee, False)):
+        warnings: list[str] = []
+        capacity.measured([made], Ends(4.2, float(made.voltage.min()), 2.0), warnings)
+        assert [("made#1 ends at 3.02 V" in w, "truncated" in w) for w in warnings] == [(True, True)] * named

@@ -1,6 +1,9 @@
 """The open-circuit curve from slow legs: ends where polarisation runs away do not bend what has rested."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from cellarer.lab.curve import GRID, from_slow_legs
 from cellarer.lab.readers import Run
@@ -37,3 +40,27 @@ def test_the_overshoot_of_a_charge_does_not_lift_the_rested_full_cell() -> None:
     assert curve is not None
     assert abs(curve.ocv[-1] - OCV[-1]) < 0.02
     assert curve.half_gap.max() <= 2.001 * GAP
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_a_slow_leg_that_stops_early_is_drawn_on_as_a_faster_discharge_fell_and_named(helped: bool) -> None:
+    slow = leg(-1.0)
+    kept = slow.soc > 0.3
+    run = slow.run
+    short = replace(
+        slow,
+        soc=slow.soc[kept],
+        run=replace(
+            run, time_s=run.time_s[kept], current=run.current[kept], voltage=run.voltage[kept],
+            temp_degC=run.temp_degC[kept], charge_Ah=run.charge_Ah[kept]),
+    )  # fmt: skip
+    fast = replace(
+        slow, kind="discharge", run=replace(run, label="fast#1", current=25.0 * run.current, voltage=run.voltage - 0.1)
+    )
+    warnings: list[str] = []
+    curve = from_slow_legs([short, fast] if helped else [short], ENDS, warnings)
+    assert curve is not None
+    assert len(warnings) == 1 and "slow discharge ends at SOC 30 %" in warnings[0]
+    assert ("drawn after fast#1" if helped else "straight line") in warnings[0]
+    knee = (GRID > 0.02) & (GRID < 0.04)
+    assert bool(np.abs(curve.ocv - OCV + GAP)[knee].max() < 0.08) is helped

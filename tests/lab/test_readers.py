@@ -96,7 +96,7 @@ def test_blocks_without_numbers_are_placed(tmp_path: Path) -> None:
     columns["current_A"][7] = np.nan
     path = written(tmp_path, columns)
     assert len(read(path)[0].time_s) == 349
-    assert noted(path, "51 rows without a number")
+    assert noted(path, "51 of 400 rows without a number")
     assert noted(path, "rows 101 to 150")
 
 

@@ -23,6 +23,7 @@ SPAN = 0.6  # a swing that covers less of the voltages seen in all files tells n
 END, END_ROWS = 0.01, 30  # of the charge of a leg: so near its turn its last voltage is looked for, and rows beyond
 FLOWS = 0.02  # of the largest current of a leg
 POINTS = 20_000
+KNEE = 4.0  # so many times as steep as in the middle a cell falls at its end: measured 7 to 44, before it under 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Leg:
     temp_degC: float
     falls: bool
     label: str
+    cut_V: float = float("nan")  # where the file ends while current flows and no knee of an empty cell has shown
 
     @property
     def rank(self) -> float:
@@ -81,7 +83,18 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
             flows = np.abs(run.current[rows]) > FLOWS * np.abs(run.current[rows]).max()  # rests make nothing slower
             hours = float(np.sum(run.dt[rows][flows])) / 3600.0
             temp = float(np.mean(run.temp_degC[rows]))
-            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label)
+            cut_V = _cut(run, first, last) if charge < 0.0 else float("nan")
+            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V)
+
+
+def _cut(run: Run, first: int, last: int) -> float:
+    """Voltage at which a discharge between two rows is cut off by the end of its file; NaN where it goes to its end."""
+    if last < len(run.current) - 1 or run.current[last] > FLOWS * float(run.current[first:].min()):
+        return float("nan")
+    down = run.charge_Ah[first : last + 1] - run.charge_Ah[first]
+    begin, most, late, end = np.interp([0.1, 0.9, 0.98, 1.0], down / down[-1], run.voltage[first : last + 1])
+    knee = (late - end) / 0.02 > KNEE * (begin - most) / 0.8
+    return float("nan") if knee else float(end)
 
 
 def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str]:
@@ -91,6 +104,11 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
         best = max(legs, key=lambda leg: leg.rank)
         if not best.falls:
             warnings.append(f"no full discharge: capacity is that of a charge ({best}); --capacity-Ah is better")
+        if np.isfinite(best.cut_V):
+            warnings.append(
+                f"{best.label} ends at {best.cut_V:.2f} V while current flows, without the knee of an empty cell: "
+                "is the file truncated? Then capacity is larger: give --capacity-Ah"
+            )
         return replace(ends, capacity_Ah=best.charge_Ah), str(best)
     widest = max(runs, key=lambda run: float(np.ptp(run.charge_Ah)))
     covered = float(np.quantile(widest.voltage, 0.999) - np.quantile(widest.voltage, 0.001))

@@ -16,9 +16,11 @@ from cellarer.lab.sort import Ends, Sorted
 Floats = NDArray[np.float64]
 
 GRID = np.linspace(0.0, 1.0, 201)
+NEAR_K = 10.0  # from the slow leg: a faster discharge that warm tells its shape
 WIDER = 2.0  # half gaps up to so many times the usual one are believed
 LEAST_GAP_V = 0.004
 AGREE = 0.03  # of capacity: legs that differ more are not averaged
+WHOLE = 0.04  # of capacity: a leg that begins or ends so near an end reaches it
 MOST_HYSTERESIS = {"LFP": 0.040, "Na-ion": 0.040, "NMC": 0.020, "NCA": 0.015, "LMO": 0.012, "LTO": 0.010}
 USUAL_HYSTERESIS = {"LFP": 0.012, "Na-ion": 0.012, "NMC": 0.005, "NCA": 0.004, "LMO": 0.004, "LTO": 0.004}
 
@@ -33,6 +35,11 @@ class Curve:
     source: str
     measured_gap: bool
     points: tuple[tuple[float, float], ...] = ()  # (soc, V) rested, where the curve comes from rests
+
+
+def towards_empty(soc: float | Floats) -> Floats:
+    """How many times the resistance is what it is at full: it rises towards empty, usually so."""
+    return np.asarray(1.0 + 0.9 * np.exp(-np.asarray(soc) / 0.07))
 
 
 def chemistry_of(ocv: Floats) -> str:
@@ -97,6 +104,11 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
     up = [leg for item in chosen if (leg := _leg(item, 1.0, ends.capacity_Ah)) is not None]
     lower = _mean_leg(down, ends)
     upper = _mean_leg(up, ends)
+    for legs in (down, up):
+        if legs:
+            soc = max(legs, key=lambda leg: np.ptp(leg[0]))[0]
+            told = _beyond(float(soc[0]), float(soc[-1]), lower if legs is down else None, items, temp)
+            warnings += [f"slow {'discharge' if legs is down else 'charge'} {text}" for text in told]
     if lower is not None and upper is not None:
         spans = [float(np.ptp(max(legs, key=lambda leg: np.ptp(leg[0]))[0])) for legs in (down, up)]
         half = 0.5 * (upper - lower)
@@ -115,6 +127,36 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
     if upper is not None:
         return Curve(upper, np.zeros_like(GRID), temp, "slow charge leg", False)
     return None
+
+
+def _beyond(begin: float, end: float, lower: Floats | None, items: list[Sorted], temp_degC: float) -> list[str]:
+    """Say what a leg between two SOC leaves out; towards empty draw `lower` on in place as a faster discharge fell.
+
+    What that one lies lower by where the leg ends grows as resistance usually does towards empty.
+    """
+    told = []
+    if begin > WHOLE:
+        faster = [
+            item
+            for item in items
+            if item.kind == "discharge" and item.soc.min() < WHOLE and abs(item.temp_degC - temp_degC) < NEAR_K
+        ]
+        text = f"ends at SOC {100 * begin:.0f} %: is the file truncated? Below that the curve is "
+        if lower is not None and faster:
+            item = min(faster, key=lambda one: float(np.abs(one.run.current).max()))
+            flows = np.flatnonzero(item.run.current < 0.5 * float(item.run.current.min()))
+            order = flows[np.argsort(item.soc[flows], kind="stable")]
+            shown = np.interp(GRID, item.soc[order], np.maximum.accumulate(item.run.voltage[order]))
+            below, at = begin > GRID, int(np.searchsorted(GRID, begin))
+            rises = towards_empty(GRID) / float(towards_empty(GRID[at]))
+            lower[below] = (shown + (lower[at] - shown[at]) * rises)[below]
+            lower[:] = np.maximum.accumulate(np.minimum(lower, np.where(below, lower[at], np.inf)))
+            told.append(f"{text}drawn after {item.run.label}")
+        else:
+            told.append(f"{text}a straight line, no measurement")
+    if end < 1.0 - WHOLE:
+        told.append(f"begins or ends at SOC {100 * end:.0f} %: above that the curve is a straight line, no measurement")
+    return told
 
 
 def _mean_leg(legs: list[tuple[Floats, Floats]], ends: Ends) -> Floats | None:

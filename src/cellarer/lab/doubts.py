@@ -45,14 +45,17 @@ def check_units(file: str, time: Floats, current: Floats, voltage: Floats, temp_
 
 
 def unknown_rows(known: Bools) -> list[str]:
-    """Say how many rows hold no number and where the longest block of them is."""
+    """Say how many rows hold no number, of how many, and where the longest block of them is."""
     if known.all():
         return []
     edges = np.flatnonzero(np.diff(np.r_[True, known, True]))
     begins, ends = edges[::2], edges[1::2]
     longest = int(np.argmax(ends - begins))
     count, first, last = int((~known).sum()), int(begins[longest]) + 1, int(ends[longest])
-    return [f"{count} rows without a number in time, current or voltage are left out, most in rows {first} to {last}"]
+    where = (
+        f"rows {first} to {last} are the longest block" if last > first else f"single ones, the first is row {first}"
+    )
+    return [f"{count} of {len(known)} rows without a number in time, current or voltage are left out: {where}"]
 
 
 def rising(time: Floats) -> tuple[Bools, Bools]:

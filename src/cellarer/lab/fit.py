@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from cellarer.lab.curve import towards_empty
 from cellarer.lab.filters import hysteresis, polarisation
 from cellarer.lab.sort import Sorted
 
 Floats = NDArray[np.float64]
 
 KNOTS = np.array([0.0, 0.03, 0.06, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 1.0])
-SHAPE = 1.0 + 0.9 * np.exp(-KNOTS / 0.07)  # resistance rises towards empty
+SHAPE = towards_empty(KNOTS)
 LOOSE = 3.0
 HUBER_V = 0.04  # residuals beyond it count less: end of discharge in the cold is another world
 RISES_BELOW = 0.3  # SOC under which no resistance falls towards empty: data is thin there and would invent zeros
