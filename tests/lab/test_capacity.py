@@ -1,5 +1,7 @@
 """Capacity from laboratory runs: rests, cycling in one file and charges are told apart; pulses tell none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,14 @@ def test_a_file_that_stops_in_the_middle_of_its_discharge_is_named() -> None:
         warnings: list[str] = []
         capacity.measured([made], Ends(4.2, float(made.voltage.min()), 2.0), warnings)
         assert [("made#1 ends at 3.02 V" in w, "truncated" in w) for w in warnings] == [(True, True)] * named
+
+
+def test_time_in_hours_and_current_in_milliamperes_are_named() -> None:
+    whole = run([(1.0, -2.0), (0.2, 0.0)])
+    hours = replace(whole, time_s=whole.time_s / 3600.0, charge_Ah=whole.charge_Ah / 3600.0)
+    with pytest.raises(LabError, match="name the column _h"):
+        capacity.measured([hours], Ends(4.2, 3.0, 2.0 / 3600.0), [])
+    warnings: list[str] = []
+    milli = replace(whole, current=1e3 * whole.current, charge_Ah=1e3 * whole.charge_Ah)
+    capacity.measured([milli], Ends(4.2, 3.0, 2e3), warnings)
+    assert ["mA" in warning for warning in warnings] == [True]

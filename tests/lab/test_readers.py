@@ -114,6 +114,8 @@ def test_cut_csv_is_noted(tmp_path: Path) -> None:
         (lambda t: t * np.nan, "current_A", "no number"),
         (lambda t: t * 0.0 + 48.0, "voltage_V", "of one cell"),
         (lambda t: t * 0.0 + 9000.0, "current_A", "milliamperes"),
+        (lambda t: 1801.0 * t, "time_s", "milliseconds"),
+        (lambda t: t * 0.0 + 3.7, "voltage_V", "3.700 V in every row while current flows"),
     ],
 )
 def test_what_no_cell_can_be_is_refused(tmp_path: Path, change, name: str, says: str) -> None:
@@ -145,3 +147,23 @@ def test_restarting_time_cuts_runs() -> None:
     runs = read(HERE / "dmegc_inr18650" / "R1_random_walk.parquet")
     assert len(runs) == 50
     assert all(run.time_s[0] == 0.0 and (np.diff(run.time_s) > 0).all() for run in runs)
+
+
+def test_single_rows_that_no_cell_can_show_are_left_out_and_named(tmp_path: Path) -> None:
+    columns = pulses()
+    columns["voltage_V"][10], columns["current_A"][30] = 99.0, 1e9
+    path = written(tmp_path, columns)
+    assert len(read(path)[0].time_s) == 398
+    assert noted(path, "2 rows that no cell can show are left out, first row 11: 99 V")
+
+
+@pytest.mark.parametrize(("behind_A", "counted_Ah"), [(-2.0, -1.0), (2.0, -0.3), (0.0, -0.4)])
+def test_charge_over_a_gap_counts_where_the_same_current_flows_on_both_sides(
+    tmp_path: Path, behind_A: float, counted_Ah: float
+) -> None:
+    """-2 A for 720 s, no rows for 900 s, then 180 s of another current: -0.4 Ah, -0.5 Ah unseen, 0.05 per ampere."""
+    t = np.r_[np.arange(0.0, 721.0, 10.0), np.arange(1620.0, 1801.0, 10.0)]
+    i = np.where(t <= 720.0, -2.0, behind_A)
+    path = written(tmp_path, {"time_s": t, "current_A": i, "voltage_V": 4.0 - t / 3600.0 + 0.03 * i})
+    assert read(path)[0].charge_Ah[-1] == pytest.approx(counted_Ah, abs=1e-6)
+    assert noted(path, "no rows for 15 min while current flows, 720 s after")

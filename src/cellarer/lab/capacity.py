@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 NEAR_FULL_V = 0.13
 NEAR_EMPTY_V = 0.15
+LEAST_HOURS = 1.0 / 60.0  # no cell is emptied sooner
+LARGEST_AH = 1500.0  # of one cell; the largest on sale (2026) hold about 1200
 MOST_HOURS = 40.0  # slower does not count as better
 FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
 LEAST = 0.3  # of the largest swing
@@ -102,6 +104,13 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
     legs = [leg for run in runs for leg in full_legs(run, ends)]
     if legs:
         best = max(legs, key=lambda leg: leg.rank)
+        if best.hours < LEAST_HOURS:
+            raise LabError(
+                best.label, "time", f"{3600.0 * best.hours:.3g} s from full to empty",
+                "seconds; these look like hours or minutes: name the column _h or _min",
+            )  # fmt: skip
+        if best.charge_Ah > LARGEST_AH:
+            warnings.append(f"{best.charge_Ah:.0f} Ah is more than any cell holds: is current in mA? Name it _mA")
         if not best.falls:
             warnings.append(f"no full discharge: capacity is that of a charge ({best}); --capacity-Ah is better")
         if np.isfinite(best.cut_V):

@@ -13,10 +13,14 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 CELL_V = (0.3, 5.5)
+SHOWN_V = (-1.0, 10.0)  # a tester's channel with one cell can show no other voltage
 MOST_A = 5000.0  # no cell bears more: these are milliamperes
+MOST_STEP_S = 1800.0  # between rows: with less of them nothing moves that could be identified
 COLDEST_DEGC, WARMEST_DEGC, KELVIN_DEGC = -60.0, 62.0, 150.0
+SINGLE = 0.99  # share of rows that a column is judged by: single rows may be absurd
 DISORDER = 0.05  # share of rows out of order above which a file is refused
 FAST_S = 30.0
+MATTERS = 0.01  # of the swing of charge of a run
 AGAINST = 0.2  # share of steps that raise the voltage below which the sign is turned
 
 
@@ -32,16 +36,47 @@ def check_units(file: str, time: Floats, current: Floats, voltage: Floats, temp_
         )
     if not CELL_V[0] <= middle <= CELL_V[1]:
         raise LabError(file, "voltage", f"median {middle:.3g}", "0.5 to 5.5 V of one cell")
-    largest = float(np.nanmax(np.abs(current)))
+    step_s = float(np.median(np.diff(time[np.isfinite(time)]))) if np.isfinite(time).sum() > 1 else 0.0
+    if step_s > MOST_STEP_S:
+        raise LabError(
+            file, "time", f"{step_s:.0f} s between rows", "seconds; these look like milliseconds: name it _ms"
+        )
+    largest = float(np.nanquantile(np.abs(current), SINGLE))
     if largest > MOST_A:
         raise LabError(file, "current", f"up to {largest:.0f}", "amperes; these look like milliamperes: name it _mA")
-    if largest == 0.0:
+    if not np.nanmax(np.abs(current)) > 0.0:
         notes.append("no current flows in it")
+    elif np.nanmax(voltage) == np.nanmin(voltage):
+        raise LabError(file, "voltage", f"{middle:.3f} V in every row while current flows", "a measured voltage")
     warm = float(np.nanmedian(temp_degC))
     if warm > KELVIN_DEGC:
         raise LabError(file, "temperature", f"median {warm:.0f}", "degC; these look like kelvin: name the column _K")
     if warm > WARMEST_DEGC or warm < COLDEST_DEGC:
         notes.append(f"temperature of {warm:.0f} degC: is it in degrees Fahrenheit? Then name the column _degF")
+
+
+def absurd_rows(current: Floats, voltage: Floats, notes: list[str]) -> Bools:
+    """(row,) whether it shows what no tester of a cell can; said with the first of them."""
+    absurd = (np.abs(current) > MOST_A) | (voltage < SHOWN_V[0]) | (voltage > SHOWN_V[1])
+    if absurd.any():
+        at = int(np.argmax(absurd))
+        shown = f"{voltage[at]:g} V, {current[at]:g} A"
+        notes.append(f"{int(absurd.sum())} rows that no cell can show are left out, first row {at + 1}: {shown}")
+    return np.asarray(absurd)
+
+
+def gap_in_charge(time: Floats, current: Floats, charge_Ah: Floats, longest_s: float) -> list[str]:
+    """Say where rows are missing for so long, while current flows, that what is counted there matters."""
+    dt, flows = np.diff(time), np.abs(current) > 0.02 * np.abs(current).max()
+    lost_Ah = np.where((dt > longest_s) & (flows[:-1] | flows[1:]), np.abs(current[:-1]) + np.abs(current[1:]), 0.0)
+    lost_Ah *= dt / 7200.0
+    at = int(np.argmax(lost_Ah))
+    if lost_Ah[at] < MATTERS * float(np.ptp(charge_Ah)):
+        return []
+    return [
+        f"no rows for {dt[at] / 60.0:.0f} min while current flows, {time[at]:.0f} s after the begin of a run: "
+        f"up to {lost_Ah[at]:.3g} Ah of it are not measured; a column ah_reference would tell"
+    ]
 
 
 def unknown_rows(known: Bools) -> list[str]:

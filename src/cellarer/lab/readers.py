@@ -24,7 +24,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 RUN_COLUMNS = ("test_id", "cycle", "trip", "run", "cell_no", "pulse_no", "soc_percent")
-GAP_S = 60.0
+GAP_S, GAP_STEPS = 60.0, 5.0  # a gap is longer than this, and than so many usual steps
+ALIKE = 0.2  # current before and behind a gap that differs by less has flowed in it
 FEW = 12  # rows: less is no run
 BEGIN = 0.01  # of the time reached: going back to less begins a run, going back to more is disorder
 MOST_ROWS = 150_000  # of a run that are kept: beyond, rows in which little happens are left out
@@ -98,6 +99,7 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
     doubts.check_units(str(file), time, current, voltage, temp, notes)
     known = np.isfinite(time) & np.isfinite(current) & np.isfinite(voltage)
     notes += doubts.unknown_rows(known)
+    known &= ~doubts.absurd_rows(current, voltage, notes)
     runs, back, repeated = [], np.zeros(len(time), np.bool_), np.zeros(len(time), np.bool_)
     for n, (begin, end) in enumerate(pairwise(_edges(sheet, time))):
         rows = np.flatnonzero(known[begin:end]) + begin
@@ -105,7 +107,7 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
         back[rows[~rises & ~same]], repeated[rows[same]] = True, True
         rows = rows[rises]
         if len(rows) >= FEW:
-            runs.append(_run(file, n + 1, sheet, rows, temp))
+            runs.append(_run(file, n + 1, sheet, rows, temp, notes))
     notes += doubts.disorder(str(file), back, repeated)
     if not runs:
         raise LabError(str(file), "rows", len(time), f"at least {FEW} rows with time, current and voltage, time rising")
@@ -114,10 +116,12 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
     return Reading(tuple(runs), tuple(f"{file.name}: {note}" for note in notes))
 
 
-def _run(file: Path, number: int, sheet: Sheet, rows: NDArray[np.int64], temp: Floats) -> Run:
+def _run(file: Path, number: int, sheet: Sheet, rows: NDArray[np.int64], temp: Floats, notes: list[str]) -> Run:
     """One run from these rows; charge is counted before long runs are thinned."""
     time, current, voltage = (sheet.columns[key][rows] for key in ("time_s", "current_A", "voltage_V"))
     charge, counted = _counted(_counters(sheet), rows, time, current)
+    if not counted:
+        notes += doubts.gap_in_charge(time, current, charge, _gap_s(time))
     at = kept_rows(time, current, voltage, MOST_ROWS)
     columns = (time[at] - time[0], current[at], voltage[at], temp[rows][at], charge[at])
     return Run(str(file), f"{file.stem}#{number}", *columns, counted)
@@ -174,11 +178,18 @@ def _counted(counters: Sequence[Floats], rows: NDArray[np.int64], time: Floats, 
 
 
 def _charge(time: Floats, current: Floats) -> Floats:
-    """Charge in Ah from the rows: the previous current holds up to 1 s, above that the trapezoid; nothing over gaps."""
-    dt = np.diff(time)
-    mean = np.where(dt <= 1.0, current[:-1], 0.5 * (current[:-1] + current[1:]))
-    longest = max(5.0 * float(np.median(dt)), GAP_S)
-    return np.concatenate([[0.0], np.cumsum(np.where(dt > longest, 0.0, mean * dt)) / 3600.0])
+    """Charge in Ah from the rows: the previous current holds up to 1 s, above that the trapezoid.
+
+    Over a gap nothing, unless the same current flows before and behind it.
+    """
+    dt, before, behind = np.diff(time), current[:-1], current[1:]
+    mean = np.where(dt <= 1.0, before, 0.5 * (before + behind))
+    steady = np.abs(before - behind) < ALIKE * np.maximum(np.abs(before), np.abs(behind))
+    return np.concatenate([[0.0], np.cumsum(np.where((dt > _gap_s(time)) & ~steady, 0.0, mean * dt)) / 3600.0])
+
+
+def _gap_s(time: Floats) -> float:
+    return max(GAP_STEPS * float(np.median(np.diff(time))), GAP_S)
 
 
 def _agrees(counter: Floats, own: Floats) -> bool:
