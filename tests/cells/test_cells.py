@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from cellarer.cells import CellError, load, names
+from cellarer.cells.hard import FILE, hard_caps
 from cellarer.cells.loader import DATA, parse
+from cellarer.cells.schema import CHEMISTRIES
 from cellarer.cells.text import COLUMNS, describe, table
 from cellarer.cells.writer import dump
 from cellarer.model.cell import SOC_POINTS
@@ -104,6 +106,58 @@ def test_contradiction_is_refused_with_key_and_range(section: str, key: str, val
     assert "shed.toml" in str(caught.value)
     assert words in str(caught.value)
     assert section in caught.value.key
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "beyond"),
+    [
+        ("charge_temperature_max_degC", 60.0, 60.1), ("charge_temperature_min_degC", -20.0, -20.1),
+        ("discharge_temperature_max_degC", 80.0, 80.1), ("discharge_temperature_min_degC", -40.0, -40.1),
+        ("charge_A", 10.0 * 280.0, 2800.1), ("discharge_A", 60.0 * 280.0, 16800.1),
+        ("cap_temperature_max_degC", 80.0, 80.1), ("cap_charge_temperature_max_degC", 60.0, 60.1),
+        ("cap_charge_temperature_min_degC", -20.0, -20.1), ("cap_discharge_temperature_min_degC", -40.0, -40.1),
+        ("cap_charge_A", 2800.0, 2800.1), ("cap_discharge_A", 16800.0, 16800.1),
+    ],
+)  # fmt: skip
+def test_both_sides_of_a_hard_cap_of_the_chemistry(key: str, inside: float, beyond: float) -> None:
+    limits = raw()["limits"]
+    for value, refused in ((inside, False), (beyond, True)):
+        cell = spoil("limits", key, [*limits[key][:2], value] if key in limits else value)
+        if not refused:
+            parse(cell, "shed.toml")
+            continue
+        with pytest.raises(CellError, match="hard cap of LFP") as caught:
+            parse(cell, "shed.toml")
+        assert (
+            caught.value.key == f"limits.{key}"
+            and "shed.toml" in str(caught.value)
+            and f"{value:g}" in str(caught.value)
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "beyond"),
+    [
+        ("cap_temperature_max_degC", 60.0, 59.9), ("cap_charge_temperature_max_degC", 55.0, 54.9),
+        ("cap_charge_temperature_min_degC", -5.0, -4.9), ("cap_discharge_temperature_min_degC", -25.0, -24.9),
+        ("cap_charge_A", 310.0, 309.9), ("cap_discharge_A", 350.0, 349.9),
+    ],
+)  # fmt: skip
+def test_a_maximum_level_lies_within_the_cap_of_its_data_sheet(key: str, inside: float, beyond: float) -> None:
+    parse(spoil("limits", key, inside), "shed.toml")
+    with pytest.raises(CellError, match=f"limits.{key}.*the maximum level"):
+        parse(spoil("limits", key, beyond), "shed.toml")
+
+
+@pytest.mark.parametrize("chemistry", CHEMISTRIES)
+def test_every_chemistry_has_hard_caps_with_sources(chemistry: str) -> None:
+    row = tomllib.loads(FILE.read_text(encoding="utf-8"))[chemistry]
+    sources = row.pop("sources")
+    assert set(sources) in ({"all"}, set(row)) and all(len(text) > 10 for text in sources.values())
+    one, two = hard_caps(chemistry, 1.0), hard_caps(chemistry, 2.0)
+    assert one.charge_temp_min_degC < 0.0 < one.charge_temp_max_degC <= one.discharge_temp_max_degC < 90.0
+    assert one.discharge_temp_min_degC <= one.charge_temp_min_degC
+    assert (two.charge_A, two.discharge_A) == (2 * one.charge_A, 2 * one.discharge_A)
 
 
 def test_falling_curve_is_refused() -> None:

@@ -211,13 +211,18 @@ def test_a_site_text_with_broken_lines_loads_or_is_refused(data: Any) -> None:
 
 @pytest.mark.parametrize(
     ("key", "inside", "beyond"),
-    [("cell_voltage_max_V", 3.8, 3.801), ("cell_voltage_min_V", 2.3, 2.299), ("charge_A", 400.0, None)],
-)
-def test_both_sides_of_a_hard_cap_of_the_guard(key: str, inside: float, beyond: float | None) -> None:
+    [
+        ("cell_voltage_max_V", 3.8, 3.801), ("cell_voltage_min_V", 2.3, 2.299), ("temperature_max_degC", 80.0, 80.1),
+        ("charge_A", 2800.0, 2800.1), ("discharge_A", 16800.0, 16800.1),
+    ],
+)  # fmt: skip
+def test_both_sides_of_a_hard_cap_of_the_guard(key: str, inside: float, beyond: float) -> None:
     refuse(build(changed("guard", {key: inside}), "shed.toml"))
-    if beyond is not None:  # the cell file gives no cap of current
-        with pytest.raises(ConfigError, match=rf"guard\.{key}.*hard cap"):
-            refuse(build(changed("guard", {key: beyond}), "shed.toml"))
+    with pytest.raises(ConfigError, match=rf"guard\.{key}.*hard cap") as caught:
+        refuse(build(changed("guard", {key: beyond}), "shed.toml"))
+    assert (
+        "shed.toml" in str(caught.value) and f"{beyond:g}" in str(caught.value) and f"{inside:g}" in str(caught.value)
+    )
 
 
 def test_the_report_says_which_hard_caps_are_not_given() -> None:

@@ -50,6 +50,42 @@ def test_both_sides_of_a_hard_cap(row: str, trip: float, inside: float, cap: str
     assert row in found[0] and f"cap {cap}" in found[0]
 
 
+@pytest.mark.parametrize(
+    ("row", "own", "hard"),
+    [
+        ("over_temperature_maximum", "cap_temp_max_degC", 80.0),
+        ("charge_over_temperature_maximum", "cap_temp_max_degC", 60.0),
+        ("charge_over_temperature_maximum", "cap_charge_temp_max_degC", 60.0),
+        ("charge_under_temperature_maximum", "cap_charge_temp_min_degC", -20.0),
+        ("discharge_under_temperature_maximum", "cap_discharge_temp_min_degC", -40.0),
+        ("charge_over_current_maximum", "cap_charge_A", 2800.0),
+        ("discharge_over_current_maximum", "cap_discharge_A", 16800.0),
+    ],
+)
+def test_both_sides_of_the_caps_of_temperature_and_current(row: str, own: str, hard: float) -> None:
+    """Of the chemistry, which always binds, and of the cell file, which binds where it is given."""
+    config = site("one")
+    at = config.faults.name.index(row)
+    sign = float(config.faults.sign[at])
+
+    def found(trip: float, cap: float) -> list[str]:
+        moved = config.faults.trip.copy()
+        moved[at] = sign * trip
+        limits = tuple(replace(c, **{own: cap}) for c in config.cell_limits)
+        said = beyond_caps(replace(config, faults=replace(config.faults, trip=moved), cell_limits=limits))
+        return [line for line in said if row in line]  # a cap may bind another row too
+
+    assert found(hard, np.nan) == []
+    assert found(hard + sign * 0.1, np.nan) == [
+        f"string 1: {row} trips at {hard + sign * 0.1:g}, beyond the hard cap of LFP {hard:g}"
+    ]
+    tight = hard - sign * 5.0
+    assert found(tight, tight) == []
+    assert found(tight + sign * 0.1, tight) == [
+        f"string 1: {row} trips at {tight + sign * 0.1:g}, beyond the cell's cap {tight:g}"
+    ]
+
+
 def test_caps_of_current_hold_for_the_cells_in_parallel_together() -> None:
     config = site("ragged")
     string = int(np.flatnonzero(config.parallel == 2)[0])

@@ -7,6 +7,7 @@ the limits, the limits inside the data-sheet cap, and both inside what the OCV t
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
+from cellarer.cells.hard import hard_caps
 from cellarer.cells.schema import CellFile
 
 Finding = tuple[str, object, str]
@@ -126,18 +127,41 @@ def limits_against_curve(cell: CellFile) -> Iterator[Finding]:
     if not limits.cap_voltage_min_V <= limits.voltage_min_V[2]:
         allowed = f"at or below voltage_min_V[2] = {limits.voltage_min_V[2]:g}"
         yield "limits.cap_voltage_min_V", limits.cap_voltage_min_V, allowed
-    hottest = max(limits.charge_temperature_max_degC[2], limits.discharge_temperature_max_degC[2])
-    for key, least in (
-        ("cap_temperature_max_degC", hottest),
-        ("cap_charge_A", limits.charge_A[2]),
-        ("cap_discharge_A", limits.discharge_A[2]),
-    ):
-        cap = getattr(limits, key)
-        if cap is not None and not cap >= least:
-            yield f"limits.{key}", cap, f"at or above the maximum level, {least:g}"
+    for key, sign, maximum, _ in _capped(cell):
+        cap = getattr(limits, f"cap_{key}")
+        if cap is not None and not sign * cap >= sign * maximum:
+            yield f"limits.cap_{key}", cap, f"at or {'above' if sign > 0 else 'below'} the maximum level, {maximum:g}"
     if not limits.deep_discharge_V < limits.voltage_min_V[1]:
         allowed = f"below voltage_min_V[1] = {limits.voltage_min_V[1]:g}"
         yield "limits.deep_discharge_V", limits.deep_discharge_V, allowed
+
+
+def _capped(cell: CellFile) -> list[tuple[str, int, float, float]]:
+    """Return what has caps: (key, 1 = the most or −1 = the least, its maximum level, hard cap of the chemistry)."""
+    limits, hard = cell.limits, hard_caps(cell.chemistry, cell.capacity.rated_Ah)
+    hottest = max(limits.charge_temperature_max_degC[2], limits.discharge_temperature_max_degC[2])
+    return [
+        ("temperature_max_degC", 1, hottest, hard.discharge_temp_max_degC),
+        ("charge_temperature_max_degC", 1, limits.charge_temperature_max_degC[2], hard.charge_temp_max_degC),
+        ("charge_temperature_min_degC", -1, limits.charge_temperature_min_degC[2], hard.charge_temp_min_degC),
+        ("discharge_temperature_min_degC", -1, limits.discharge_temperature_min_degC[2], hard.discharge_temp_min_degC),
+        ("charge_A", 1, limits.charge_A[2], hard.charge_A),
+        ("discharge_A", 1, limits.discharge_A[2], hard.discharge_A),
+    ]
+
+
+def within_hard_caps(cell: CellFile) -> Iterator[Finding]:
+    """Neither a maximum level nor a cap of the data sheet lies beyond what any cell of this chemistry may bear."""
+    for key, sign, maximum, hard in _capped(cell):
+        cap = getattr(cell.limits, f"cap_{key}")
+        for name, value in ((key, maximum), (f"cap_{key}", cap)):
+            if value is not None and not sign * value <= sign * hard:
+                name = "discharge_temperature_max_degC" if name == "temperature_max_degC" else name
+                yield (
+                    f"limits.{name}",
+                    value,
+                    f"at {'most' if sign > 0 else 'least'} {hard:g}: hard cap of {cell.chemistry}",
+                )
 
 
 def charge_against_limits(cell: CellFile) -> Iterator[Finding]:
@@ -176,5 +200,5 @@ def findings(cell: CellFile) -> Iterator[Finding]:
         yield finding
     if found:
         return
-    for check in (curves, levels, limits_against_curve, charge_against_limits):
+    for check in (curves, levels, limits_against_curve, within_hard_caps, charge_against_limits):
         yield from check(cell)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from cellarer.cells.ageing import AgeingLaw, compile_ageing
 from cellarer.cells.checks import findings
 from cellarer.cells.error import CellError
+from cellarer.cells.hard import hard_caps
 from cellarer.cells.schema import CellFile
 from cellarer.model.cell import SOC_POINTS, CellLimits, CellModel
 
@@ -82,7 +83,7 @@ def parse(table: dict[str, object], file: str) -> CellFile:
 
 def _allowed(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
-        return "no such key; see docs/cells.md for the keys of a cell file"
+        return "no such key; the keys of a cell file are those of the shipped ones (`cellarer cells`)"
     if kind == "missing":
         return "a value: the key is required"
     return message[0].lower() + message[1:]
@@ -178,7 +179,11 @@ def _limits(cell: CellFile) -> CellLimits:
         charge_A=three(limits.charge_A), discharge_A=three(limits.discharge_A),
         cap_voltage_max=limits.cap_voltage_max_V, cap_voltage_min=limits.cap_voltage_min_V,
         cap_temp_max_degC=given(limits.cap_temperature_max_degC),
+        cap_charge_temp_max_degC=given(limits.cap_charge_temperature_max_degC),
+        cap_charge_temp_min_degC=given(limits.cap_charge_temperature_min_degC),
+        cap_discharge_temp_min_degC=given(limits.cap_discharge_temperature_min_degC),
         cap_charge_A=given(limits.cap_charge_A), cap_discharge_A=given(limits.cap_discharge_A),
+        hard=hard_caps(cell.chemistry, cell.capacity.rated_Ah),
         deep_discharge=limits.deep_discharge_V, spread=limits.spread_mV * 1e-3,
         spread_temp_K=limits.spread_temperature_K,
         charge_map_degC=np.array(charge.map_degC), charge_map_A=np.array(charge.map_A),

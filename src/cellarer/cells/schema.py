@@ -81,7 +81,8 @@ class Limits(Section):
     """Three levels: operating, recommended, maximum. Voltages, temperatures, current magnitudes of one cell.
 
     Caps are what the data sheet forbids altogether; the guard keeps between the maximum and them. Only those of voltage
-    must be given.
+    must be given. `cap_temperature_max_degC` holds whatever the cell does, the others in one direction of the current.
+    None may lie beyond the hard caps of the chemistry (hard_caps.toml).
     """
 
     voltage_max_V: Three
@@ -95,6 +96,9 @@ class Limits(Section):
     cap_voltage_max_V: Voltage
     cap_voltage_min_V: Voltage
     cap_temperature_max_degC: Annotated[float, Field(ge=0.0, le=120.0, allow_inf_nan=False)] | None = None
+    cap_charge_temperature_max_degC: Temperature | None = None
+    cap_charge_temperature_min_degC: Temperature | None = None
+    cap_discharge_temperature_min_degC: Temperature | None = None
     cap_charge_A: Current | None = None
     cap_discharge_A: Current | None = None
     deep_discharge_V: Voltage

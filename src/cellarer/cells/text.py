@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellarer.cells.loader import Cell, Floats, load, names
-from cellarer.model.cell import CellLimits
+from cellarer.model.cell import CellLimits, HardCaps
 
 COLUMNS = (
     "name",
@@ -75,7 +75,7 @@ def _resistances(cell: Cell) -> str:
 
 
 def no_caps(limits: CellLimits) -> list[str]:
-    """Return what the cell file gives no hard cap of."""
+    """Return what the cell file gives no data-sheet cap of that the guard would use."""
     caps = {
         "temperature": limits.cap_temp_max_degC, "charge current": limits.cap_charge_A,
         "discharge current": limits.cap_discharge_A,
@@ -86,13 +86,23 @@ def no_caps(limits: CellLimits) -> list[str]:
 def _caps(limits: CellLimits) -> str:
     said = [f"{limits.cap_voltage_min:g} to {limits.cap_voltage_max:g} V"]
     caps = (
-        (limits.cap_temp_max_degC, "degC"),
+        (limits.cap_temp_max_degC, "degC at most"),
+        (limits.cap_charge_temp_max_degC, "degC at most in charge"),
+        (limits.cap_charge_temp_min_degC, "degC at least in charge"),
+        (limits.cap_discharge_temp_min_degC, "degC at least in discharge"),
         (limits.cap_charge_A, "A charge"),
         (limits.cap_discharge_A, "A discharge"),
     )
     said += [f"{cap:g} {unit}" for cap, unit in caps if not np.isnan(cap)]
     missing = no_caps(limits)
     return ", ".join(said) + (f"; none given of {', '.join(missing)}" if missing else "")
+
+
+def _hard(hard: HardCaps) -> str:
+    return (
+        f"charge {hard.charge_temp_min_degC:g} to {hard.charge_temp_max_degC:g} degC, {hard.charge_A:g} A; "
+        f"discharge {hard.discharge_temp_min_degC:g} to {hard.discharge_temp_max_degC:g} degC, {hard.discharge_A:g} A"
+    )
 
 
 def describe(name: str) -> Description:
@@ -118,6 +128,7 @@ def describe(name: str) -> Description:
         ("discharge current", _levels(limits.discharge_A, "A")),
         ("charge ends at", f"{limits.charge_voltage:g} V, {limits.tail_A:g} A"),
         ("deep discharge below", f"{limits.deep_discharge:g} V"),
-        ("hard caps", _caps(limits)),
+        ("data-sheet caps", _caps(limits)),
+        (f"hard caps of {model.chemistry}", _hard(limits.hard)),
     )  # fmt: skip
     return Description(model.name, model.title, rows, tuple(sorted(cell.sources.items())), cell.estimated, cell.notes)

@@ -214,20 +214,22 @@ def _gear_needs_every_cell(site: Site) -> None:
 
 
 def _guard_within_caps(site: Site) -> None:
-    """Refuse a guard's limit of the site file that lies beyond a hard cap of a cell; a cap not given binds nothing."""
+    """Refuse a guard's limit beyond a cap of a cell or of its chemistry; one that is not given binds nothing."""
     own, strings = site.file.guard, zip(site.config.layout.pack_of_string, site.config.parallel, strict=True)
     for pack, parallel in strings:
-        cell = site.cells[int(pack)].limits
-        for key, value, cap, sign in (
-            ("cell_voltage_max_V", own.cell_voltage_max_V, cell.cap_voltage_max, 1),
-            ("cell_voltage_min_V", own.cell_voltage_min_V, cell.cap_voltage_min, -1),
-            ("temperature_max_degC", own.temperature_max_degC, cell.cap_temp_max_degC, 1),
-            ("charge_A", own.charge_A, cell.cap_charge_A * parallel, 1),
-            ("discharge_A", own.discharge_A, cell.cap_discharge_A * parallel, 1),
+        cell, chemistry = site.cells[int(pack)].limits, site.cells[int(pack)].model.chemistry
+        hard, nothing = cell.hard, float("nan")
+        for key, value, sign, of_cell, of_chemistry in (
+            ("cell_voltage_max_V", own.cell_voltage_max_V, 1, cell.cap_voltage_max, nothing),
+            ("cell_voltage_min_V", own.cell_voltage_min_V, -1, cell.cap_voltage_min, nothing),
+            ("temperature_max_degC", own.temperature_max_degC, 1, cell.cap_temp_max_degC, hard.discharge_temp_max_degC),
+            ("charge_A", own.charge_A, 1, cell.cap_charge_A * parallel, hard.charge_A * parallel),
+            ("discharge_A", own.discharge_A, 1, cell.cap_discharge_A * parallel, hard.discharge_A * parallel),
         ):
-            if value is not None and sign * value > sign * cap:
-                word = "most" if sign > 0 else "least"
-                raise ConfigError(site.path, f"guard.{key}", value, f"at {word} the cell's hard cap, {cap:g}")
+            for whose, cap in (("the cell's hard cap", of_cell), (f"the hard cap of {chemistry}", of_chemistry)):
+                if value is not None and sign * value > sign * cap:
+                    word = "most" if sign > 0 else "least"
+                    raise ConfigError(site.path, f"guard.{key}", value, f"at {word} {whose}, {cap:g}")
 
 
 def _unmeasured(site: Site, name: str) -> list[int]:

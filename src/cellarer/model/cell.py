@@ -47,6 +47,18 @@ class CellModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HardCaps:
+    """What no cell of a chemistry may be set to, whatever its file says (cells/hard_caps.toml). A of one cell."""
+
+    charge_temp_max_degC: float
+    charge_temp_min_degC: float
+    discharge_temp_max_degC: float
+    discharge_temp_min_degC: float
+    charge_A: float
+    discharge_A: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CellLimits:
     """What one cell may bear, in three levels; index 0 operating, 1 recommended, 2 maximum (DESIGN §4).
 
@@ -64,9 +76,13 @@ class CellLimits:
     discharge_A: Floats  # (3,) rising
     cap_voltage_max: float  # V: data-sheet cap that the guard's limits never exceed
     cap_voltage_min: float  # V
-    cap_temp_max_degC: float  # NaN = the cell file gives none; so are the two below
+    cap_temp_max_degC: float  # NaN = the cell file gives none; so are the five below
+    cap_charge_temp_max_degC: float
+    cap_charge_temp_min_degC: float
+    cap_discharge_temp_min_degC: float
     cap_charge_A: float
     cap_discharge_A: float
+    hard: HardCaps  # of its chemistry
     deep_discharge: float  # V: below it the cell is never charged again without service
     spread: float  # V between highest and lowest cell at rest, warning
     spread_temp_K: float  # K between sensors, warning

@@ -1,7 +1,8 @@
 """The self-test before the first closing: what is wrong with this program, this computer or this configuration.
 
-The configuration in memory is the published file, every limit lies within the hard caps of its cells, and the compiled
-passes say on fixed vectors what their NumPy forms say: a broken cache, another processor or a flipped bit shows here.
+The configuration in memory is the published file, every limit lies within the caps of its cells and the hard caps of
+their chemistry, and the compiled passes say on fixed vectors what their NumPy forms say: a broken cache, another
+processor or a flipped bit shows here.
 Whatever is found keeps everything open until the site is started again; opening asks nobody.
 """
 
@@ -23,12 +24,17 @@ from cellarer.model.values import Level, Sample
 
 SECOND_NS = 1_000_000_000
 STEP_RELATIVE = 1e-9  # what the forms of the filter may differ by in one step (docs/design.md)
-# row's signal → cap of the cell, and whether it grows with the cells in parallel
-CAPS = {
-    "cell_high": ("cap_voltage_max", False), "cell_low": ("cap_voltage_min", False),
-    "temp_high": ("cap_temp_max_degC", False), "temp_high_charging": ("cap_temp_max_degC", False),
-    "charge_current": ("cap_charge_A", True), "discharge_current": ("cap_discharge_A", True),
-}  # fmt: skip
+# row's signal → caps of the cell file, hard cap of the chemistry, and whether they grow with the cells in parallel
+CAPS: dict[str, tuple[tuple[str, ...], str, bool]] = {
+    "cell_high": (("cap_voltage_max",), "", False),
+    "cell_low": (("cap_voltage_min",), "", False),
+    "temp_high": (("cap_temp_max_degC",), "discharge_temp_max_degC", False),
+    "temp_high_charging": (("cap_temp_max_degC", "cap_charge_temp_max_degC"), "charge_temp_max_degC", False),
+    "temp_low_charging": (("cap_charge_temp_min_degC",), "charge_temp_min_degC", False),
+    "temp_low_discharging": (("cap_discharge_temp_min_degC",), "discharge_temp_min_degC", False),
+    "charge_current": (("cap_charge_A",), "charge_A", True),
+    "discharge_current": (("cap_discharge_A",), "discharge_A", True),
+}
 
 
 def self_test(config: Config, config_sha256: str) -> list[str]:
@@ -40,25 +46,25 @@ def self_test(config: Config, config_sha256: str) -> list[str]:
 
 
 def beyond_caps(config: Config) -> list[str]:
-    """Return the opening rows that trip beyond a hard cap of the cell file; a cap that is not there binds none."""
-    caps = {model.name: limits for model, limits in zip(config.models, config.cell_limits, strict=True)}
+    """Return the opening rows that trip beyond a cap of cell or chemistry; one that no cell file gives binds none."""
     table, found = config.faults, []
     for row, signal in enumerate(table.signal):
         if signal not in CAPS or table.level[row] < Level.OPEN:
             continue
-        field, parallel = CAPS[signal]
         for string in np.flatnonzero(table.enabled[row]).tolist():
-            kind = config.models[config.cell_kind[config.layout.first_cell[string]]].name
-            cap = _cap(caps[kind], field) * (int(config.parallel[string]) if parallel else 1)
-            sign = float(table.sign[row])
-            if sign * cap < float(table.trip[row, string]):
-                trip = sign * float(table.trip[row, string])
-                found.append(f"string {string + 1}: {table.name[row]} trips at {trip:g}, beyond the cell's cap {cap:g}")
+            kind, sign = config.cell_kind[config.layout.first_cell[string]], float(table.sign[row])
+            trip, grows = sign * float(table.trip[row, string]), int(config.parallel[string]) if CAPS[signal][2] else 1
+            for whose, cap in _caps(config.cell_limits[kind], config.models[kind].chemistry, signal):
+                if sign * cap * grows < sign * trip:
+                    said = f"trips at {trip:g}, beyond {whose} {cap * grows:g}"
+                    found.append(f"string {string + 1}: {table.name[row]} {said}")
     return found
 
 
-def _cap(limits: CellLimits, field: str) -> float:
-    return float(getattr(limits, field))
+def _caps(limits: CellLimits, chemistry: str, signal: str) -> list[tuple[str, float]]:
+    own, hard, _ = CAPS[signal]
+    caps = [("the cell's cap", float(getattr(limits, name))) for name in own]
+    return caps + ([(f"the hard cap of {chemistry}", float(getattr(limits.hard, hard)))] if hard else [])
 
 
 def kernels_differ(config: Config) -> list[str]:
