@@ -299,7 +299,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
         estimator = estimators.set_soc(tables, estimator, granted, SET_SIGMA)
     if np.count_nonzero(full):
-        there = np.where(full, _full_soc(config), np.nan)
+        there = np.where(full, _end_of_charge_soc(config), np.nan)
         estimator = estimators.anchor(tables, estimator, owner, there, np.where(full, FULL_SIGMA, np.nan))
     elapsed_s = elapsed_ns * 1e-9
     share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
@@ -347,7 +347,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
 
 
 @lru_cache(maxsize=16)
-def _full_soc(config: Config) -> Floats:
+def _end_of_charge_soc(config: Config) -> Floats:
     """Return the SOC at rest at the end-of-charge voltage, at most 1, (cell,): some cells are charged to less."""
     end_V, found = config.limits.end_of_charge_V[config.layout.string_of_cell], np.ones(config.layout.size["cell"])
     for kind, model in enumerate(config.models):
