@@ -39,7 +39,7 @@ def turned(now: State, cell: int | None = None, planned: bool = False) -> State:
 def test_causes_are_named_with_their_values() -> None:
     assert said(start(SITE.config, 0)) == "cell 1 is not known"
     assert "planner has not spoken" in said(state())
-    assert "differs by 0.4 %, known to ±1.4 %" in said(state(), DONE)
+    assert "differs by 0.4 %, each known to ±1.0 %" in said(state(), DONE)
     assert "the plan has expired" in said(state(), {"finish_s": np.array([3600.0])})
     assert "cannot be carried out" in said(state(), {"finish_s": np.array([np.inf])})
     assert "the highest cell has 3.310 V" in said(state(), DONE)

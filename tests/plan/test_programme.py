@@ -61,7 +61,7 @@ def test_a_programme_followed_to_its_end_bleeds_the_first_dose_and_no_more(seed:
         # the same knowledge, less what was bled: no reason for a new dose
         ledger, plan, _ = programme.replan(site(), ledger, known(soc + moved / FULL_AH), moved, HOT, now_ns)
     assert plan.expires_ns == NEVER
-    assert (-moved <= first + 1e-9).all()
+    assert (-moved <= first + 1e-4 * FULL_AH).all()  # made anew each day, when doubt weighs a little differently
     np.testing.assert_allclose(-moved, first, atol=0.01 * FULL_AH)
 
 

@@ -7,9 +7,6 @@ import numpy as np
 from cellarer.model.config import Config, Topology
 from cellarer.model.values import ChargePhase, Level, State
 
-# A cell above its neighbours by less than this many sigma of both is not bled; plan.balance.CERTAINTY
-CERTAINTY = 0.5**0.5
-
 
 def idle(config: Config, state: State, string: int, report: Mapping[str, np.ndarray]) -> list[str]:
     """Return what keeps this string from being balanced now, the first cause first; empty while it is being balanced.
@@ -70,8 +67,8 @@ def _programme(state: State, cells: np.ndarray, string: int, report: Mapping[str
         return ["the programme cannot be carried out: no channel is free, or the board is too warm"]
     if np.isnan(soc).any():
         return ["SOC is not known"]
-    doubt = 200 * CERTAINTY * float(sigma.max())
-    return [f"no dose is certain: SOC of cells differs by {100 * float(np.ptp(soc)):.1f} %, known to ±{doubt:.1f} %"]
+    spread, doubt = 100 * float(np.ptp(soc)), 100 * float(sigma.max())
+    return [f"no dose would help: SOC of cells differs by {spread:.1f} %, each known to ±{doubt:.1f} %"]
 
 
 def _by_voltage(config: Config, state: State, string: int, cells: np.ndarray) -> list[str]:

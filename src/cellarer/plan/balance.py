@@ -2,9 +2,10 @@
 
 Of a string with r = z Q left and h = (1 − z) Q of room, min r + min h is usable and min Q is the most that bleeding can
 reach. The least dose that reaches it is x = max(0, (r − min r) − (Q − min Q)): what a cell holds above the lowest one,
-less what it can hold above the smallest one. It needs no voltage, so it works at any SOC. What is not certain is not
-bled: sigma makes r smaller and the lowest r larger. A larger cell may keep more only where it is certainly larger: to
-bleed too much for that costs energy, never capacity.
+less what it can hold above the smallest one. It needs no voltage, so it works at any SOC. Of sixteen cells in doubt one
+always looks high, so estimates are first drawn towards each other (`likely_soc`): doses to equal expectations make the
+expected spread least. A larger cell may keep more only where it is certainly larger: to bleed too much for that costs
+energy, never capacity.
 The planner is asked again when its plan expires; the rules of the loop may always bleed less, and stop when in doubt.
 """
 
@@ -22,10 +23,11 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Report = dict[str, Floats]
 
-CERTAINTY = 0.5**0.5  # of each sigma; for two equal cells the sum is one sigma of their difference
 LEAVE = 0.0025  # 1: of capacity that a programme leaves above the lowest cell: the middle of what counts as balanced
 SLOT_S = 900.0  # a plan lives no longer: after that the estimate knows better
 SHORTEST_S = 60.0  # bleeding for less is not worth a plan
+KNOWN = 1e-6  # 1: SOC is never better known than this; keeps weights finite
+HALVINGS = 40  # of the variance sought: to a millionth of a millionth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +62,29 @@ def usable_Ah(layout: Layout, soc: Floats, capacity_Ah: Floats) -> Floats:
     return layout.lowest(soc * capacity_Ah) + layout.lowest((1.0 - soc) * capacity_Ah)
 
 
-def doubt(estimate: Estimate) -> Floats:
-    """Return the sigma with which the SOC of a cell is known against its neighbours, (cell,)."""
-    return estimate.soc_sigma
+def likely_soc(layout: Layout, soc: Floats, sigma: Floats) -> Floats:
+    """Return the SOC to be expected of each cell, (cell,): drawn towards its string as far as it is in doubt.
+
+    How far cells really differ is not known either: it is the variance that explains what the estimates differ beyond
+    their sigma (Paule & Mandel 1982), so what sigma explains alone draws all cells to one value. Empirical Bayes.
+    """
+    owner, free = layout.string_of_cell, np.maximum(np.diff(np.append(layout.first_cell, soc.size)) - 1.0, 1.0)
+    doubt = sigma * sigma + KNOWN**2
+
+    def about(true: Floats) -> tuple[Floats, Floats]:
+        """Return the weight of each cell and how far it is from its string, if cells truly differ by this variance."""
+        weight = 1.0 / (true[owner] + doubt)
+        return weight, soc - (layout.total(weight * soc) / layout.total(weight))[owner]
+
+    low = np.zeros(free.size)
+    high = layout.total((soc - (layout.total(soc) / (free + 1.0))[owner]) ** 2) / free
+    for _ in range(HALVINGS):
+        true = 0.5 * (low + high)
+        weight, off = about(true)
+        more = layout.total(weight * off * off) > free
+        low, high = np.where(more, true, low), np.where(more, high, true)
+    weight, off = about(high)
+    return np.asarray(soc - doubt * weight * off)
 
 
 def _certain_capacity(layout: Layout, estimate: Estimate) -> Floats:
@@ -75,20 +97,21 @@ def _certain_capacity(layout: Layout, estimate: Estimate) -> Floats:
 
 
 def dose_Ah(
-    layout: Layout, estimate: Estimate, minimum_soc: Floats, certainty: float = CERTAINTY, leave: float = 0.0
+    layout: Layout, estimate: Estimate, minimum_soc: Floats, bled_Ah: Floats | float = 0.0, leave: float = 0.0
 ) -> Floats:
     """Return the charge to bleed out of each cell, (cell,) Ah; 0 in strings with an unknown cell.
 
     minimum_soc  (string,) no cell is bled below it
-    certainty    how many sigma of each cell count against bleeding
+    bled_Ah      (cell,) bled on an earlier estimate: doubt is weighed against cells as they were before that, because
+                 what was bled wrongly hides the same error now
     leave        share of capacity that may stay above the lowest cell
     """
-    owner, soc, capacity = layout.string_of_cell, estimate.soc, _certain_capacity(layout, estimate)
-    left = soc * capacity
-    unsure = certainty * capacity * doubt(estimate)
-    above = left - unsure - layout.lowest(left + unsure)[owner]
+    owner, sigma, capacity = layout.string_of_cell, estimate.soc_sigma, _certain_capacity(layout, estimate)
+    bled = bled_Ah / estimate.capacity_Ah
+    left = (likely_soc(layout, estimate.soc + bled, sigma) - bled) * capacity
+    above = left - layout.lowest(left)[owner]
     larger = capacity - layout.lowest(capacity)[owner]
-    spare = left - unsure - minimum_soc[owner] * capacity
+    spare = (estimate.soc - sigma - minimum_soc[owner]) * capacity
     dose = np.minimum(above - larger - leave * capacity, spare)
     return np.where(dose > 0.0, dose, 0.0)  # NaN compares false: no dose
 

@@ -2,8 +2,7 @@
 
 The programme of least time burns charge to be a little sooner; one that may take a few per cent longer loses far less.
 So the time comes from the first, the moves from the second. Moves run side by side, each for its share of the time, so
-all end together and nobody is emptied on the way. What is not certain is not moved: each SOC is drawn towards the mean
-of its string by its sigma.
+all end together and nobody is emptied on the way. Doubt draws cells towards each other, as for doses.
 """
 
 from dataclasses import dataclass
@@ -48,10 +47,10 @@ def drives(config: Config, estimate: Estimate, goal: float = GOAL) -> Drives:
     layout, table = config.layout, config.balance
     strings = layout.size["string"]
     move, seconds, lost = np.zeros((2, layout.size["cell"])), np.zeros(strings), np.zeros(strings)
-    certain = _certain(config, estimate)
+    likely = balance.likely_soc(layout, estimate.soc, estimate.soc_sigma)
     for string in np.flatnonzero(table.topology != Topology.NONE).tolist():
         mine = np.flatnonzero(layout.string_of_cell == string)
-        soc, capacity = certain[mine], estimate.capacity_Ah[mine]
+        soc, capacity = likely[mine], estimate.capacity_Ah[mine]
         if not (np.isfinite(soc).all() and np.ptp(soc) > max(START, goal)):
             continue
         cells = (soc, capacity, estimate.voltage_model[mine])
@@ -60,15 +59,6 @@ def drives(config: Config, estimate: Estimate, goal: float = GOAL) -> Drives:
     work = seconds[seconds > 0.0]
     slot_s = float(np.clip(work.min() / SLOTS, SHORTEST_S, LONGEST_S)) if work.size else LONGEST_S
     return Drives(move, slot_s, seconds, lost)
-
-
-def _certain(config: Config, estimate: Estimate) -> Floats:
-    """Return SOC drawn towards the mean of its string by its sigma, (cell,)."""
-    layout = config.layout
-    owner = layout.string_of_cell
-    mean = (layout.total(estimate.soc) / config.series)[owner]
-    off = estimate.soc - mean
-    return np.asarray(mean + np.sign(off) * np.maximum(np.abs(off) - balance.doubt(estimate), 0.0))
 
 
 def _string(

@@ -1,8 +1,9 @@
 """The balancing programme of a site: what is left to bleed, what converters do next, and what all of it brings.
 
 Asked again when its plan has expired. Doses stay as they were made, less what was bled, until the estimate knows
-clearly better: with each new draw of an estimate somebody is the highest, and a pack that is dosed anew each time
-bleeds for nothing. What turns out to be less than thought is bled no further at once. Pure: memory in, memory out.
+clearly better, or a day has passed. Knowing better, it looks at cells as they were when the programme began; else only
+at what they seem to differ now, which sigma often explains: new draws of old doubt bleed little. What turns out to be
+less than thought is bled no further at once. Pure: memory in, memory out.
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ class Ledger:
 
     dose_Ah: Floats  # (cell,) left to bleed when it was written
     moved_Ah: Floats  # (cell,) State.balancing.moved_Ah at that time
+    begin_Ah: Floats  # (cell,) the same when the programme began
     soc: Floats  # (cell,) as estimated then
     between: Floats  # (cell,) sigma of SOC against the other cells of the string
     sigma: Floats  # (string,) the greatest of these when the doses were made
@@ -46,14 +48,11 @@ def replan(
     """
     layout, hardware = config.layout, balance.bleeders(config)
     estimate = replace(estimate, soc_sigma=_between(before, estimate, moved_Ah))
-    sigma = layout.highest(balance.doubt(estimate))
-    passive = config.balance.topology == Topology.NONE
-    dose = balance.dose_Ah(layout, estimate, hardware.minimum_soc, leave=balance.LEAVE)
-    fresh = np.where(passive[layout.string_of_cell], dose, 0.0)
     if before is None:
-        ledger = Ledger(fresh, moved_Ah, estimate.soc, estimate.soc_sigma, sigma, np.full(sigma.size, now_ns))
-    else:
-        ledger = _follow(config, before, estimate, (fresh, moved_Ah, sigma), now_ns)
+        never = np.full(layout.size["string"], np.nan)
+        made_ns, nothing = np.full(never.size, now_ns), 0.0 * moved_Ah
+        before = Ledger(nothing, moved_Ah, moved_Ah, estimate.soc, estimate.soc_sigma, never, made_ns)
+    ledger = _follow(config, before, estimate, moved_Ah, now_ns)
     most = balance.at_once(layout, hardware, estimate.voltage_model, hot_degC)
     plan = balance.schedule(layout, hardware, ledger.dose_Ah, most, now_ns)
     figures = balance.report(layout, hardware, estimate, ledger.dose_Ah, most)
@@ -83,16 +82,18 @@ def _between(before: Ledger | None, estimate: Estimate, moved_Ah: Floats) -> Flo
     return np.where(before.between >= 0.0, np.minimum(known, grown), known)
 
 
-def _follow(
-    config: Config, before: Ledger, estimate: Estimate, new: tuple[Floats, Floats, Floats], now_ns: int
-) -> Ledger:
-    """Return the ledger after what was bled since; new: (fresh doses, moved_Ah, sigma)."""
-    fresh, moved_Ah, sigma = new
+def _follow(config: Config, before: Ledger, estimate: Estimate, moved_Ah: Floats, now_ns: int) -> Ledger:
+    """Return the ledger after what was bled since, with new doses where these are due."""
     layout, floor = config.layout, config.balance.minimum_soc
-    owner = layout.string_of_cell
-    bled = np.maximum(before.moved_Ah - moved_Ah, 0.0)
-    likely = balance.dose_Ah(layout, estimate, floor, certainty=0.0)
-    left = np.minimum(np.maximum(before.dose_Ah - bled, 0.0), likely)
+    owner, bleeds = layout.string_of_cell, config.balance.topology == Topology.NONE
+    sigma = layout.highest(estimate.soc_sigma)
     anew = (sigma < BETTER * before.sigma) | ~(before.sigma >= 0.0) | (now_ns - before.made_ns >= ANEW_NS)
-    dose, made_ns = np.where(anew[owner], fresh, left), np.where(anew, now_ns, before.made_ns)
-    return Ledger(dose, moved_Ah, estimate.soc, estimate.soc_sigma, np.where(anew, sigma, before.sigma), made_ns)
+    bled = np.where((sigma < before.sigma)[owner], np.maximum(before.begin_Ah - moved_Ah, 0.0), 0.0)
+    fresh = balance.dose_Ah(layout, estimate, floor, bled, balance.LEAVE)
+    most = balance.dose_Ah(layout, replace(estimate, soc_sigma=0.0 * sigma[owner]), floor)
+    left = np.minimum(np.maximum(before.dose_Ah - np.maximum(before.moved_Ah - moved_Ah, 0.0), 0.0), most)
+    dose = np.where(anew[owner], fresh, left) * bleeds[owner]
+    return Ledger(
+        dose, moved_Ah, before.begin_Ah, estimate.soc, estimate.soc_sigma, np.where(anew, sigma, before.sigma),
+        np.where(anew, now_ns, before.made_ns),
+    )  # fmt: skip
