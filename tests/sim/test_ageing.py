@@ -39,14 +39,39 @@ def swing(made: Ageing, depth: float, hours: float) -> None:
 
 
 def test_rain_flow_counts_the_example_of_the_standard() -> None:
-    depth, count = rain_flow(np.array([-2.0, 1.0, -3.0, 5.0, -1.0, 3.0, -4.0, 4.0, -2.0]))  # ASTM E1049-85, 5.4.4
+    trace = np.array([-2.0, 1.0, -3.0, 5.0, -1.0, 3.0, -4.0, 4.0, -2.0])  # ASTM E1049-85, 5.4.4
+    moved = np.cumsum(np.abs(np.diff(trace, prepend=trace[0])))
+    depth, count, stress = rain_flow(trace, moved)
     found = {d: count[depth == d].sum() for d in np.unique(depth)}
     assert found == {3.0: 0.5, 4.0: 1.5, 6.0: 0.5, 8.0: 1.0, 9.0: 0.5}
+    assert stress == pytest.approx(2.0 * depth * count)  # charge moved, each swing's own
+
+
+def test_a_small_swing_takes_its_own_stress_out_of_the_deep_one() -> None:
+    """Down to 0.2 at three times the stress of all other charge, with a slow hump of 0.1 on the way up."""
+    trace = np.concatenate([np.linspace(*leg, 50) for leg in ((0.9, 0.2), (0.2, 0.6), (0.6, 0.5), (0.5, 0.9))])
+    steps = np.abs(np.diff(trace, prepend=trace[0])) * np.where(np.arange(trace.size) < 50, 3.0, 1.0)
+    depth, count, stress = rain_flow(trace, np.cumsum(steps))
+    by_depth = {round(float(d), 6): float(stress[np.isclose(depth, d)].sum()) for d in depth}
+    assert by_depth == pytest.approx({0.7: 2.1 + 0.7, 0.1: 0.2})
+    assert stress.sum() == pytest.approx(steps.sum()) and count.tolist() == [1.0, 0.5, 0.5]
+
+
+def test_small_slow_swings_do_not_make_a_deep_one_cheaper() -> None:
+    bare, topped = ageing(), ageing()
+    swing(bare, 0.8, 2.0)
+    swing(topped, 0.8, 2.0)
+    for _ in range(80):  # as a heater does that draws on the pack, and a charger that puts it back
+        swing(topped, 0.005, 1.0)
+    bare.note(80 * 3600.0)  # rest meanwhile
+    for made in (bare, topped):
+        made.take(1.0 / 365.25)
+    assert (topped.cycle_loss >= bare.cycle_loss).all()
 
 
 def test_turning_points_leave_out_noise_and_keep_the_ends() -> None:
     trace = np.concatenate([np.linspace(0.5, 0.9, 9), np.linspace(0.9, 0.2, 9)]) + 5e-4 * np.resize([1.0, -1.0], 18)
-    assert turns(trace) == pytest.approx([0.5, 0.9, 0.2], abs=1e-3)
+    assert trace[turns(trace)] == pytest.approx([0.5, 0.9, 0.2], abs=1e-3)
 
 
 @pytest.mark.parametrize(("degC", "soc", "pct"), [(25.0, 0.5, 1.102), (45.0, 1.0, 5.481), (10.0, 0.2, 0.1967)])

@@ -1,7 +1,7 @@
 """How the world's cells age: stress gathered while they live, and the law that turns it into capacity and resistance.
 
 Calendar: temperature and SOC at every moment. Cycles: charge moved, weighted by temperature and rate at that moment and
-by the depth of the swings it belonged to (rain-flow count of each string's SOC). Loss is the sum of both; resistance
+by the depth of the swing it belonged to (rain-flow count of each string's SOC). Loss is the sum of both; resistance
 rises with it. Several packs may be days of one life: their stress is averaged, their cells age together.
 No knee, no plating beyond what the published tables hold, no gain of capacity in the first weeks.
 """
@@ -34,6 +34,7 @@ class Stress:
     plain: Floats  # equivalent full cycles
     seconds: float = 0.0
     soc: list[Floats] = field(default_factory=list)  # (string,) mean of its cells, over time
+    worn: list[Floats] = field(default_factory=list)  # (string,) mean of their `cycles` by then
     charge: Floats | None = None  # (member,) SOC at the last note
 
 
@@ -74,15 +75,17 @@ class Ageing:
         stress.plain += 0.5 * moved
         stress.seconds += dt_s
         stress.charge = cells.soc.copy()
-        stress.soc.append(np.bincount(self.string, cells.soc) / np.bincount(self.string))
+        count = np.bincount(self.string)
+        stress.soc.append(np.bincount(self.string, cells.soc) / count)
+        stress.worn.append(np.bincount(self.string, stress.cycles) / count)
         self.seen_degC = [min(self.seen_degC[0], temp_degC.min()), max(self.seen_degC[1], temp_degC.max())]
         self.seen_rate = max(self.seen_rate, float(rate.max()) if dt_s > 1.0 else 0.0)
 
     def take(self, years: float) -> None:
         """Let the stress gathered stand for this many years, age the cells by it, and begin to gather anew."""
         stress, each = self.stress, self.pace.size
-        trace = np.array(stress.soc)
-        weight = np.array([self._depth(trace[:, s]) for s in range(trace.shape[1])])[self.string]
+        traces = zip(np.array(stress.soc).T, np.array(stress.worn).T, strict=True)
+        weight = np.array([self._depth(soc, worn) for soc, worn in traces])[self.string]
         times = years * YEAR_S / stress.seconds
 
         def mean(x: Floats) -> Floats:
@@ -134,15 +137,17 @@ class Ageing:
             out[mine] = LOOK[what](law, temp_degC[mine], x[mine])
         return out
 
-    def _depth(self, soc: Floats) -> float:
-        """Return the factor of depth of a trace of SOC, weighted by charge moved."""
+    def _depth(self, soc: Floats, worn: Floats) -> float:
+        """Return the factor of depth of a trace of SOC: that of each swing counts by the stress of its own charge.
+
+        A mean over all charge moved would let many small slow swings dilute the stress of one that is deep and fast.
+        """
         law = self.law or self.laws[0]
-        depth, count = rain_flow(soc)
-        moved = depth * count
-        if not moved.sum() > 0.0:
+        depth, _count, stress = rain_flow(soc, worn)
+        if not stress.sum() > 0.0:
             return 0.0
         factor = np.interp(depth, np.linspace(0.0, 1.0, COLUMNS), law.depth)
-        return float((factor * moved).sum() / moved.sum())
+        return float(factor @ stress / stress.sum())
 
 
 def _calendar(law: AgeingLaw, temp_degC: Floats, soc: Floats) -> Floats:
@@ -169,38 +174,49 @@ def _place(x: Floats, size: int) -> tuple[NDArray[np.int64], Floats]:
     return whole, at - whole
 
 
-def rain_flow(soc: Floats) -> tuple[Floats, Floats]:
-    """Return depth and count (1 or 0.5) of the swings of a trace; ASTM E1049-85, 5.4.4. Both (swing,)."""
-    depths: list[float] = []
-    counts: list[float] = []
-    stack: list[float] = []
-    for point in turns(soc).tolist():
-        stack.append(point)
-        while len(stack) >= 3:
-            last, before = abs(stack[-1] - stack[-2]), abs(stack[-2] - stack[-3])
+def rain_flow(soc: Floats, worn: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return depth, count (1 or 0.5) and stress of the swings of a trace; ASTM E1049-85, 5.4.4. All (swing,).
+
+    worn  stress gathered by then, along with soc; a leg that a smaller swing is taken out of gives it its share
+    """
+    found: list[tuple[float, float, float]] = []
+    point: list[float] = []
+    leg: list[float] = []  # stress from one point to the next
+    at = turns(soc)
+    for x, since in zip(soc[at].tolist(), np.diff(worn[at], prepend=worn[at[0]]).tolist(), strict=True):
+        if point:
+            leg.append(since)
+        point.append(x)
+        while len(point) >= 3:
+            last, before = abs(point[-1] - point[-2]), abs(point[-2] - point[-3])
             if last < before:
                 break
-            depths.append(before)
-            counts.append(1.0 if len(stack) > 3 else 0.5)
-            del stack[-3 if len(stack) > 3 else 0 : -1 if len(stack) > 3 else 1]
-    depths += [abs(b - a) for a, b in pairwise(stack)]
-    counts += [0.5] * (len(stack) - 1)
-    return np.array(depths), np.array(counts)
+            if len(point) == 3:
+                found.append((before, 0.5, leg[0]))
+                del point[0], leg[0]
+                continue
+            share = leg[-1] * before / last
+            found.append((before, 1.0, leg[-2] + share))
+            leg[-3:] = [leg[-3] + leg[-1] - share]
+            del point[-3:-1]
+    found += [(abs(b - a), 0.5, stress) for (a, b), stress in zip(pairwise(point), leg, strict=True)]
+    depth, count, stress = np.array(found).reshape(-1, 3).T
+    return depth, count, stress
 
 
-def turns(soc: Floats) -> Floats:
-    """Return the turning points of a trace, ends included; swings below LEAST are left out."""
-    kept = [float(soc[0])]
+def turns(soc: Floats) -> NDArray[np.int64]:
+    """Return where the turning points of a trace are, ends included; swings below LEAST are left out."""
+    kept = [0]
     rising = 0
-    for x in soc[1:].tolist():
-        step = x - kept[-1]
+    for place, x in enumerate(soc.tolist()):
+        step = x - soc[kept[-1]]
         if rising * step > 0.0 or (rising == 0 and abs(step) >= LEAST):
             if rising:
-                kept[-1] = x
+                kept[-1] = place
             else:
-                kept.append(x)
+                kept.append(place)
             rising = 1 if step > 0.0 else -1
         elif abs(step) >= LEAST:
-            kept.append(x)
+            kept.append(place)
             rising = -rising
     return np.array(kept)
