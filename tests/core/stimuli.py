@@ -15,7 +15,7 @@ from tests.core.bench import Bench
 
 from cellarer.core.decide.signals import DEFIED
 from cellarer.core.slow import OVER_LIMIT, SENSOR_SHARE
-from cellarer.model.values import SUSPICIONS, Phase
+from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Phase
 
 Apply = Callable[[Bench, int, float], None]
 ON = 0.5  # above it a fact is true
@@ -243,7 +243,8 @@ def suspected(index: int) -> Apply:
     def apply(bench: Bench, string: int, x: float) -> None:
         told = bench.state.diagnosis
         value, known, cell, time_ns = (a.copy() for a in (told.value, told.known, told.cell, told.time_ns))
-        value[index, string], known[index, string], cell[index, string] = x, True, first(bench, string)
+        value[index, string], known[index, string] = x, True
+        cell[index, string] = first(bench, string) if index < len(CELL_SUSPICIONS) else -1
         time_ns[:] = bench.now_ns
         diagnosis = replace(told, value=value, known=known, cell=cell, time_ns=time_ns)
         bench.state = replace(bench.state, diagnosis=diagnosis)

@@ -37,6 +37,7 @@ FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
 PRECHARGE_V = 1.0  # V that link and string may differ by (foxBMS), at least what two such channels may
 REFILL = 1.2  # of the precondition current: beyond what a charger's regulation and a current sensor may be off
+JOINTS, JOINTS_PER_CELL = 3.0, 0.03  # what joints of a string may have, in resistances of one cell (as commissioning)
 OPEN_SHARE, OPEN_FLOOR_A = 0.005, 0.5  # A on an open string: 0.5 % of rated, at least 0.5 A
 DIFFERENCE_SHARE, DIFFERENCE_FLOOR_A = 0.03, 5.0  # 3 % of full scale or 5 A
 IDLE_SHARE, IDLE_FLOOR_A = 0.003, 0.02  # currents below this share of rated, or below the floor, count as rest
@@ -251,6 +252,7 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
             "frozen_V": np.full(len(packs), FROZEN_V),
             "refill_A": np.maximum(REFILL * limits.precondition_A, OPEN_SHARE * rated + OPEN_FLOOR_A),
             "open_A": np.maximum(OPEN_FLOOR_A, OPEN_SHARE * rated),
+            "joints_ohm": np.array([(JOINTS + JOINTS_PER_CELL * p.series) * _ohm(c) / p.parallel for p, c in packs]),
             "current_difference_A": np.maximum(DIFFERENCE_FLOOR_A, DIFFERENCE_SHARE * rated),
         }
     )

@@ -38,6 +38,7 @@ THRESHOLDS = {
     "sum_V": "allowed difference of sums",
     "frozen_V": "fifteen steps of 1 mV",
     "open_A": "current that counts on an open string",
+    "joints_ohm": "what joints may have",
     "current_difference_A": "allowed difference of two sensors",
 }
 

@@ -30,6 +30,7 @@ def start(config: Config) -> Response:
     return Response(
         passed=zero, passed_then=np.zeros(cells), looked_ns=NEVER, current=unknown, base_ns=never, base_A=unknown,
         base_V=unknown, off_A=unknown, off_V=unknown, agreed=zero, steps=zero, mean_V=unknown, mean_A=unknown,
+        drop_V=unknown, drop_A=unknown,
         before_V=unknown, worth_V=zero, waited=counts, silence=zero,
     )  # fmt: skip
 
@@ -48,8 +49,9 @@ def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floa
     if now_ns < before.looked_ns + LOOK_NS:
         return renew(before, passed=passed, passed_then=then)
     count = np.diff(layout.first_cell, append=then.size)
-    voltage = layout.total(seen.value[layout.where["cell_voltage"]]) / count
-    current = seen.value[layout.where["current"]]
+    total = layout.total(seen.value[layout.where["cell_voltage"]])
+    voltage, current = total / count, seen.value[layout.where["current"]]
+    drop, begun_drop = seen.value[layout.where["string_voltage"]] - total + 0.0 * current, np.isnan(before.drop_V)
     step = current - before.base_A
     ohm = layout.total(config.cell_ohm) / count
     worth = np.abs(step) * ohm
@@ -78,6 +80,8 @@ def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floa
         steps=np.where(counts, KEEP * before.steps + 1.0, before.steps),
         mean_V=np.where(np.isnan(before.mean_V), voltage, before.mean_V + MEAN * (voltage - before.mean_V)),
         mean_A=np.where(np.isnan(before.mean_A), current, before.mean_A + MEAN * (current - before.mean_A)),
+        drop_V=np.where(begun_drop, drop, before.drop_V + MEAN * (drop - before.drop_V)),
+        drop_A=np.where(begun_drop, current, before.drop_A + MEAN * (current - before.drop_A)),
         before_V=np.where(silent >= 1.0 - ANSWERED, before_V, np.nan),
         worth_V=worth_V,
         waited=waited,

@@ -22,7 +22,8 @@ Bools = NDArray[np.bool_]
 NEVER = -(2**62)
 FOREVER = 2**62
 WAYS = ("charge", "discharge")  # axis `way`
-SUSPICIONS = ("self_discharge", "joint_resistance", "weak_cell", "lost_parallel", "current_drift")  # decide/diagnose.py
+CELL_SUSPICIONS = ("self_discharge", "joint_resistance", "weak_cell", "lost_parallel", "current_drift")
+SUSPICIONS = (*CELL_SUSPICIONS, "string_joints")  # decide/diagnose.py
 HORIZONS_S = (2.0, 10.0, 30.0, 1800.0)  # axis `horizon` of SOP; the last stands for continuous
 
 
@@ -347,6 +348,8 @@ class Response:
     steps: Floats  # how many steps that is; older ones count less
     mean_V: Floats  # V per cell, over the last seconds
     mean_A: Floats  # A, over the last seconds
+    drop_V: Floats  # V, the same of the string's voltage less its cells'; NaN = unknown, and begins anew
+    drop_A: Floats  # A, the same of the current, while that is known
     before_V: Floats  # V per cell before the last step of current that had not been answered at once; NaN = was
     worth_V: Floats  # what that step was worth by resistance, V per cell
     waited: Ints  # looks since, at a current that has stayed
@@ -401,6 +404,18 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Joints:
+    """Memory of decide.joints: changes of current and of what drops between the cells, older ones less; (string,)."""
+
+    current: Floats  # A at the last look; NaN = unknown
+    dropped: Floats  # V then: the string's voltage less its cells'
+    looks: Floats  # how many changes
+    current2: Floats  # A²: sum of squares of changes
+    both: Floats  # V·A
+    dropped2: Floats  # V²
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
     """What the estimates make suspect, for the estimated rows of the fault table; see decide/diagnose.py."""
 
@@ -416,6 +431,7 @@ class Diagnosis:
     counted_soc: Floats  # (cell,) then, NaN before it
     counted_sigma: Floats  # (cell,)
     counted_ns: Ints  # (cell,) when that was
+    joints: Joints
 
 
 @dataclass(frozen=True, slots=True, eq=False)

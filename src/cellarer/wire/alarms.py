@@ -52,6 +52,7 @@ FAULTS: Mapping[str, str] = {
     "cell_self_discharge": "internal",
     "cell_internal_short": "internal",
     "joint_resistance": "internal",
+    "string_joints": "internal",
     "cell_weak": "imbalance",
     "parallel_cell_lost": "internal",
     "current_sensor_drift": "internal",

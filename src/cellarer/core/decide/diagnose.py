@@ -6,11 +6,13 @@ config refuses a level above `ramp`). Runs once a minute: these faults grow over
 
 - self_discharge     1/h: charge that a cell loses beyond its neighbours, over its capacity. A soft internal short. It
                      goes on and on: what came at once (a lost parallel cell, a cell put in) or to and fro is none.
-- joint_resistance   1: resistance over the string's median. A loose joint or an aged cell; normalised to temperature.
+- joint_resistance   1: resistance over the string's median. An aged cell, or a loose joint inside its sense wires;
+                     normalised to temperature.
 - weak_cell          1: capacity that is missing against the string's median.
 - lost_parallel      1: of p cells side by side one is gone when capacity falls by 1/p and resistance rises by 1/(p − 1)
 - current_drift      C: offset of the current sensor that rest and voltage have shown, or that no cell of the string
                      got between two looks at its charge; beyond what a sound sensor may have.
+- string_joints      ohm: of the string, what lies outside the sense wires of its cells (joints.py)
 """
 
 from dataclasses import replace
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from cellarer.core import estimate as estimators
+from cellarer.core.decide import joints
 from cellarer.core.decide.signals import Look
 from cellarer.core.digest import NOT_NOW
 from cellarer.core.estimate.imbalance import SURE
@@ -43,6 +46,7 @@ def start(config: Config) -> Diagnosis:
         value=np.full(shape, NOT_NOW), known=np.zeros(shape, bool), time_ns=np.full(shape, NEVER),
         cell=np.full(shape, -1), shift_Ah=none, shift_sigma_Ah=none, moved_Ah=none, then_ns=np.full((2, cells), NEVER),
         counted_Ah=none[0], counted_soc=none[0], counted_sigma=none[0], counted_ns=np.full(cells, NEVER),
+        joints=joints.start(shape[1]),
     )  # fmt: skip
 
 
@@ -71,12 +75,16 @@ def diagnose(
     worst = sure & (lowered == value[:, layout.string_of_cell])
     number = np.where(worst, np.arange(found.shape[1]), found.shape[1])
     cell = np.minimum.reduceat(number, layout.first_cell, axis=1)
+    since_s = (now_ns - before.time_ns[0, 0]) * 1e-9 if before.time_ns[0, 0] > NEVER else np.inf
+    between = joints.remember(look, before.joints, since_s, 2e-9 * EVERY_NS)
+    ohm = joints.least_ohm(between)
     new = replace(
         before,
-        value=value,
-        known=np.logical_and.reduceat(sure, layout.first_cell, axis=1),
-        time_ns=np.full(value.shape, now_ns),
-        cell=np.where(cell < found.shape[1], cell, -1),
+        value=np.vstack((value, np.where(np.isnan(ohm), NOT_NOW, ohm))),
+        known=np.vstack((np.logical_and.reduceat(sure, layout.first_cell, axis=1), ~np.isnan(ohm))),
+        time_ns=np.full(before.value.shape, now_ns),
+        cell=np.vstack((np.where(cell < found.shape[1], cell, -1), np.full(ohm.shape, -1))),
+        joints=between,
     )
     return _remember(look, _counted(look, tables, estimator, new), tables, estimator)
 
@@ -106,7 +114,7 @@ def _remember(
 
 
 def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:
-    """Return every suspicion of every cell, (suspicion, cell), in the order of SUSPICIONS; NaN = not known."""
+    """Return every suspicion of every cell, (suspicion, cell), in the order of CELL_SUSPICIONS; NaN = not known."""
     owner = look.config.layout.string_of_cell
     pairs = estimators.Pairs(*estimator.pairs)
     found = estimators.imbalance(tables, estimator, owner)

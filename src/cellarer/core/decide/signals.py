@@ -23,7 +23,7 @@ from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import SUSPICIONS, Floats, Ints
+from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints
 
 DEFIED = 0.05  # of the limit: ignored from 5 % above it (core/slow.py OVER_LIMIT), defied from 10 %
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
@@ -76,8 +76,10 @@ class Suspected:
         d = look.state.diagnosis
         return Reading(d.value[self.index], d.known[self.index], d.time_ns[self.index])
 
-    def elements(self, look: Look) -> tuple[Floats, str]:
+    def elements(self, look: Look) -> tuple[Floats, str] | None:
         """Return what `Measured.elements` returns; only the worst cell of each string is kept."""
+        if self.index >= len(CELL_SUSPICIONS):  # of the whole string
+            return None
         values, cell = np.full(look.config.layout.size["cell"], NOT_NOW), look.state.diagnosis.cell[self.index]
         values[cell[cell >= 0]] = look.state.diagnosis.value[self.index][cell >= 0]
         return values, "cell"
