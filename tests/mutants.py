@@ -11,7 +11,7 @@ import ast
 import functools
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -144,25 +144,79 @@ def mutated(mutant: Mutant) -> ast.Module:
     return ast.fix_missing_locations(ast.copy_location(new, node) and tree)
 
 
-def take_on(mutant: Mutant, module: ModuleType) -> None:
-    """Let the living program be the mutant: its functions get new code, or its tables new content."""
-    old = compile(Path(mutant.file).read_text(), mutant.file, "exec")
-    new = compile(mutated(mutant), mutant.file, "exec")
-    alive = [x for x in gc.get_objects() if isinstance(x, FunctionType | functools._lru_cache_wrapper)]
-    if mutant.function:
-        codes = {a: b for a, b in zip(_codes(old), _codes(new), strict=True) if a != b}
-        changed = 0
-        for function in alive:
-            if isinstance(function, FunctionType) and function.__code__ in codes:
-                function.__code__ = codes[function.__code__]
-                changed += 1
-        assert changed, "no living function has this code"
-    else:
-        _reload(module, new)
-    for wrapper in alive:
-        code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
-        if code is not None and code.co_filename == mutant.file:
-            wrapper.cache_clear()
+class NotAlive(Exception):
+    """No living function has the code that a mutant changes: nobody could notice it, and nobody was asked."""
+
+
+class CannotStart(Exception):
+    """The module of a mutant cannot be imported: it does no harm."""
+
+
+def take_on(mutant: Mutant, module: ModuleType, built: Iterable[ModuleType] = ()) -> None:
+    """Let the living program be the mutant: its functions get new code, or its tables new content.
+
+    built: modules whose content the changed function makes while they are imported; they are made anew.
+    """
+    new = _compile(mutated(mutant), mutant.file)
+    if mutant.function and not _exchange(mutant.file, new):
+        raise NotAlive(mutant)
+    if not mutant.function:
+        reload(module, new)
+    for other in built:
+        reload(other, new if other is module else code_of(other))
+    _forget(mutant.file)
+
+
+def code_of(module: ModuleType) -> CodeType:
+    return _compile(ast.parse(Path(str(module.__file__)).read_text()), str(module.__file__))
+
+
+def _compile(tree: ast.Module, file: str) -> CodeType:
+    return compile(tree, file, "exec", dont_inherit=True)  # of this file's own __future__, which would make other code
+
+
+def watch(file: Path, module: ModuleType, reached: set[str]) -> CodeType:
+    """Let each function of a living module say when it is called; nothing else is slowed. Returns the module's code."""
+    tree = ast.parse(file.read_text())
+    found = nodes(tree)
+    for node, _, _ in found:
+        if isinstance(node, ast.FunctionDef):
+            inside = next(name for child, parent, name in found if parent is node and child is node.body[0])
+            node.body.insert(0, ast.parse(f"_reached({f'{file}:{inside}'!r})").body[0])
+    module.__dict__["_reached"] = reached.add
+    new = _compile(ast.fix_missing_locations(tree), str(file))
+    _exchange(str(file), new)
+    _forget(str(file))
+    return new
+
+
+def _exchange(file: str, new: CodeType) -> int:
+    """Give the living functions of a file their code of `new`; return how many changed."""
+    old, then = _places(_compile(ast.parse(Path(file).read_text()), file)), _places(new)
+    codes = {a: b for place, own in old.items() for a, b in zip(own, then.get(place, [])) if a != b}
+    changed = 0
+    for function in gc.get_objects():
+        if isinstance(function, FunctionType) and function.__code__ in codes:
+            function.__code__ = codes[function.__code__]
+            changed += 1
+    return changed
+
+
+def _forget(file: str) -> None:
+    """Empty the caches of a file's functions."""
+    for wrapper in gc.get_objects():
+        if isinstance(wrapper, functools._lru_cache_wrapper):
+            code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
+            if code is not None and code.co_filename == file:
+                wrapper.cache_clear()
+
+
+def _places(code: CodeType) -> dict[tuple[str, int], list[CodeType]]:
+    """Return the code of all functions by name and line: a lambda may have fallen out."""
+    found: dict[tuple[str, int], list[CodeType]] = {}
+    for one in _codes(code):
+        found.setdefault((one.co_qualname, one.co_firstlineno), []).append(one)
+    return found
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -172,11 +226,15 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _reload(module: ModuleType, code: CodeType) -> None:
+def reload(module: ModuleType, code: CodeType) -> None:
     """Run the module anew beside the old one, and put what it holds in the old one's place, wherever that went."""
     fresh = ModuleType(module.__name__)
     fresh.__file__ = module.__file__
-    exec(code, fresh.__dict__)
+    fresh.__dict__["_reached"] = module.__dict__.get("_reached")
+    try:
+        exec(code, fresh.__dict__)
+    except (Exception, SystemExit) as error:
+        raise CannotStart(repr(error)) from error
     for name, value in list(fresh.__dict__.items()):
         before = module.__dict__.get(name)
         if name.startswith("__") or isinstance(value, ModuleType):
@@ -188,6 +246,6 @@ def _reload(module: ModuleType, code: CodeType) -> None:
             if value.__module__ == module.__name__:
                 before.__defaults__, before.__kwdefaults__ = value.__defaults__, value.__kwdefaults__  # type: ignore
         else:
-            for other in list(sys.modules.values()):
-                if getattr(other, "__dict__", {}).get(name) is before:
+            for other in [x for x in sys.modules.values() if isinstance(x, ModuleType)]:
+                if name in other.__dict__ and other.__dict__[name] is before:
                     other.__dict__[name] = value

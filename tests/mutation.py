@@ -2,25 +2,30 @@
 
 The tests are imported and collected once. For each mutant the process forks, takes it on and runs the tests that reach
 the changed function, those first that have noticed a neighbour and then the quick ones, until one fails. A mutant
-that makes them hang is noticed too. `survived` means: no test failed within BUDGET_S of processor time.
+that makes them hang is noticed too. `survived` means: no test failed within BUDGET_S of processor time. Which test
+reaches what is kept in a file until the judged source changes; a test that takes longer than SLOW_S takes no part.
+Mutants come in the order they were drawn: whatever was tried when the time is over is a fair sample.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mutants import Mutant, mutants, take_on
+from tests.mutants import CannotStart, Mutant, code_of, mutants, reload, take_on, watch
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "cellarer"
@@ -43,8 +48,14 @@ GUARD = (
     [PACKAGE / "guard" / f"{name}.py" for name in ("decide", "rules", "limits", "files", "__main__")],
     ["tests/guard"],
 )
-BUDGET_S = 25.0
-WALL_S = 240.0  # for a hang; other work may share the processor
+ROOMS = {"core": CORE, "guard": GUARD}
+BUILT = ("core.decide.sequence", "core.decide.charge")  # modules with tables that functions of the core make at import
+# Tests that look at one exploration, which the first of them makes: each may fail for whatever that reaches
+TOGETHER = ("test_fault_machine", "test_switchgear_table")
+BUDGET_S = 25.0  # of processor time for all tests of a mutant
+SLOW_S = 20.0  # of processor time for one test
+HANGS_S = 100.0  # of processor time for a mutant: more is a hang
+WALL_S = 900.0  # for one that sleeps; other work may share the processor
 
 
 def module_of(file: Path) -> str:
@@ -55,7 +66,7 @@ class Runner:
     """A pytest plugin that runs mutants instead of tests."""
 
     def __init__(self, wanted: argparse.Namespace, room: str, files: list[Path]) -> None:
-        self.wanted, self.room, self.files = wanted, room, files
+        self.wanted, self.room, self.files, self.judged = wanted, room, files, ROOMS[room][0]
         self.noticed = self.tried = 0
 
     @pytest.hookimpl(tryfirst=True)
@@ -64,98 +75,121 @@ class Runner:
         self.session, self.items = session, session.items
         warm(self.room)
         self.reach = self.baseline()
+        built = [module_of(f) for f in self.judged if f.name != "__main__.py"]
+        built += [f"cellarer.{name}" for name in BUILT if self.room == "core" and f"cellarer.{name}" not in built]
+        self.built = [sys.modules[name] for name in built]
+        self.at_import = set(forked(self.imported, WALL_S, HANGS_S))
+        end_s = time.monotonic() + 60 * self.wanted.minutes
         every = [m for f in self.files for m in mutants(f)]
         size = len(every) if self.wanted.size == "all" else min(int(self.wanted.size), len(every))
         chosen = random.Random(self.wanted.seed).sample(every, size)
         killers: dict[str, Counter[int]] = {}
-        for n, mutant in enumerate(sorted(chosen)):
+        for n, mutant in enumerate(chosen):
+            if time.monotonic() > end_s:
+                break
             key = f"{mutant.file}:{mutant.function}"
             killer = self.judge(mutant, self.order(mutant, killers))
             self.tried += 1
+            print(f"{n + 1}/{size}", end="\r", file=sys.stderr, flush=True)
             if killer is None:
                 print(f"survived {n + 1}/{size}  {said(mutant)}", flush=True)
             else:
                 self.noticed += 1
                 for where in (key, mutant.file):
                     killers.setdefault(where, Counter())[killer] += 1
-        share = 100 * self.noticed / max(size, 1)
-        print(f"{self.room}: {self.noticed} of {size} mutants noticed: {share:.1f} % ({len(every)} in all)", flush=True)
+        share, drawn = 100 * self.noticed / max(self.tried, 1), f"{size} drawn with seed {self.wanted.seed}"
+        print(f"{self.room}: {self.noticed} of {self.tried} mutants noticed: {share:.1f} %", end=" ")
+        print(f"(the first {self.tried} of {drawn}, of {len(every)} in all)", flush=True)
         return True
 
     def order(self, mutant: Mutant, killers: dict[str, Counter[int]]) -> list[int]:
         """Return the tests that reach the function, the likeliest first."""
         name = f"{mutant.file}:{mutant.function}"
-        able = [i for i, (_, reached) in enumerate(self.reach) if not mutant.function or name in reached]
+        able = [
+            i for i, (seconds, reached) in enumerate(self.reach)
+            if seconds < SLOW_S and (name in reached or not mutant.function)
+        ]  # fmt: skip
         near, far = killers.get(name, Counter()), killers.get(mutant.file, Counter())
-        return sorted(able, key=lambda i: (-near[i], -(far[i] > 0), self.reach[i][0]))
+        whole = [item.path.stem in TOGETHER for item in self.items]  # one exploration, and all of it is judged
+        return sorted(able, key=lambda i: (-near[i], not whole[i], -(far[i] > 0), self.reach[i][0]))
 
     def baseline(self) -> list[tuple[float, list[str]]]:
         """Return how long each test takes alone and which functions of the files it reaches."""
-        kept = ROOT / f".mutation.{self.room}.json"
-        names = [item.nodeid for item in self.items]
+        kept, known = ROOT / f".mutation.{self.room}.json", {}
+        source = hashlib.sha256(b"".join(f.read_bytes() for f in self.judged)).hexdigest()
         if kept.exists():
             told = json.loads(kept.read_text())
-            if told["tests"] == names:
-                return [tuple(t) for t in told["reach"]]  # type: ignore[misc]
-        reach = []
-        for i in range(len(self.items)):
-            answer = forked(lambda i=i: self.traced(i), 5 * WALL_S)  # type: ignore[misc]
-            assert answer is not None and not answer["failed"], f"{names[i]} fails without any mutant"
-            reach.append((answer["seconds"], answer["reached"]))
-        kept.write_text(json.dumps({"tests": names, "reach": reach}))
-        return reach
+            known = told["reach"] if told["source"] == source else {}
+        for name in dict.fromkeys(item.path.stem for item in self.items):
+            new = [i for i, item in enumerate(self.items) if item.path.stem == name and item.nodeid not in known]
+            for group in [new] if name in TOGETHER and new else [[i] for i in new]:
+                answer = forked(lambda group=group: self.traced(group), WALL_S, 6 * SLOW_S) or {}  # type: ignore[misc]
+                assert not answer.get("failed"), f"{answer['failed']} fails without any mutant"
+                for i in group:  # one that takes too long reaches nothing: it takes no part
+                    known[self.items[i].nodeid] = answer.get("seconds", 3 * SLOW_S), answer.get("reached", [])
+                kept.write_text(json.dumps({"source": source, "reach": known}))
+        return [tuple(known[item.nodeid]) for item in self.items]
 
-    def traced(self, i: int) -> Any:
-        wanted, reached = {str(f) for f in self.files}, set()
+    def imported(self) -> list[str]:
+        """Return which functions of the files run while modules are imported: what they made must be made anew."""
+        reached: set[str] = set()
+        codes = {sys.modules[module_of(f)]: watch(f, sys.modules[module_of(f)], reached) for f in self.judged}
+        for module in self.built:
+            reload(module, codes.get(module) or code_of(module))
+        return sorted(reached)
 
-        def trace(frame: Any, event: str, _: Any) -> None:  # of calls alone: lines are not asked for
-            code = frame.f_code
-            if event == "call" and code.co_filename in wanted:
-                reached.add(f"{code.co_filename}:{code.co_qualname.split('.<locals>')[0]}")
+    def traced(self, group: list[int]) -> Any:
+        """Run tests in one process; return the time of one, what they reach, and which failed."""
+        reached: set[str] = set()
+        for file in self.judged:
+            watch(file, sys.modules[module_of(file)], reached)
+        failed = [self.items[i].nodeid for i, after in zip(group, [*group[1:], None]) if self.fails(i, after)][:1]
+        return {"seconds": time.process_time() / len(group), "reached": sorted(reached), "failed": failed}
 
-        sys.settrace(trace)
-        failed = self.fails(i)
-        sys.settrace(None)
-        return {"seconds": time.process_time() - self.began_s, "reached": sorted(reached), "failed": failed}
-
-    def fails(self, i: int) -> bool:
-        self.began_s = time.process_time()
-        self.session.config.hook.pytest_runtest_protocol(item=self.items[i], nextitem=None)
+    def fails(self, i: int, after: int | None = None) -> bool:
+        """Run a test; what it shares with the one that runs after it stays."""
+        item, then = self.items[i], None if after is None else self.items[after]
+        self.session.config.hook.pytest_runtest_protocol(item=item, nextitem=then)
         return self.session.testsfailed > 0
 
     def judge(self, mutant: Mutant, order: list[int]) -> int | None:
         """Return the test that noticed the mutant; −1 = it hung or could not start; None = nobody did."""
 
         def child() -> Any:
+            built = self.built if f"{mutant.file}:{mutant.function}" in self.at_import else []
             try:
-                take_on(mutant, sys.modules[module_of(Path(mutant.file))])
-            except (Exception, SystemExit) as error:  # a program that cannot start does no harm
-                return [-1, repr(error)]
+                take_on(mutant, sys.modules[module_of(Path(mutant.file))], built)
+            except CannotStart:
+                return [-1]
             begin_s = time.process_time()
-            for i in order:
-                if self.fails(i):
+            for i, after in zip(order, [*order[1:], None]):
+                if self.fails(i, after):
                     return [i]
                 if time.process_time() - begin_s > BUDGET_S:
                     break
             return []
 
-        answer = forked(child, WALL_S)
+        answer = forked(child, WALL_S, HANGS_S)
         return -1 if answer is None else answer[0] if answer else None
 
 
-def forked(work: Any, limit_s: float) -> Any:
+def forked(work: Any, wall_s: float, processor_s: float) -> Any:
     """Return what `work` gives in a process of its own; None where it died or took too long."""
     read, write = os.pipe()
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (round(processor_s), round(processor_s)))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-        os.write(write, json.dumps(work()).encode() + b"\n")
+        try:
+            os.write(write, json.dumps(work()).encode() + b"\n")
+        except BaseException:
+            os.write(write, json.dumps({"broken": traceback.format_exc()}).encode() + b"\n")
         os._exit(0)
     os.close(write)
-    end_s = time.monotonic() + limit_s
+    end_s = time.monotonic() + wall_s
     os.set_blocking(read, False)
     data = b""
     while time.monotonic() < end_s and not data.endswith(b"\n"):
@@ -170,17 +204,20 @@ def forked(work: Any, limit_s: float) -> Any:
     os.close(read)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return json.loads(data) if data.endswith(b"\n") else None
+    answer = json.loads(data) if data.endswith(b"\n") else None
+    assert not (isinstance(answer, dict) and "broken" in answer), answer["broken"]
+    return answer
 
 
 def warm(room: str) -> None:
     """Build what every test needs and no mutant changes: modules, sites, kernels."""
-    from tests.core.sites import TABLES, site
+    from tests.core.bench import closed
+    from tests.core.sites import TABLES
 
     for file in (*CORE[0], *GUARD[0]):
         importlib.import_module(module_of(file))
     for name in TABLES if room == "core" else ():
-        site(name)
+        closed(name)
 
 
 def said(mutant: Mutant) -> str:
@@ -193,14 +230,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("size", nargs="?", default="50", help="how many mutants, or all")
     parser.add_argument("seed", nargs="?", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long, with what was tried")
     parser.add_argument("files", nargs="*", help="only files whose path contains one of these")
     wanted = parser.parse_args()
     if wanted.size != "all" and not wanted.size.isdigit():
         parser.error("SIZE is a number or all")
-    rooms = {"core": CORE, "guard": GUARD}
     score = Counter[str]()
-    for room, (files, tests) in rooms.items():
-        files = [f for f in files if not wanted.files or any(w in str(f) for w in wanted.files)]
+    for room, (files, tests) in ROOMS.items():
+        files = [f for f in files if not wanted.files or any(w in str(f.relative_to(PACKAGE)) for w in wanted.files)]
         if files:
             runner = Runner(wanted, room, files)
             names = [f"{name}" for name in tests if (ROOT / name).exists()]
