@@ -50,7 +50,7 @@ def test_a_part_of_the_cells_says_what_all_say(config: Config) -> None:
         np.testing.assert_array_equal(piece, whole[:, :, part])
         np.testing.assert_array_equal(piece[0, 0], said.charge_W[part])
         left = walks(tables, state, config.cell_limits, current[part], part)
-        np.testing.assert_array_equal(left[0, 0], energy.energy_Wh[part])
+        np.testing.assert_array_equal(left[1, 0], energy.energy_Wh[part])
 
 
 def test_a_round_is_whole_within_its_period_and_even(config: Config) -> None:
@@ -79,6 +79,29 @@ def test_long_cycles_do_a_round_at_once(config: Config) -> None:
         assert bench.state.power_ns == bench.now_ns
     assert not np.isnan(bench.state.estimate.energy_Wh).any()
     assert (bench.state.estimate.energy_sigma_Wh > 0.0).all()
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_times_end_where_voltage_does(config: Config, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if plain:
+        monkeypatch.setattr(import_module("cellarer.core.estimate.energy"), "_kernel", None)
+    bench = known(config, dt_ms=1000.0)
+    bench.put("temp_degC", -15.0)
+    capacity = float(config.capacity_Ah[0])
+    for way, ampere in ((1, -0.5 * capacity), (0, 0.3 * capacity)):
+        bench.put("current", ampere)
+        bench.run(1500.0)  # the mean has settled
+        said, tables, state = bench.state.estimate, compiled(config), bench.state.estimator
+        assert isinstance(state, estimators.EstimateState)
+        now = estimators.energy(tables, state, config.cell_limits, np.full(CELLS, said.mean_A[0]))
+        times, plain_s = (said.time_to_full_s, said.time_to_empty_s)[way], 3600.0 / abs(said.mean_A[0])
+        np.testing.assert_allclose(times, min((now.to_full_s, now.to_empty_s)[way]), rtol=0.03, atol=20.0)
+        charge = said.string_soc[0] * said.usable_Ah[0]
+        if way:
+            assert times[0] < 0.95 * charge * plain_s
+        else:
+            assert times[0] > 1.05 * (said.usable_Ah[0] - charge) * plain_s
+        assert said.time_sigma_s[0] > 0.02 * times[0]  # in the cold resistance is in doubt
 
 
 def test_the_weakest_cell_binds_and_is_named(config: Config) -> None:

@@ -132,6 +132,34 @@ def test_cold_lowers_energy_but_not_soc() -> None:
     assert np.isinf(a.to_full_s).all()
 
 
+def charged(soc: float, temp_degC: float, ampere: float, step_s: float = 10.0) -> float:
+    """Seconds that a cell of the simulated world charges at `ampere`, then at its end voltage, until its tail."""
+    temp = np.full(1, temp_degC)
+    world = single.rested([CELL.model], np.zeros(1, np.int64), np.array([soc]), np.ones(1), temp)
+    current, seconds = np.full(1, ampere), 0.0
+    while current[0] >= CELL.limits.tail_A and world.soc[0] < 1.0 and seconds < 1e5:
+        for _ in range(20):
+            begun = world.begin(step_s, temp)
+            current = np.minimum(ampere, np.maximum(CELL.limits.charge_voltage - begun.emf, 0.0) / begun.ohm)
+            if world.follow(begun, current):
+                break
+        world.finish(begun, current, step_s, temp)
+        world.refresh(temp)
+        seconds += step_s
+    return seconds
+
+
+@pytest.mark.parametrize("temp_degC", [-10.0, 25.0])
+def test_a_charge_lasts_until_its_tail_in_the_cold_longer_than_its_charge_says(temp_degC: float) -> None:
+    soc, ampere = np.array([0.2, 0.5, 0.8]), 0.5 * CELL.model.capacity_Ah
+    cfg, state = ready(soc, temp_degC)
+    said = estimate.energy(cfg, state, [CELL.limits], np.full(3, ampere)).to_full_s
+    really = np.array([charged(float(z), temp_degC, ampere) for z in soc])
+    plain = (1.0 - soc) / 0.5 * 3600.0
+    np.testing.assert_allclose(said, really, rtol=0.05)
+    assert (said > (1.1 if temp_degC < 0.0 else 1.0) * plain).all()
+
+
 def test_core_is_warmer_than_surface_under_load() -> None:
     cfg, state = ready(np.array([0.5]), 20.0)
     i, v, core = np.array([-10.0]), np.array([3.2]), np.array([np.nan])

@@ -28,12 +28,12 @@ SMALL = 4 * LANES  # a site of so many cells has all horizons in every round
 def start(config: Config) -> Forecast:
     """Return the memory before the first cycle: nothing known, nothing begun; what flowed before may have been much."""
     cells, hold = config.layout.size["cell"], _image(config)[1]
-    power, energy = (_begin(config, ways, done) for ways, done in ((len(WAYS), len(HORIZONS_S) * cells), (1, cells)))
+    power, energy = (_begin(config, done) for done in (len(HORIZONS_S) * cells, cells))
     return Forecast(power, energy, NEVER, hold)
 
 
-def _begin(config: Config, ways: int, done: int = 0) -> Round:
-    shape = ways, config.layout.yes.size
+def _begin(config: Config, done: int = 0) -> Round:
+    shape = len(WAYS), config.layout.yes.size
     return Round(np.full(shape, np.inf), np.zeros(shape), np.full(shape, -1), np.zeros(shape, np.int8), done)
 
 
@@ -58,10 +58,10 @@ def _horizons(config: Config, power_ns: int, first: bool = False) -> tuple[int, 
 def begin(look: Look, said: Estimate, before: Forecast) -> Forecast:
     """Begin a round of power now, and one of energy if that is due as well."""
     config = look.config
-    before = renew(before, power=_begin(config, len(WAYS)))
+    before = renew(before, power=_begin(config))
     if before.energy.done < config.layout.size["cell"] or not _energy_due(look, said):
         return before
-    return renew(before, energy_ns=look.now_ns, energy=_begin(config, 1))
+    return renew(before, energy_ns=look.now_ns, energy=_begin(config))
 
 
 def waits(look: Look) -> bool:
@@ -87,7 +87,7 @@ def go_on(
         part = slice(first, min(cells, first + until - power.done))
         power = _power(look, tables, estimator, said, before.heat_A2, power, horizons[turn], part)
         if part.stop == cells:
-            said, power = _say(said, power, horizons[turn]), _begin(config, len(WAYS), power.done)
+            said, power = _say(said, power, horizons[turn]), _begin(config, power.done)
     until = _upto(look, energy.done, cells, now_ns - before.energy_ns, ENERGY_NS, ENERGY_CELLS)
     if energy.done < until:
         energy = _energy(look, tables, estimator, said, energy, slice(energy.done, until))
@@ -188,9 +188,17 @@ def _say_energy(said: Estimate, energy: Round) -> Estimate:
 
     Sigma is that of the weakest cell's charge, and what doubt of its resistance and temperature is worth: in the cold
     a cell meets its lower voltage early. The latter, in whole per cent, is what a round of energy keeps as reason.
+    What voltage does to the end of a charge and of a discharge is kept as charge: it lasts until the next round.
     """
-    cell, volts = energy.cell[0], energy.volts[0]
+    cell, volts, (fill_Ah, out_Ah) = energy.cell[1], energy.volts[1], energy.least
     charge_sigma = np.hypot(said.soc_sigma * said.capacity_Ah, said.soc * said.capacity_sigma_Ah)[cell]
-    energy_Wh = energy.least[0] * volts
-    by_ohm = energy.reason[0] / 100.0 * energy_Wh
-    return renew(said, energy_Wh=energy_Wh, energy_sigma_Wh=np.hypot(charge_sigma * volts, by_ohm))
+    by_ohm = energy.reason / 100.0 * energy.least
+    within = said.string_soc * said.usable_Ah
+    return renew(
+        said,
+        energy_Wh=out_Ah * volts,
+        energy_sigma_Wh=np.hypot(charge_sigma, by_ohm[1]) * volts,
+        taper_Ah=fill_Ah - (said.usable_Ah - within),
+        stranded_Ah=np.maximum(within - out_Ah, 0.0),
+        end_sigma_Ah=by_ohm,
+    )

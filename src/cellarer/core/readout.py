@@ -27,8 +27,8 @@ def unknown(config: Config) -> Estimate:
     shape = len(HORIZONS_S), len(WAYS), strings.size
     sop = np.full(shape, np.nan)
     none, why = np.full(shape, -1), np.full(shape, UNKNOWN, np.int8)
-    per_cell, per_string = [cells] * 9, [strings] * 9
-    return Estimate(*(*per_cell, *per_string, sop, sop, none, why))
+    per_cell, per_string = [cells] * 9, [strings] * 11
+    return Estimate(*(*per_cell, *per_string, np.full(shape[1:], np.nan), sop, sop, none, why))
 
 
 def read_out(
@@ -101,10 +101,9 @@ def _slow(
     mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
     mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
     out, room, _, variance = strings
-    to_empty, to_full, doubt = (
-        hours(charge, flow, idle_A) * 3600.0
-        for charge, flow in ((out, -mean_A), (room, mean_A), (np.sqrt(variance), np.abs(mean_A)))
-    )
+    sigma = np.hypot(np.sqrt(variance), np.where(mean_A > 0.0, *said.end_sigma_Ah))
+    ways = (out - said.stranded_Ah, -mean_A), (room + said.taper_Ah, mean_A), (sigma, np.abs(mean_A))
+    to_empty, to_full, doubt = (hours(charge, flow, idle_A) * 3600.0 for charge, flow in ways)
     return renew(
         said,
         mean_A=mean_A,

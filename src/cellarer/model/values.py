@@ -185,10 +185,13 @@ class Estimate:
     usable_Ah: Floats  # (string,) Q_d + Q_c
     energy_Wh: Floats  # (string,) to the first cell's lower limit
     energy_sigma_Wh: Floats  # (string,)
+    taper_Ah: Floats  # (string,) what the fall of the current at the end of a charge takes, as Ah at the mean current
+    stranded_Ah: Floats  # (string,) charge that stays in: at the mean current the lower voltage comes first
     mean_A: Floats  # (string,) slow mean of the current, + charges
-    time_to_empty_s: Floats  # (string,) at the mean current; inf while not discharging
-    time_to_full_s: Floats  # (string,)
+    time_to_empty_s: Floats  # (string,) at the mean current until charge or voltage end; inf while not discharging
+    time_to_full_s: Floats  # (string,) likewise until end voltage and tail current
     time_sigma_s: Floats  # (string,) of whichever of the two is finite; inf while neither is
+    end_sigma_Ah: Floats  # (way, string) of what voltage does to the ends, by resistance and temperature
     sop_A: Floats  # (horizon, way, string) current that can be held, margin for sigma included; NaN until first known
     sop_W: Floats  # (horizon, way, string) power likewise (SOP)
     sop_cell: Ints  # (horizon, way, string) which cell binds; −1 until first known

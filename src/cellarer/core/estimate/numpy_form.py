@@ -44,18 +44,17 @@ def look_up(node: Floats, rows: Floats, kind: Ints, z: Floats, temp_degC: Floats
 
 
 def refresh(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: float) -> None:
-    """Look tables up again for every block in which SOC or temperature of a cell has moved on, or the step changed."""
+    """Look tables up again for every cell whose SOC or temperature has moved on, or where the step changed."""
     field = buffer.reshape(-1, FIELDS, LANES)
     at = INDEX
     z = field[:, 0] + dt * field[:, at["per_As"]] * (field[:, at["in_c"]] - field[:, 5])
     temp_degC = field[:, at["in_degC"]]
     moved = (np.abs(z - field[:, at["x_z"]]) > HOLD_SOC) | (np.abs(temp_degC - field[:, at["x_degC"]]) > HOLD_K)
-    blocks = np.flatnonzero(moved.any(axis=1))
-    if len(blocks):
-        values = look_up(node, rows, kind.reshape(-1, LANES)[blocks].reshape(-1), z[blocks].reshape(-1),
-                         temp_degC[blocks].reshape(-1))  # fmt: skip
-        field[blocks, at["x_z"]], field[blocks, at["x_degC"]] = z[blocks], temp_degC[blocks]
-        field[blocks, at["x_ocv"] :] = values.reshape(-1, len(blocks), LANES).transpose(1, 0, 2)
+    block, lane = np.nonzero(moved)
+    if len(block):
+        values = look_up(node, rows, kind.reshape(-1, LANES)[moved], z[moved], temp_degC[moved])
+        field[block, at["x_z"], lane], field[block, at["x_degC"], lane] = z[moved], temp_degC[moved]
+        field[block, at["x_ocv"] :, lane] = values.T
     field[:, at["dt"]] = dt
     field[:, at["left1"]] = decay(dt * field[:, at["x_per_tau1"]])
     field[:, at["left2"]] = decay(dt * field[:, at["x_per_tau2"]])

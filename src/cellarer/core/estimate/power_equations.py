@@ -20,7 +20,8 @@ TEMP_SIGMA_K = 1.5  # of a cell's temperature as sensors tell it
 ROUNDS = 7
 ROUGH = 3  # of them before the margin for doubt is known
 BENT = 1.3  # at constant power the last current may be so many times its mean
-STEPS = 24  # of SOC down to the end
+STEPS = 24  # of SOC down to the end, or up to it
+FILL_ROUNDS = 2  # from the current to its resistance and back
 # An LFP cell on its plateau may be known to ± 15 points only. A forecast that believed the worst of that would forbid
 # both charging and discharging, and nothing would ever be learnt: a lock-out. A knee shows in the voltage long before.
 MOST_SOC_DOUBT = 0.06
@@ -239,6 +240,16 @@ def most_current(
     return np.minimum(rated, fade), select(fade < rated, TEMPERATURE, CURRENT), room
 
 
+def stiffer(node: Any, rows: Any, kind: Any, z: Any, k: Any, k_sigma: Any, temp_degC: Any) -> Any:
+    """What one sigma of resistance is worth, on its scale: that of the scale itself, and that of the temperature."""
+    _o, _m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, z, temp_degC)
+    _o, _m, c0, c1, c2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(
+        node, rows, kind, z, temp_degC - TEMP_SIGMA_K
+    )
+    colder = k * ((c0 + c1 + c2) / np.maximum(r0 + r1 + r2, 1e-9) - 1.0)
+    return np.sqrt(k_sigma * k_sigma + colder * colder)
+
+
 def walk(
     node: Any, rows: Any, kind: Any, z: Any, k: Any, k_sigma: Any, q: Any, temp_degC: Any, load: Any, floor: Any
 ) -> Any:  # fmt: skip
@@ -247,12 +258,7 @@ def walk(
     And how much less Wh, in per cent, if resistance is one sigma more: of its scale, and of temperature.
     """
     left = np.maximum(z, 0.0)
-    _o, _m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, 0.5 * left, temp_degC)
-    _o, _m, c0, c1, c2, _near, _far, _sigma, _local, _p1, _p2, _x, _g = look_up(
-        node, rows, kind, 0.5 * left, temp_degC - TEMP_SIGMA_K
-    )
-    colder = k * ((c0 + c1 + c2) / np.maximum(r0 + r1 + r2, 1e-9) - 1.0)
-    more = np.sqrt(k_sigma * k_sigma + colder * colder)
+    more = stiffer(node, rows, kind, 0.5 * left, k, k_sigma, temp_degC)
     alive, amount, volts = 1.0 + 0.0 * left, 0.0 * left, 0.0 * left
     stiff_alive, stiff_volts = 1.0 + 0.0 * left, 0.0 * left
     for step in range(STEPS):
@@ -269,3 +275,34 @@ def walk(
         stiff_volts = stiff_volts + stiff_alive * stiff
     less = 100.0 * np.maximum(1.0 - stiff_volts / np.maximum(volts, 1e-9), 0.0) * select(volts > 0.0, 1.0, 0.0)
     return left * q / STEPS * volts, left * q / STEPS * amount, less
+
+
+def fill(
+    node: Any, rows: Any, kind: Any, z: Any, k: Any, k_sigma: Any, q: Any, temp_degC: Any, load: Any, ceiling: Any,
+    tail: Any,
+) -> Any:  # fmt: skip
+    """Until one cell is full at `load` (A): the time, as Ah at that current; 0; per cent more by one sigma of ohms.
+
+    Where its voltage would pass `ceiling` the current falls, as chargers let it, until `tail` (A) is left.
+    """
+    left = np.maximum(1.0 - z, 0.0)
+    more = stiffer(node, rows, kind, 1.0 - 0.5 * left, k, k_sigma, temp_degC)
+    least = np.minimum(load, tail)
+    alive, amount, stiff_alive, stiff_amount = 1.0 + 0.0 * left, 0.0 * left, 1.0 + 0.0 * left, 0.0 * left
+    for step in range(STEPS):  # shorter towards the end, where the current is small
+        before, behind = 1.0 - step / STEPS, 1.0 - (step + 1.0) / STEPS
+        width, at = left * (before * before - behind * behind), 1.0 - 0.5 * left * (before * before + behind * behind)
+        ocv, m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, per_exchange, _gamma = look_up(
+            node, rows, kind, at, temp_degC
+        )
+        room = np.maximum(ceiling - ocv - m, 0.0)
+        now, stiff = load, load
+        for _ in range(FILL_ROUNDS):  # r0 is larger at a smaller current
+            now = np.minimum(load, room / (k * (r0 * falling(now * per_exchange) + r1 + r2) + 1e-9))
+            stiff = np.minimum(load, room / ((k + more) * (r0 * falling(stiff * per_exchange) + r1 + r2) + 1e-9))
+        alive = alive * select(now >= least, 1.0, 0.0)
+        amount = amount + alive * width * load / np.maximum(now, least)
+        stiff_alive = stiff_alive * select(stiff >= least, 1.0, 0.0)
+        stiff_amount = stiff_amount + stiff_alive * width * load / np.maximum(stiff, least)
+    apart = np.abs(stiff_amount - amount)  # a stiffer cell reaches its tail later, or with less in it
+    return 0.0 * left, q * amount, 100.0 * np.minimum(apart / np.maximum(amount, 1e-9), 1.0)

@@ -13,7 +13,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "2497a4786b7a"
+STAMP = "698a03046acf"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -68,10 +68,11 @@ for _part in (
     power_equations.ramp_weights, power_equations.first_current, power_equations.voltage_at_end, power_equations.doubts,
     power_equations.unlike,
     power_equations.bounded, power_equations.most_current, power_equations.hold, power_long.steady_drop,
-    power_long.variance_per_drop, power_long.march, power_long.hold_long, power_long.promise, power_equations.walk,
+    power_long.variance_per_drop, power_long.march, power_long.hold_long, power_long.promise,
+    power_equations.stiffer, power_equations.walk, power_equations.fill,
 ):  # fmt: skip
     COMPILED[_part.__name__] = _bound(_part)
-promise_one, walk_one = COMPILED["promise"], COMPILED["walk"]
+promise_one, walk_one, fill_one = COMPILED["promise"], COMPILED["walk"], COMPILED["fill"]
 Z, S1, S2, H, K = (n * LANES for n in range(5))
 P00, P44, CAPACITY, DEGC = (INDEX[name] * LANES for name in ("p00", "p44", "capacity", "in_degC"))
 KNOWN, VOLTS, MODEL, STRAIN = (INDEX[name] * LANES for name in ("in_known", "in_v", "model_v", "strain"))
@@ -117,27 +118,23 @@ def weakest(cells: Any, owner: Any, first: int, least_A: Any, volts: Any, cell: 
 
 @njit(**OPTIONS)
 def walk(
-    buffer: Any, node: Any, rows: Any, kind: Any, floor: Any, mean_A: Any, first: int, idle_C: float, usual_C: float,
+    buffer: Any, node: Any, rows: Any, kind: Any, ends: Any, mean_A: Any, first: int, idle_C: float, usual_C: float,
     out: Any,
 ) -> None:  # fmt: skip
-    """Fill out (1, 3, cell) for the cells from `first` on: Wh and Ah of one cell of each group, and doubt in per cent.
+    """Fill out (way, 3, cell) for the cells from `first` on: Wh and Ah of one cell of each group, doubt in per cent.
 
-    floor (kind,) V; mean_A (cell in out,) A of one cell, + charges; idle_C, usual_C  what counts as no current
+    ends (3, kind) lowest V, highest V, A of a tail; mean_A (cell in out,) A of one cell, + charges; idle_C, usual_C
+    what counts as no current
     """
     for n in range(out.shape[2]):
         cell = first + n
-        o = cell // LANES * WIDTH + cell % LANES
-        q = buffer[o + CAPACITY]
-        load = -mean_A[n] if mean_A[n] < -idle_C * q else usual_C * q
-        out[0, 0, n], out[0, 1, n], out[0, 2, n] = walk_one(
-            node,
-            rows,
-            kind[cell],
-            buffer[o + Z],
-            buffer[o + K],
-            np.sqrt(max(buffer[o + P44], 0.0)),
-            q,
-            buffer[o + DEGC],
-            load,
-            floor[kind[cell]],
+        o, which = cell // LANES * WIDTH + cell % LANES, kind[cell]
+        z, k, q, temp_degC = buffer[o + Z], buffer[o + K], buffer[o + CAPACITY], buffer[o + DEGC]
+        k_sigma, usual, i = np.sqrt(max(buffer[o + P44], 0.0)), usual_C * q, mean_A[n]
+        into, outof = i if i > idle_C * q else usual, -i if i < -idle_C * q else usual
+        out[0, 0, n], out[0, 1, n], out[0, 2, n] = fill_one(
+            node, rows, which, z, k, k_sigma, q, temp_degC, into, ends[1, which], ends[2, which]
+        )
+        out[1, 0, n], out[1, 1, n], out[1, 2, n] = walk_one(
+            node, rows, which, z, k, k_sigma, q, temp_degC, outof, ends[0, which]
         )
