@@ -34,6 +34,9 @@ CORE = (
     [
         f"tests/core/test_{name}.py"
         for name in (
+            "machine",
+            "switchgear_limits",
+            "fault_events",
             "fault_machine",
             "compiled",
             "without_numba",
@@ -50,8 +53,10 @@ GUARD = (
 )
 ROOMS = {"core": CORE, "guard": GUARD}
 BUILT = ("core.decide.sequence", "core.decide.charge")  # modules with tables that functions of the core make at import
-# Tests that look at one exploration, which the first of them makes: each may fail for whatever that reaches
-TOGETHER = ("test_fault_machine", "test_switchgear_table")
+# Tests traced together: each looks at one exploration that the first of them makes, or takes next to no time
+EXPLORED = ("test_fault_machine", "test_switchgear_table")
+TOGETHER = (*EXPLORED, "test_machine", "test_switchgear_limits", "test_fault_events")
+QUICK_S = 0.3
 BUDGET_S = 25.0  # of processor time for all tests of a mutant
 SLOW_S = 20.0  # of processor time for one test
 HANGS_S = 100.0  # of processor time for a mutant: more is a hang
@@ -110,8 +115,9 @@ class Runner:
             if seconds < SLOW_S and (name in reached or not mutant.function)
         ]  # fmt: skip
         near, far = killers.get(name, Counter()), killers.get(mutant.file, Counter())
-        whole = [item.path.stem in TOGETHER for item in self.items]  # one exploration, and all of it is judged
-        return sorted(able, key=lambda i: (-near[i], not whole[i], -(far[i] > 0), self.reach[i][0]))
+        whole = [item.path.stem in EXPLORED for item in self.items]  # and all of it is judged
+        cost_s = [seconds for seconds, _ in self.reach]
+        return sorted(able, key=lambda i: (-near[i], cost_s[i] > QUICK_S, not whole[i], -(far[i] > 0), cost_s[i]))
 
     def baseline(self) -> list[tuple[float, list[str]]]:
         """Return how long each test takes alone and which functions of the files it reaches."""
