@@ -290,12 +290,12 @@ def test_a_soc_that_the_voltage_contradicts_forbids_no_charging(plain: bool, mon
     core, none = np.full(n, -np.inf), np.zeros((2, 1))
     rated = float(cell.limits.charge_A[0])
 
-    def charge_A(heard: np.ndarray | None) -> np.ndarray:
+    def charge_A(shown: np.ndarray | None) -> np.ndarray:
         owner = np.zeros(n, int)
-        return promises(cfg, state, [cell.limits], 10.0, core, none, owner, slice(0, n), heard=heard)[0, 1]
+        return promises(cfg, state, [cell.limits], 10.0, core, none, owner, slice(0, n), shown=shown)[0, 1]
 
     assert (charge_A(None)[1:] < 0.1 * rated).all()  # nobody has heard their voltage: doubt counts whole
-    heard = charge_A(np.array([True, True, False]))
+    heard = charge_A(np.array([3.31, 0.0, np.nan]))
     assert (heard[:2] > 0.9 * rated).all() and heard[2] < 0.1 * rated
-    put(state.buffer, "in_v", np.array([3.31, 3.36 + 0.15, 0.0]))  # the model does not explain what is seen
-    assert charge_A(np.array([True, True, False]))[1] < 0.5 * rated
+    nearer = [charge_A(np.array([3.31, shown, np.nan]))[1] for shown in (3.36, 3.45, 3.51, 3.54, 3.56)]
+    assert (np.diff(nearer) <= 0.0).all() and nearer[-2] < 0.5 * rated and nearer[-1] < 0.1 * rated

@@ -29,7 +29,7 @@ def start(config: Config) -> Forecast:
     """Return the memory before the first cycle: nothing known, nothing begun; what flowed before may have been much."""
     cells, hold = config.layout.size["cell"], _image(config)[1]
     power, energy = (_begin(config, done) for done in (len(HORIZONS_S) * cells, cells))
-    return Forecast(power, energy, NEVER, hold)
+    return Forecast(power, energy, NEVER, hold, np.zeros(cells))
 
 
 def _begin(config: Config, done: int = 0) -> Round:
@@ -85,7 +85,7 @@ def go_on(
     while power.done < until:
         turn, first = divmod(power.done, cells)
         part = slice(first, min(cells, first + until - power.done))
-        power = _power(look, tables, estimator, said, before.heat_A2, power, horizons[turn], part)
+        power = _power(look, tables, estimator, said, before, power, horizons[turn], part)
         if part.stop == cells:
             said, power = _say(said, power, horizons[turn]), _begin(config, power.done)
     until = _upto(look, energy.done, cells, now_ns - before.energy_ns, ENERGY_NS, ENERGY_CELLS)
@@ -93,7 +93,7 @@ def go_on(
         energy = _energy(look, tables, estimator, said, energy, slice(energy.done, until))
         if until == cells:
             said = _say_energy(said, energy)
-    return said, Forecast(power, energy, before.energy_ns, before.heat_A2)
+    return said, Forecast(power, energy, before.energy_ns, before.heat_A2, before.shown_V)
 
 
 def warmed(look: Look, before: Floats, mean_A: Floats, elapsed_s: float) -> Floats:
@@ -135,14 +135,15 @@ def _upto(look: Look, done: int, whole: int, since_ns: int, period_ns: int, leas
 
 def _power(
     look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, said: Estimate,
-    heat_A2: Floats, before: Round, horizon: int, part: slice,
+    memory: Forecast, before: Round, horizon: int, part: slice,
 ) -> Round:  # fmt: skip
     """Add some cells to the round of one horizon."""
     core = np.where(np.isnan(said.core_degC), -np.inf, said.core_degC)
     owner = look.config.layout.string_of_cell
     alive = look.of("cell_voltage") > 0.0
+    shown = np.where(alive, memory.shown_V, np.nan)
     cells = promises(
-        tables, estimator, look.config.cell_limits, HORIZONS_S[horizon], core, heat_A2, owner, part, heard=alive
+        tables, estimator, look.config.cell_limits, HORIZONS_S[horizon], core, memory.heat_A2, owner, part, shown=shown
     )
     dead = ~alive[part]
     if np.count_nonzero(dead):

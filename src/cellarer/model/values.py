@@ -404,6 +404,7 @@ class Forecast:
     energy: Round  # one way: discharge
     energy_ns: int  # when its round began
     heat_A2: Floats  # (way, string) thermal image: leaky mean of the current squared, A² of one cell
+    shown_V: Floats  # (cell,) reading when the estimators ran, with what bleeding hides of it; 0 = none
 
 
 @dataclass(frozen=True, slots=True, eq=False)

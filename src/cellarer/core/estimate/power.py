@@ -20,7 +20,7 @@ from cellarer.core.estimate import numpy_form, power_equations, power_long
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.fields import FIELDS, INDEX, LANES
 from cellarer.core.estimate.power_equations import HEAT_GAIN, HEAT_LEFT, MOST_SOC_DOUBT, REASONS
-from cellarer.core.estimate.state import EstimateState, copied, put
+from cellarer.core.estimate.state import EstimateState, copied, get, put
 from cellarer.model.cell import CellLimits, CellModel
 from cellarer.model.values import HORIZONS_S
 
@@ -91,25 +91,26 @@ def power(
         put(buffer, "in_degC", np.where(np.isfinite(temp_degC), temp_degC, fields(cfg, state)[INDEX["in_degC"]]))
         state = replace(state, buffer=buffer)
     cool, alone, every = np.full(cfg.cells, -np.inf), np.zeros(cfg.cells, np.int64), slice(0, cfg.cells)
-    told, no_heat = np.full(cfg.cells, heard), np.zeros((2, 1))
-    (charge, discharge) = promises(cfg, state, limits, horizon_s, cool, no_heat, alone, every, doubt, told)
+    shown, no_heat = (get(cfg, state, "in_v") if heard else None), np.zeros((2, 1))
+    (charge, discharge) = promises(cfg, state, limits, horizon_s, cool, no_heat, alone, every, doubt, shown)
     reasons = charge[2].astype(np.int8), discharge[2].astype(np.int8)
     return Power(charge[0], discharge[0], charge[1], discharge[1], *reasons)
 
 
 def promises(
     cfg: EstimatorConfig, state: EstimateState, limits: Sequence[CellLimits], horizon_s: float, core_degC: Floats,
-    heat_A2: Floats, owner: Ints, part: slice, doubt: float = DOUBT, heard: Bools | None = None,
+    heat_A2: Floats, owner: Ints, part: slice, doubt: float = DOUBT, shown: Floats | None = None,
 ) -> Floats:  # fmt: skip
     """Power (W), largest current (A) and reason of the cells in `part`, (way, 3, cell), of the series group.
 
     core_degC  (cell,) where above the surface; −inf = take the surface
     heat_A2    (way, string) thermal image, A² of one cell; owner  (cell,) string of each cell
-    heard      (cell,) the cell's voltage is known, so a SOC that contradicts it is no doubt; None = none is
+    shown      (cell,) V that the cell showed at the last step: a SOC that contradicts it is no doubt, and what is
+               beyond doubt brings the limit nearer; 0 = nothing at that step; NaN = never heard; None = no cell was
     """
     table, pieces = bounds(tuple(cfg.models), tuple(limits), horizon_s)
     out = np.empty((2, 3, part.stop - part.start))
-    told = np.zeros(cfg.cells) if heard is None else heard.astype(np.float64)
+    told = np.full(cfg.cells, np.nan) if shown is None else shown
     if _kernel is None:
         _plain(cfg, state, table, pieces, core_degC, heat_A2[:, owner], told, part, horizon_s, doubt, out)
     else:
@@ -130,7 +131,7 @@ def fields(cfg: EstimatorConfig, state: EstimateState) -> Floats:
 
 def _plain(
     cfg: EstimatorConfig, state: EstimateState, table: Floats, pieces: int, core_degC: Floats, heat_A2: Floats,
-    heard: Floats, part: slice, horizon_s: float, doubt: float, out: Floats,
+    shown: Floats, part: slice, horizon_s: float, doubt: float, out: Floats,
 ) -> None:  # fmt: skip
     """The same as power_kernel.promise, on arrays. heat_A2 (way, cell)."""
     x, at, kind = fields(cfg, state)[:, part], INDEX, cfg.kind[part]
@@ -140,8 +141,8 @@ def _plain(
     for way in range(2):
         out[way] = _NAMES["promise"](
             cfg.tables.node, cfg.tables.rows, kind, table[way], row, pieces, *x[:5], x[at["capacity"]],
-            x[at["in_degC"]], core_degC[part], z_sigma, k_sigma, heard[part], x[at["in_known"]], x[at["in_v"]],
-            x[at["model_v"]], x[at["strain"]], heat_A2[way, part], 1.0 - 2.0 * way, horizon_s, doubt,
+            x[at["in_degC"]], core_degC[part], z_sigma, k_sigma, shown[part], x[at["in_i"]] - x[5],
+            x[at["strain"]], heat_A2[way, part], 1.0 - 2.0 * way, horizon_s, doubt,
         )  # fmt: skip
 
 

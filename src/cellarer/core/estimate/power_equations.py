@@ -6,6 +6,7 @@ monotonically and nearly straight with it, so that a secant inside a bracket end
 J. Power Sources 134 (2004) 252, there for constant current). Doubt enters as a margin at the limit: the volts that
 `doubt` sigmas of SOC, of resistance and of temperature are worth, as independent errors, at constant power. A SOC at
 which the cell would show another voltage than it does is no doubt worth having: only what lies within `seen` counts.
+What a cell shows beyond that is no doubt either: it is so much nearer to its limit than the model says.
 `look_up` and `select` are bound by the caller: arrays here, scalars in the kernel.
 """
 
@@ -190,14 +191,15 @@ def doubts(
     return fixed2, ((voltage - cold) * (voltage - cold) + stiff * stiff) / np.maximum(np.abs(drop), 1e-6)
 
 
-def unlike(heard: Any, known: Any, v: Any, model: Any, sigma: Any, strain: Any, doubt: Any) -> Any:
-    """How far the voltage that a cell shows may be from the model's, V; no bound where it has never been `heard`.
+def unlike(shown: Any, model: Any, sign: Any, sigma: Any, strain: Any, doubt: Any) -> Any:
+    """How far the voltage of a cell may be from the model's by doubt, V, and how much further towards its limit it is.
 
-    known  1 or 0: voltage v was known at the last step, where the model said `model`; strain  of the filter, by which
-    a model that misses more than its file says is believed less
+    shown   V that it showed where the model says `model`; 0 = not at that moment; NaN = it has not been heard: no bound
+    strain  of the filter, by which a model that misses more than its file says is believed less
     """
     usual = doubt * np.sqrt(sigma * sigma + SENSOR * SENSOR) * np.sqrt(np.maximum(1.0, strain))
-    return select(heard > 0.0, usual + known * np.abs(v - model), UNHEARD_V)
+    heard = shown == shown
+    return select(heard, usual, UNHEARD_V), select(shown > 0.0, np.maximum(sign * (shown - model) - usual, 0.0), 0.0)
 
 
 def bounded(begin: Any, last: Any, rated: Any, left: Any, r0: Any, per_exchange: Any) -> Any:

@@ -13,7 +13,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "698a03046acf"
+STAMP = "9b0594f63c74"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -73,20 +73,20 @@ for _part in (
 ):  # fmt: skip
     COMPILED[_part.__name__] = _bound(_part)
 promise_one, walk_one, fill_one = COMPILED["promise"], COMPILED["walk"], COMPILED["fill"]
-Z, S1, S2, H, K = (n * LANES for n in range(5))
+Z, S1, S2, H, K, OFFSET = (n * LANES for n in range(6))
 P00, P44, CAPACITY, DEGC = (INDEX[name] * LANES for name in ("p00", "p44", "capacity", "in_degC"))
-KNOWN, VOLTS, MODEL, STRAIN = (INDEX[name] * LANES for name in ("in_known", "in_v", "model_v", "strain"))
+FLOW, STRAIN = (INDEX[name] * LANES for name in ("in_i", "strain"))
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
 
 
 @njit(**OPTIONS)
 def promise(
     buffer: Any, node: Any, rows: Any, kind: Any, bounds: Any, pieces: int, core_degC: Any, heat_A2: Any,
-    owner: Any, heard: Any, first: int, horizon_s: float, doubt: float, out: Any,
+    owner: Any, shown: Any, first: int, horizon_s: float, doubt: float, out: Any,
 ) -> None:  # fmt: skip
     """Fill out (way, 3, cell) for the cells from `first` on: W, A and reason of one cell of each group.
 
-    bounds (way, kind · columns); heat_A2 (way, string); owner (cell,) string of each cell of the site; heard (cell,)
+    bounds (way, kind · columns); heat_A2 (way, string); owner (cell,) string of each cell of the site; shown (cell,)
     """
     width = bounds.shape[1] // (rows.size // (TEMP_POINTS * ROW_WIDTH))
     for n in range(out.shape[2]):
@@ -99,7 +99,7 @@ def promise(
                 node, rows, kind[cell], bounds[way], kind[cell] * width, pieces,
                 buffer[o + Z], buffer[o + S1], buffer[o + S2], buffer[o + H], buffer[o + K],
                 buffer[o + CAPACITY], buffer[o + DEGC], core_degC[cell], z_sigma, k_sigma,
-                heard[cell], buffer[o + KNOWN], buffer[o + VOLTS], buffer[o + MODEL], buffer[o + STRAIN],
+                shown[cell], buffer[o + FLOW] - buffer[o + OFFSET], buffer[o + STRAIN],
                 heat_A2[way, owner[cell]], 1.0 - 2.0 * way, horizon_s, doubt,
             )  # fmt: skip
 

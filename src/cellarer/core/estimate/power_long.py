@@ -162,23 +162,25 @@ def steady_drop(node: Any, rows: Any, kind: Any, z: Any, temp_degC: Any, current
 def promise(
     node: Any, rows: Any, kind: Any, bounds: Any, row: Any, pieces: int,
     z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any, k_sigma: Any,
-    heard: Any, known: Any, v: Any, model: Any, strain: Any, heat_A2: Any, sign: Any, horizon_s: Any, doubt: Any,
+    shown: Any, flow: Any, strain: Any, heat_A2: Any, sign: Any, horizon_s: Any, doubt: Any,
 ) -> Any:  # fmt: skip
     """Power (magnitude) of one cell that can be held, largest current on the way, and what binds (REASONS).
 
-    heard … strain  as `unlike` takes them
+    shown, strain  as `unlike` takes them; flow  current at that moment, A, + charges
     """
-    _ocv, _m, r0, r1, r2, _near, _far, sigma, _local, _p1, _p2, _x, _g = look_up(node, rows, kind, z, temp_degC)
+    ocv, m, r0, r1, r2, _near, _far, sigma, _local, _p1, _p2, per_exchange, _g = look_up(node, rows, kind, z, temp_degC)
+    model = ocv + m * h + k * (r0 * flow * falling(flow * per_exchange) + r1 * s1 + r2 * s2)
     rated, why, room = most_current(
         bounds, row, pieces, z, k, q, temp_degC, core_degC, z_sigma, k_sigma, heat_A2, r0 + r1 + r2, sign, doubt
     )
+    seen, nearer = unlike(shown, model, sign, sigma, strain, doubt)
+    limit = bounds[row + LIMIT_V] - sign * nearer
     if horizon_s >= LONG_S:
         return hold_long(
-            node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma, rated, why, room, bounds[row + LIMIT_V],
-            sign, horizon_s, doubt,
+            node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma, rated, why, room, limit, sign, horizon_s,
+            doubt,
         )  # fmt: skip
     return hold(
-        node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma,
-        unlike(heard, known, v, model, sigma, strain, doubt), rated, why, room, bounds[row + LIMIT_V],
-        sign, horizon_s, doubt,
+        node, rows, kind, z, s1, s2, h, k, q, temp_degC, z_sigma, k_sigma, seen, rated, why, room, limit, sign,
+        horizon_s, doubt,
     )  # fmt: skip
