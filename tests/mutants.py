@@ -196,7 +196,7 @@ def _exchange(file: str, new: CodeType) -> int:
     codes = {a: b for place, own in old.items() for a, b in zip(own, then.get(place, [])) if a != b}
     changed = 0
     for function in gc.get_objects():
-        if isinstance(function, FunctionType) and function.__code__ in codes:
+        if isinstance(function, FunctionType) and function.__code__.co_filename == file and function.__code__ in codes:
             function.__code__ = codes[function.__code__]
             changed += 1
     return changed

@@ -112,7 +112,7 @@ class Runner:
         name = f"{mutant.file}:{mutant.function}"
         able = [
             i for i, (seconds, reached) in enumerate(self.reach)
-            if seconds < SLOW_S and (name in reached or not mutant.function)
+            if seconds < SLOW_S and any(r == name if mutant.function else r.startswith(name) for r in reached)
         ]  # fmt: skip
         near, far = killers.get(name, Counter()), killers.get(mutant.file, Counter())
         whole = [item.path.stem in EXPLORED for item in self.items]  # and all of it is judged
