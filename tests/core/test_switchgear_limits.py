@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,6 +76,27 @@ def test_both_sides_of_the_tries() -> None:
     for spent, starts in ((tries - 1, True), (tries, False)):
         given = replace(facts(tries=spent, trusted_ns=np.array([0])), wishes=ready)
         assert holds("start pair", given) == starts
+
+
+@pytest.mark.parametrize("opens", list(product((False, True), repeat=2)))
+@pytest.mark.parametrize("ramps", list(product((False, True), repeat=2)))
+def test_what_each_path_asks_for(opens: tuple[bool, bool], ramps: tuple[bool, bool]) -> None:
+    """All conditions that tell the paths apart; no current flows, and there is no charger."""
+    given = facts(trusted_ns=np.array([0]), ramp_ns=np.full((2, 1), NOW_NS))
+    wishes = replace(given.wishes, closed=np.array([True]), confirmed=np.array([True]))
+    demand = Demand(np.array(opens)[:, None], np.array(ramps)[:, None], np.ones((2, 1)))
+    given = replace(given, wishes=wishes, demand=demand)
+    free = [not (o or r) for o, r in zip(opens, ramps)]
+    wanted = {
+        "open now": any(opens), "open charge": opens[0], "open discharge": opens[1],
+        "ramp": any(ramps), "ramp charge": ramps[0], "blocked both": not any(free),
+        "blocked charge": not free[0], "blocked discharge": not free[1],
+        "start both": all(free), "start charge": free == [True, False], "start discharge": free == [False, True],
+        "abort": not all(free), "start pair": all(free), "refill over": not free[1],
+        "due charge": opens[0] or ramps[0], "due discharge": opens[1] or ramps[1],
+        "due both": (opens[0] or ramps[0]) and (opens[1] or ramps[1]),
+    }  # fmt: skip
+    assert {name: holds(name, given) for name in wanted} == wanted
 
 
 def precharged(since_ns: int, link_ns: int, current_ns: int, volts: float = 0.0, current: float = 0.0) -> bool:
