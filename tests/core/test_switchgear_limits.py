@@ -29,7 +29,8 @@ def facts(
     bench = closed(name)
     switches = replace(bench.state.switches, since_ns=np.array([now_ns - held_ns]), **changed)
     state = replace(bench.state, switches=switches)
-    look = Look(bench.config, state.seen, None, state.watch, state, now_ns)  # type: ignore[arg-type]
+    seen = replace(state.seen, value=state.seen.value.copy())
+    look = Look(bench.config, seen, None, state.watch, state, now_ns)  # type: ignore[arg-type]
     return sequence.Facts(look, switches, Demand(NONE, ramp, np.ones((2, 1))), state.wishes)
 
 
@@ -76,6 +77,17 @@ def test_both_sides_of_the_tries() -> None:
     for spent, starts in ((tries - 1, True), (tries, False)):
         given = replace(facts(tries=spent, trusted_ns=np.array([0])), wishes=ready)
         assert holds("start pair", given) == starts
+
+
+@pytest.mark.parametrize("feedback", [0.0, 1.0, np.nan])
+@pytest.mark.parametrize("short_ns", [0, 1])
+@pytest.mark.parametrize(("name", "condition"), [("minus", "minus closed"), ("plus", "plus closed both")])
+def test_a_contact_counts_as_closed_when_it_has_settled_and_says_so(
+    name: str, condition: str, short_ns: int, feedback: float
+) -> None:
+    given = facts(int(GEAR.settle_ns[0]) - short_ns)
+    given.look.seen.value[given.look.config.layout.where[f"feedback_{name}"]] = feedback
+    assert holds(condition, given) == (short_ns == 0 and feedback == 1.0)
 
 
 @pytest.mark.parametrize("opens", list(product((False, True), repeat=2)))
