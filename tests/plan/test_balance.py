@@ -240,4 +240,4 @@ def test_the_same_doubt_bleeds_once(seed: int, sigma: float) -> None:
         e = replace(known(true + error, np.full(16, 100.0), sigma), capacity_sigma_Ah=np.zeros(16))
         doses.append(balance.dose_Ah(one, e, np.zeros(1), leave=balance.LEAVE))
         true = true - doses[-1] / 100.0
-    assert sum(d.sum() for d in doses[1:]) <= 0.02 * doses[0].sum() + 1e-9
+    assert sum(d.sum() for d in doses[1:]) <= 0.02 * doses[0].sum() + 0.02  # Ah of 1600

@@ -75,6 +75,25 @@ def test_noise_of_the_estimate_makes_no_new_dose_but_better_knowledge_does() -> 
     assert better.dose_Ah.sum() > ledger.dose_Ah.sum()
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_errors_of_each_cell_are_bled_out_as_an_estimator_makes_them_smaller(seed: int) -> None:
+    """One more look a day of 1 % each; errors cost three of these per cell at most."""
+    rng, soc, moved = np.random.default_rng(seed), drawn(seed), np.zeros(CELLS)
+    error, ledger, day_ns = np.zeros(CELLS), None, 86_400_000_000_000
+    exact = float((soc - soc.min()).sum())
+    rate = float(site().balance.bleed_A[0] * site().balance.share[0])
+    for day in range(25):
+        error = error + 0.01 * rng.standard_normal(CELLS)
+        for quarter in range(96):
+            now_ns = day * day_ns + quarter * (day_ns // 96)
+            e = known(soc + moved / FULL_AH + error / (day + 1), 0.01 / np.sqrt(day + 1))
+            ledger, plan, _ = programme.replan(site(), ledger, e, moved, HOT, now_ns)
+            hours = 0.0 if plan.expires_ns == NEVER else min(plan.expires_ns - now_ns, day_ns // 96) / 3.6e12
+            moved = moved - np.where(plan.bleed_Ah > 0.0, rate * hours, 0.0)
+    assert np.ptp(soc + moved / FULL_AH) < 0.012
+    assert -moved.sum() / FULL_AH < exact + 16 * 0.03
+
+
 def test_differences_stay_known_while_the_common_error_grows() -> None:
     soc = drawn(3)
     ledger, _, _ = programme.replan(site(), None, known(soc, 0.001), np.zeros(CELLS), HOT, 0)
