@@ -20,6 +20,7 @@ Said = tuple[dict[str, Any], list[str]]
 MOST_S = 59.0  # s: longer steps are gaps to the filter; replay crosses them in equal parts as well
 FIRST = 8  # discharges that the estimator needs to settle
 GAP_S = 3600.0
+BROKEN_OFF_V = 0.5  # V above the usual end: broken off (thinned rows lack the last tenths of a volt)
 REST_S = 60.0  # s: between two tests nothing flows, however long it takes; one row of a minute stands for it
 
 
@@ -68,18 +69,23 @@ def capacity_over_life(data: Path, scratch: Path) -> Said:
 
 
 def _follow(model: Any, capacity_Ah: float, runs: list[Run]) -> tuple[Floats, Floats, float, float]:
-    """Relative error and sigma of the capacity after each full discharge, first and last counted capacity."""
+    """Relative error and sigma of the capacity after each whole discharge, first and last counted capacity.
+
+    A discharge that was broken off (it ends well above where those of this cell end) counts no capacity.
+    """
     dt, amperes, volts, temp, index = chained(runs)
     cfg = estimate.compile_cells(
         [model], np.zeros(1, int), np.array([capacity_Ah]), np.ones(1), learn_C=estimate.RECORDED_C
     )
     state = estimate.init(cfg, np.array([np.nan]), np.array([np.nan]))
     counted = np.array([-float(run.charge_Ah.min()) for run in runs])
+    lowest = np.array([float(run.voltage.min()) for run in runs])
+    whole = (counted > 0.3) & (lowest < np.median(lowest[counted > 0.3]) + BROKEN_OFF_V)
     found, sigma, truth = [], [], []
     for row in range(len(dt)):
         here = (volts[row : row + 1], amperes[row : row + 1], temp[row : row + 1], float(dt[row]))
         state = estimate.step(cfg, state, *here)
-        if (row + 1 == len(dt) or index[row + 1] != index[row]) and counted[index[row]] > 0.3:
+        if (row + 1 == len(dt) or index[row + 1] != index[row]) and whole[index[row]]:
             found.append(float(estimate.capacity_Ah(cfg, state)[0]))
             truth.append(float(counted[index[row]]))
             sigma.append(float(estimate.capacity_sigma_Ah(cfg, state)[0]) / truth[-1])

@@ -38,16 +38,18 @@ def swings(name: str, true_share: np.ndarray, low: float, high: float, count: in
 
 
 def full_cycles(
-    name: str, share: float, scale: float, count: int, rate: float = 1.0, rest_s: float = 900.0, seed: int = 3
-) -> list[tuple[float, float]]:
+    name: str, share: float, scale: float, count: int, rate: float = 1.0, rest_s: float = 900.0, seed: int = 3,
+    below_V: float = 0.0, ends: list[float] | None = None,
+) -> list[tuple[float, float]]:  # fmt: skip
     """A cell of `share` of its capacity and `scale` times its resistance: full charges with a tail, discharges to the
-    lowest rested voltage. Returns (capacity over the true one, its sigma) after each half cycle."""
+    lowest rested voltage less below_V. Returns (capacity over the true one, its sigma) after each half cycle; `ends`
+    gets the true SOC then."""
     model = load(name).model
     q, r = model.capacity_Ah, np.random.default_rng(seed)
     cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([q]), np.ones(1))
     state = estimate.init(cfg, np.array([np.nan]), np.array([np.nan]))
     row = int(np.argmin(np.abs(model.temp_degC - 25.0)))
-    full_V, empty_V = float(model.ocv[row, -1]) + 0.01, float(model.ocv[row, 0])
+    full_V, empty_V = float(model.ocv[row, -1]) + 0.01, float(model.ocv[row, 0]) - below_V
     z, s1, s2, h, dt, out = 0.5, 0.0, 0.0, 0.0, 10.0, []
     kind, temp = np.zeros(1, np.int64), np.full(1, 25.0)
 
@@ -76,6 +78,8 @@ def full_cycles(
                 h += (1 - np.exp(-node[12] * abs(i) * dt / 3600 / q)) * (np.sign(i) - h)
                 z += i * dt / 3600 / (q * share)
             found = estimate.capacity_Ah(cfg, state)[0], estimate.capacity_sigma_Ah(cfg, state)[0]
+            if ends is not None:
+                ends.append(z)
             out.append((float(found[0]) / (q * share), float(found[1]) / (q * share)))
     return out
 
@@ -88,6 +92,32 @@ def test_full_charge_or_discharge_tells_capacity(name: str, share: float, scale:
     for ratio, sigma in found[2:]:  # from the first whole charge on
         assert ratio == pytest.approx(1.0, abs=0.015), found
         assert abs(ratio - 1.0) < 2.0 * sigma
+
+
+def test_a_stiff_cell_is_empty_where_its_discharges_end_whatever_its_rested_voltage_promises() -> None:
+    """Four times the resistance: at 1C a quarter of the charge stays in, and the model does not see the end."""
+    ends: list[float] = []
+    found = full_cycles("panasonic_18650pf", 0.9, 4.0, 4, below_V=0.3, ends=ends)
+    used = ends[-2] - ends[-1]
+    assert used < 0.9
+    ratio, sigma = found[-1]
+    assert ratio == pytest.approx(used, abs=0.02)
+    assert abs(ratio - used) < 2.0 * sigma
+
+
+def test_a_dip_under_load_is_no_end() -> None:
+    """A pulse below all of the curve, then an ordinary load, then rest: read by the curve, as without the pulse."""
+    model = load("panasonic_18650pf").model
+    cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([model.capacity_Ah]), np.ones(1))
+    state = estimate.init(cfg, np.array([0.5]), np.array([0.02]))
+    warm, curve = float(model.temp_degC[-1]), model.ocv[-1]
+    rest_V = float(np.interp(0.5, np.linspace(0.0, 1.0, len(curve)), curve))
+    for volts, amperes, rows in ((2.0, -10.0, 3), (rest_V - 0.05, -0.5, 3), (rest_V, 0.0, 120)):
+        for _ in range(rows):
+            state = estimate.step(cfg, state, np.array([volts]), np.array([amperes]), np.full(1, warm), 10.0)
+    pairs = capacity.Pairs(*state.pairs)
+    assert pairs.floor[0] == 0.0
+    assert pairs.z[0] == pytest.approx(0.5, abs=0.06)
 
 
 def test_capacity_is_within_two_per_cent_after_ten_swings() -> None:

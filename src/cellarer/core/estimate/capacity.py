@@ -7,7 +7,9 @@ the steep ends, where the end of a discharge is by definition. Where neither com
 
 Capacity is what comes out between full and the end of a discharge as it is used. An aged cell is empty under load while
 its rested voltage still promises charge: the SOC at which that happens (`floor`, of the file's curve) is learnt where a
-rest follows an end, and rested points are read against it.
+rest follows an end, and rested points are read against it. Where resistance has grown beyond what the file knows, the
+model does not see the end. But a voltage below all that the curve has at rest ends any discharge: if the cell is then
+left alone, it was empty as it is used.
 """
 
 from typing import NamedTuple
@@ -78,6 +80,7 @@ class Pairs(NamedTuple):
     last_wx: Floats  # its weights; 0: there is none
     last_wy: Floats
     last_low: Floats  # 1: it ends at the end of a discharge
+    spent: Floats  # 1: the last load that was looked at took the voltage below the lowest of the curve
 
 
 PAIR_FIELDS = len(Pairs._fields)
@@ -210,9 +213,31 @@ def _full(cfg: EstimatorConfig, x: Floats, i: Floats) -> tuple[Floats, Floats]:
     return 1.0 - missing, np.where(tail, END_SIGMA**2 + missing**2, np.inf)
 
 
+def _ended(cfg: EstimatorConfig, p: Pairs, x: Floats, seen: Point) -> Point:
+    """What was seen, or the end of a discharge where the cell rests after a load that took it below its curve.
+
+    Below all that a cell shows at rest nobody discharges on; a dip in a pulse is one that load follows, not rest.
+    """
+    i, n = x[INDEX["in_i"]] - x[5], x.shape[1]
+    rest = seen.rested & (x[INDEX["in_known"]] > 0.0) & (p.spent > 0.0)
+    if rest.any():
+        p.floor[:] = np.where(rest & np.isfinite(seen.variance), np.clip(seen.z, 0.0, MOST_FLOOR), p.floor)
+        seen = Point(
+            np.where(rest, 0.0, seen.z), np.where(rest, END_SIGMA**2, seen.variance), seen.rested & ~rest,
+            seen.low | rest,
+        )  # fmt: skip
+        p.spent[:] = np.where(rest, 0.0, p.spent)
+    flows = (np.abs(i) > FLOWS * x[INDEX["capacity"]]) & (x[INDEX["in_known"]] > 0.0)
+    if flows.any():
+        tables = cfg.tables
+        least = numpy_form.look_up(tables.node, tables.rows, cfg.kind[:n], np.zeros(n), x[INDEX["in_degC"]])[0]
+        p.spent[:] = np.where(flows, (i < 0.0) & (x[INDEX["in_v"]] < least), p.spent)
+    return seen
+
+
 def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
     """Judge this moment; take it as anchor, or end a pair with it."""
-    seen = point(cfg, x)
+    seen = _ended(cfg, p, x, point(cfg, x))
     known = np.isfinite(seen.variance)
     _turn(p, known & seen.rested)
     count = p.charge / p.capacity
