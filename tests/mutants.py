@@ -196,7 +196,7 @@ def _exchange(file: str, new: CodeType) -> int:
     codes = {a: b for place, own in old.items() for a, b in zip(own, then.get(place, [])) if a != b}
     changed = 0
     for function in gc.get_objects():
-        if isinstance(function, FunctionType) and function.__code__.co_filename == file and function.__code__ in codes:
+        if type(function) is FunctionType and function.__code__.co_filename == file and function.__code__ in codes:
             function.__code__ = codes[function.__code__]
             changed += 1
     return changed
@@ -205,7 +205,7 @@ def _exchange(file: str, new: CodeType) -> int:
 def _forget(file: str) -> None:
     """Empty the caches of a file's functions."""
     for wrapper in gc.get_objects():
-        if isinstance(wrapper, functools._lru_cache_wrapper):
+        if type(wrapper) is functools._lru_cache_wrapper:
             code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
             if code is not None and code.co_filename == file:
                 wrapper.cache_clear()
