@@ -43,10 +43,8 @@ CELLS = (
                                    "temperature_spread"), 24 * H),
     Case("loose_joint", 8.0, ("string_joints", "joint_resistance", "sum_mismatch"), 24 * H),
     Case("resistance_grown", 2.2, ("joint_resistance",), 24 * H),
-    Case("weak_cell", 0.75, ("cell_weak", "voltage_spread", "joint_resistance"), 24 * H,
-         FLAT),
-    Case("current_offset", 0.02, ("current_sensor_drift",), 24 * H,
-         FLAT),
+    Case("weak_cell", 0.75, ("cell_weak", "voltage_spread", "joint_resistance"), 24 * H, FLAT),
+    Case("current_offset", 0.02, ("current_sensor_drift",), 24 * H, FLAT),
 )  # fmt: skip
 HEAT = (Case("heater_stuck", 1.0, ("heater_runs_unasked",), 300.0),)
 
