@@ -54,6 +54,7 @@ def some_state(config: Config, g: np.random.Generator) -> State:
         state.watch,
         valid_ns=NOW - g.integers(0, 5 * SECOND, size["signal"]),
         cell_voltage=np.where(g.random(size["cell"]) < 0.3, np.nan, g.uniform(2.0, 4.0, size["cell"])),
+        temp_slope=some(g, 0.0, 3.0, size["temp"]),
         temp_rate=np.where(g.random(size["temp"]) < 0.3, np.nan, g.uniform(0.0, 3.0, size["temp"])),
         temp_degC=some(g, -20.0, 60.0, size["temp"]),
         temp_ns=NOW - g.integers(0, 5 * SECOND, size["temp"]),

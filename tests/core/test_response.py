@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
+from tests.core.sites import site
 
 from cellarer.core.response import CLEAR_V
 from cellarer.model.values import Phase
@@ -155,6 +156,14 @@ def test_a_sagging_cell_beside_a_sensor_that_warms_alone_is_a_precursor(rate: fl
     bench.cells[3] *= share
     bench.run(15.0)
     assert bench.active("thermal_runaway_precursor") == runs
+
+
+def test_a_sensor_that_never_spoke_hides_no_precursor_of_another() -> None:
+    bench = Bench(site("ragged"))
+    bench.every_cycle.append(lambda b: b.put("temp_degC", np.nan, 0))
+    heating(bench, 0.2).cells[np.flatnonzero(bench.config.layout.temp_of_cell == 1)[0]] *= 0.93
+    bench.run(15.0, lambda b: b.active("thermal_runaway_precursor"))
+    assert bench.active("thermal_runaway_precursor")
 
 
 def test_a_pack_that_warms_as_a_whole_is_no_precursor() -> None:

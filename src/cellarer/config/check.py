@@ -24,8 +24,11 @@ from cellarer.model.values import SUSPICIONS, Level
 Floats = NDArray[np.float64]
 
 GUARD_S = 0.005  # s: the guard looks at the sample ring this often
-# Over which a signal is a mean: core/validate.py RATE_WINDOW_NS; how often suspicions are looked at: decide/diagnose.py
-WINDOW_S = dict.fromkeys(("temp_rate", "runaway", "runaway_precursor"), 3.0) | dict.fromkeys(SUSPICIONS, 60.0)
+# How many windows a signal may need, and how long they are, s. A rise: two of core/validate.py RATE_WINDOW_NS and the
+# one it begins in. Suspicions are looked at as often (decide/diagnose.py), and the onset halves the first look.
+RATE_WINDOW_S = 2.25
+WINDOWS = dict.fromkeys(("temp_rate", "runaway", "runaway_precursor"), (3, RATE_WINDOW_S))
+WINDOWS |= dict.fromkeys(SUSPICIONS, (2, 60.0))
 LOOK_S = 1.0  # s: core/response.py LOOK_NS
 ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without waiting for the current to fall
 LOOKS = {"current_unanswered": 6}  # so many looks of a second (core/response.py), or samples if those are rarer
@@ -97,7 +100,8 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
         return Timing(name, string, "open", period + GUARD_S + actuator, row.budget_s, "guard", parts)
     cycle = config.cycle_ns * 1e-9
     waiting = _silence(site, row, string)
-    window = 2.0 * (WINDOW_S[row.signal] + period) if row.signal in WINDOW_S else 0.0  # the onset halves the first one
+    count, long_s = WINDOWS.get(row.signal, (0, 0.0))
+    window = count * (long_s + period)
     window += LOOKS.get(row.signal, 0) * max(LOOK_S, period) + MEAN_S.get(row.signal, 0.0)
     debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
     debounce += period if row.signal in MEDIAN else 0.0

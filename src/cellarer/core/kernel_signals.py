@@ -60,7 +60,7 @@ def _median(newest: float, a: float, b: float) -> float:
         _given(float64), _given(int64), _given(float64), _given(int64), _given(int64), _given(int64),
         _given(int64), _given(int64), int64, int64, int64, int64,
         _given(float64, 2), _given(float64), _given(float64), _given(float64), _given(float64),
-        _given(float64), _given(int64), _given(float64), _given(float64),
+        _given(float64), _given(int64), _given(float64), _given(float64), _given(float64),
         _made(float64, 2), _made(float64, 2), _made(float64, 2), _made(int64),
     ),
     **OPTIONS,
@@ -69,7 +69,7 @@ def remember(
     value: Any, time_ns: Any, value_before: Any, time_before: Any, max_age_ns: Any, place: Any,
     owner: Any, first: Any, cell_at: int, temp_at: int, current_at: int, window_ns: int,
     earlier: Any, cell_voltage: Any, current_then: Any, others_then: Any, passed_then: Any,
-    temp_degC: Any, temp_ns: Any, temp_rate: Any, passed: Any,
+    temp_degC: Any, temp_ns: Any, temp_slope: Any, temp_rate: Any, passed: Any,
     new_earlier: Any, cells: Any, temps: Any, new_temp_ns: Any,
 ) -> None:  # fmt: skip
     """Fill the memory of cells and sensors after this sample.
@@ -79,7 +79,7 @@ def remember(
     passed       (string,) A·s since the start
     new_earlier  out (2, filtered)
     cells        out (5, cell) cell_voltage, current_then, others_then, others, passed_then
-    temps        out (2, temp) temp_degC, temp_rate;  new_temp_ns out (temp,)
+    temps        out (3, temp) temp_degC, temp_slope, temp_rate;  new_temp_ns out (temp,)
     """
     for n in range(place.size):
         at = place[n]
@@ -115,7 +115,8 @@ def remember(
         due = not np.isnan(calm) and elapsed_ns >= window_ns
         rise = due and not first_one
         temps[0, n] = calm if first_one or due else temp_degC[n]
-        temps[1, n] = (calm - temp_degC[n]) / max(elapsed_ns * 1e-9, 1e-9) if rise else temp_rate[n]
+        temps[1, n] = (calm - temp_degC[n]) / max(elapsed_ns * 1e-9, 1e-9) if rise else temp_slope[n]
+        temps[2, n] = np.minimum(temps[1, n], temp_slope[n]) if rise else temp_rate[n]
         new_temp_ns[n] = time_ns[at] if first_one or due else temp_ns[n]
 
 
@@ -213,7 +214,8 @@ def of_temps(
     end = 0
     for string in range(extremes.shape[1]):
         begin, owned = end, temp_owned + string
-        hot, cold, top, bottom, slowest, newest = -np.inf, np.inf, -np.inf, -np.inf, np.inf, NEVER
+        hot, cold, top, bottom, newest = -np.inf, np.inf, -np.inf, -np.inf, NEVER
+        rates, others = 0.0, -1.0
         while end < owner.size and owner[end] == string:
             at, m = temp_at + end, cells + end
             x = calm[m] = _median(value[at], earlier[0, m], earlier[1, m])
@@ -221,7 +223,9 @@ def of_temps(
                 hot, cold = np.maximum(hot, x), np.minimum(cold, x)
             if not np.isnan(x):
                 top, bottom = max(top, x), max(bottom, -x)
-            slowest, newest = np.minimum(slowest, temp_rate[end]), max(newest, time_ns[at])
+            newest = max(newest, time_ns[at])
+            if not np.isnan(temp_rate[end]):
+                rates, others = rates + temp_rate[end], others + 1.0
             end += 1
         if np.isinf(hot):
             hot, cold = np.nan, np.nan  # no element at all
@@ -229,9 +233,10 @@ def of_temps(
         for n in range(begin, end):
             rate, t_ns = temp_rate[n], temp_ns[n]
             _worse(RATE, string, rate, t_ns, worst, at_ns)
+            ahead = rate - (rates - rate) / others if others > 0.0 else np.nan
             runs = calm[cells + n] >= hot_degC[string] or told[0, n]
             _worse(RUNAWAY, string, rate if runs else -np.inf, t_ns, worst, at_ns)
-            _worse(PRECURSOR, string, rate - slowest if told[1, n] else -np.inf, t_ns, worst, at_ns)
+            _worse(PRECURSOR, string, ahead if told[1, n] else -np.inf, t_ns, worst, at_ns)
         worst[TEMP_SPREAD, string], known[TEMP_SPREAD, string] = top + bottom, digest_known[HIGH, owned]
         at_ns[TEMP_SPREAD, string] = max(digest_ns[HIGH, owned], digest_ns[LOW, owned])
         whole = total(calm, cells + begin, cells + end) if end > begin else 0.0

@@ -156,6 +156,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         earlier=kept.earlier,
         temp_degC=kept.temp_degC,
         temp_ns=kept.temp_ns,
+        temp_slope=kept.temp_slope,
         temp_rate=kept.temp_rate,
         current=current,
         charge=charge,
@@ -182,6 +183,7 @@ class Kept(NamedTuple):
     passed_then: Floats
     temp_degC: Floats
     temp_ns: Ints
+    temp_slope: Floats
     temp_rate: Floats
 
 
@@ -191,26 +193,26 @@ def keep_plain(config: Config, state: State, seen: Seen, passed: Floats) -> Kept
     earlier = recall(config, before, state.seen, seen)
     temps = slice(size["cell"], size["cell"] + size["temp"])
     calm = median(seen.value[filtered(config)[temps]], earlier[:, temps])
-    temp, temp_ns, rate = temp_rates(config, before, seen, calm)
+    rates = temp_rates(config, before, seen, calm)
     voltage, current_then, others_then, others, moved = frozen_since(config, before, seen)
     passed_then = np.where(moved, passed[config.layout.string_of_cell], before.response.passed_then)
-    return Kept(earlier, voltage, current_then, others_then, others, passed_then, temp, temp_ns, rate)
+    return Kept(earlier, voltage, current_then, others_then, others, passed_then, *rates)
 
 
 def _keep(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
     """Do what keep_plain does in one compiled pass."""
     before, size, where, layout = state.watch, config.layout.size, config.layout.where, config.layout
     earlier, cells = np.empty_like(before.earlier), np.empty((5, size["cell"]))
-    temps, temp_ns = np.empty((2, size["temp"])), np.empty(size["temp"], np.int64)
+    temps, temp_ns = np.empty((3, size["temp"])), np.empty(size["temp"], np.int64)
     _kernel.remember(
         seen.value, seen.time_ns, state.seen.value, state.seen.time_ns, config.sensing.max_age_ns, filtered(config),
         layout.string_of_cell, layout.first_cell, where["cell_voltage"].start, where["temp_degC"].start,
         where["current"].start, RATE_WINDOW_NS,
         before.earlier, before.cell_voltage, before.current_then, before.others_then, before.response.passed_then,
-        before.temp_degC, before.temp_ns, before.temp_rate, passed, earlier, cells, temps, temp_ns,
+        before.temp_degC, before.temp_ns, before.temp_slope, before.temp_rate, passed, earlier, cells, temps, temp_ns,
     )  # fmt: skip
     voltage, current_then, others_then, others, passed_then = cells
-    return Kept(earlier, voltage, current_then, others_then, others, passed_then, temps[0], temp_ns, temps[1])
+    return Kept(earlier, voltage, current_then, others_then, others, passed_then, temps[0], temp_ns, temps[1], temps[2])
 
 
 def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Floats:

@@ -371,7 +371,8 @@ class Watch:
     earlier: Floats  # (2, filtered) the two known samples before the newest one; see validate.filtered
     temp_degC: Floats  # (temp,) at the begin of the present rate window
     temp_ns: Ints  # (temp,)
-    temp_rate: Floats  # (temp,) K/s over the last window
+    temp_slope: Floats  # (temp,) K/s over the last window
+    temp_rate: Floats  # (temp,) K/s, the lower one of the last two windows
     current: Floats  # (string,) A in the last cycle
     charge: Floats  # (string,) A·s since the last estimation
     charge_s: Floats  # (string,) over how many known seconds

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cellarer.config.check import WINDOW_S
+from cellarer.config.check import RATE_WINDOW_S
 from cellarer.core.cycle import Inputs
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import FOREVER, Bools, Command, Event, Floats, Ints, Level, Phase, State
@@ -90,7 +90,7 @@ class Record:
         for k in np.flatnonzero(row >= 0):
             name = QUANTITY.get(self.signal[k])
             if self.signal[k] == "temp_rate":  # between two readings
-                errors[k] = 2.0 * float(plant.sensors.wobble("temp_degC").max()) / WINDOW_S["temp_rate"]
+                errors[k] = 2.0 * float(plant.sensors.wobble("temp_degC").max()) / RATE_WINDOW_S
             if name:
                 errors[k] = float(plant.sensors.error(name, float(table.trip[row[k], k])).max())
             if name == "cell_voltage":  # and a cell that is bled reads low by its wires

@@ -15,7 +15,7 @@ EXCESS_K, CALM_SHARE = 8.0, 0.1  # … if they were so much warmer than the surr
 
 
 def temp_rate(look: Look) -> Reading:
-    """Fastest rise of any sensor over the last window, K/s."""
+    """Fastest rise of any sensor that lasted for two windows, K/s."""
     return worst(look, look.watch.temp_rate, look.watch.temp_ns, "temp")
 
 
@@ -32,15 +32,18 @@ def running_away(look: Look) -> Floats:
 
 
 def runaway_precursor(look: Look) -> Reading:
-    """Rise of a sensor beyond the slowest one of its string while a cell of it sags below the others, K/s."""
+    """Rise of a sensor beyond the mean of the known others while a cell of it sags below the others, K/s."""
     return worst(look, heralding(look), look.watch.temp_ns, "temp")
 
 
 def heralding(look: Look) -> Floats:
     layout, rate = look.config.layout, look.watch.temp_rate
     sags = look.calm["cell_voltage"] < look.watch.others - look.config.limits.sag_V[layout.string_of_cell]
-    slowest = layout.over_temps(np.minimum, rate, np.nan)[layout.string_of_temp]
-    return np.where(_of_sensor(look, sags), rate - slowest, NOT_NOW)
+    known, at, strings = ~np.isnan(rate), layout.string_of_temp, layout.size["string"]
+    total = np.bincount(at, np.where(known, rate, 0.0), strings)[at]
+    others = np.bincount(at, known, strings)[at] - 1.0
+    mean = (total - rate) / np.where(others > 0.0, others, np.nan)
+    return np.where(_of_sensor(look, sags), rate - mean, NOT_NOW)
 
 
 def _of_sensor(look: Look, cells: Bools) -> Bools:
