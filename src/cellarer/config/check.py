@@ -103,7 +103,7 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
     count, long_s = WINDOWS.get(row.signal, (0, 0.0))
     window = count * (long_s + period)
     window += LOOKS.get(row.signal, 0) * max(LOOK_S, period) + MEAN_S.get(row.signal, 0.0)
-    debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else period))
+    debounce = max(row.debounce_s, (row.samples - 1) * (cycle if waiting else long_s + period))
     debounce += period if row.signal in MEDIAN else 0.0
     ramp = float(config.switch.open_delay_ns[string]) * 1e-9 if level == Level.RAMP and actuator else 0.0
     bound = waiting + window + debounce + (cycle if waiting else period) + 2 * cycle + ramp + actuator
