@@ -28,8 +28,8 @@ def command(dice: np.random.Generator, strings: int, packs: int, cells: int) -> 
     given = {name: some(strings) for name in orders.OUTPUTS} | {name: some(packs) for name in orders.FLAGS}
     given |= {
         "window": Window(*limits, *reasons, np.zeros((4, 2, strings)), np.zeros((4, 2, strings)), np.zeros(strings)),
-        "bleed": some(cells),
-    }
+        "bleed": some(cells), "move": np.round(dice.random((2, cells)) * 250) / 250,
+    }  # fmt: skip
     given |= {"heater": dice.random(packs), "pump": dice.random(packs)}
     rest = {f.name: np.zeros(1) for f in fields(Command) if f.name not in given}  # not for devices
     return Command(**given, **rest)
@@ -66,7 +66,8 @@ def test_the_guard_reads_what_control_writes(tmp_path: Path, strings: int, packs
             assert bits == sum(int(x[i]) << k for k, x in enumerate(facts))
             assert (heater, pump) == (told.heater[i], told.pump[i])
         np.testing.assert_array_equal(own.bleed, told.bleed)
-        assert wish.bleed == np.packbits(told.bleed, bitorder="little").tobytes()
+        np.testing.assert_array_equal(own.move, told.move)
+        assert wish.cells == orders.of_cells(told.bleed, told.move)
 
 
 def test_both_codes_mean_the_same_bits() -> None:
@@ -88,7 +89,7 @@ def test_the_links_read_what_the_guard_writes() -> None:
         True,
         ((5 | 32, 1.0, 2.0, 3.0, 4.0), (24, 5.0, 6.0, 7.0, 8.0)),
         ((3, 0.5, 0.25),),
-        b"\x05\x80",
+        b"\x05\x80" + bytes((0, 250, *[0] * 14)) + bytes((125, *[0] * 15)),
     )
     got = parse(gate_record(written, 16), GATE)
     assert (got.counter, got.time_ns, got.expires_ns, got.leaving) == (7, 100, 160, True)
@@ -98,6 +99,13 @@ def test_the_links_read_what_the_guard_writes() -> None:
     assert got.vetoed.tolist() == [True, False]
     assert got.strings["charge_V"].tolist() == [3.0, 7.0]
     assert np.flatnonzero(got.bleed).tolist() == [0, 2, 15]
+    assert got.move[0].tolist() == [0.0, 1.0, *[0.0] * 14] and got.move[1].tolist() == [0.5, *[0.0] * 15]
+
+
+def test_a_converter_is_never_ordered_more_than_was_meant() -> None:
+    meant = np.array([[0.0, 0.0039, 0.004, 0.5, 1.0, 7.0], [-1.0, 0.3, 0.999, 0.9999, 0.0, 0.0]])
+    codes = np.frombuffer(orders.of_cells(np.zeros(6, bool), meant)[1:], np.uint8).reshape(2, 6)
+    assert codes.tolist() == [[0, 0, 1, 125, 250, 250], [0, 75, 249, 249, 0, 0]]
 
 
 def test_a_last_will_closes_nothing_and_allows_nothing(tmp_path: Path) -> None:
@@ -108,12 +116,12 @@ def test_a_last_will_closes_nothing_and_allows_nothing(tmp_path: Path) -> None:
     assert left is not None
     assert left.leaving
     assert not left.closed.any()
-    assert not left.bleed.any()
+    assert not (left.bleed.any() or left.move.any())
     assert not any(left.strings[name].any() for name in ("charge_A", "discharge_A"))
 
 
 def test_a_record_that_is_not_exactly_right_is_none() -> None:
-    written = GuardOrders(1, 1, 1, SITE, False, ((0, 0.0, 0.0, 0.0, 0.0),), ((0, 0.0, 0.0),), b"\x00")
+    written = GuardOrders(1, 1, 1, SITE, False, ((0, 0.0, 0.0, 0.0, 0.0),), ((0, 0.0, 0.0),), bytes(17))
     record = gate_record(written, 8)
     assert parse_wish(record, 1, 1, 8) is None, "an order is no wish"
     wish = b"WISH" + record[4:]

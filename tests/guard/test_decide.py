@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.guard.world import (
     ALL_CLOSED,
+    BALANCING,
     CELLS,
     CRASH,
     CURRENT,
@@ -52,6 +53,22 @@ def test_both_sides_of_every_limit(place: int, inside: float, outside: float, ms
     assert took is not None
     assert took <= ms
     assert world.guard.strings[0].opened_why
+
+
+@pytest.mark.parametrize(("place", "outside"), [(CELLS[3], 3.8), (CURRENT, 200.0), (STOP, 1.0)])
+def test_nothing_is_bled_or_moved_between_cells_while_a_rule_objects(place: int, outside: float) -> None:
+    world = World()
+    world.tick()
+    assert world.orders.cells == BALANCING
+    world.values[place] = outside
+    for _ in range(3):
+        world.tick()
+    assert world.orders.cells == bytes(len(BALANCING))
+    silent = World()
+    silent.control_lives = False
+    for ms in range(10, 71, 10):
+        silent.tick()
+        assert silent.orders.cells == (BALANCING if ms <= 60 else bytes(len(BALANCING)))
 
 
 def test_a_limit_that_cannot_be_compared_permits_nothing() -> None:

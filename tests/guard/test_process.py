@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.guard.world import ALL_CLOSED, CELLS, GOOD, MS, SHA, limits_file
+from tests.guard.world import ALL_CLOSED, BALANCING, CELLS, GOOD, MS, SHA, limits_file
 
 from cellarer.board.orders import CLOSED, create_orders
 from cellarer.board.ring import RingReader, RingWriter, create_ring
@@ -28,7 +28,7 @@ from cellarer.guard.limits import read_limits
 from cellarer.runtime import process
 
 WISH = Orders(
-    1, 0, 0, bytes.fromhex(SHA[:16]), False, ((ALL_CLOSED, 140.0, 140.0, 58.0, 44.0),), ((3, 0.5, 0.5),), b"\x0f"
+    1, 0, 0, bytes.fromhex(SHA[:16]), False, ((ALL_CLOSED, 140.0, 140.0, 58.0, 44.0),), ((3, 0.5, 0.5),), BALANCING
 )
 
 
@@ -92,7 +92,8 @@ def test_an_order_carries_counter_time_expiry_and_site(rig: Rig) -> None:
     order = rig.order
     assert order is not None and order.counter == rig.process.gate.next
     assert (order.time_ns, order.expires_ns) == (rig.now_ns, rig.now_ns + 60 * MS)
-    assert order.site == WISH.site and not order.leaving and order.packs == ((3, 0.5, 0.5),) and order.bleed == b"\x0f"
+    assert order.site == WISH.site and not order.leaving
+    assert order.packs == ((3, 0.5, 0.5),) and order.cells == BALANCING
 
 
 def test_every_wish_makes_one_order_and_silence_none(rig: Rig) -> None:
@@ -208,7 +209,7 @@ def test_the_clock_of_a_faster_run_goes_faster(tmp_path: Path, monkeypatch: pyte
 def test_leaving_orders_everything_open(rig: Rig) -> None:
     rig.process.leave()
     order = rig.order
-    assert order is not None and order.leaving and order.bleed == b"\x00"
+    assert order is not None and order.leaving and order.cells == bytes(9)
     assert order.strings == ((0, 0.0, 0.0, 0.0, 0.0),) and order.packs == ((0, 0.0, 0.0),)
     assert rig.process.wish is None and order.expires_ns == rig.now_ns + 60 * MS
 

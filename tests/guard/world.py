@@ -47,6 +47,9 @@ def limits(kind: str = "contactors", **own: Any) -> Limits:
     return parse_limits(data)
 
 
+BALANCING = b"\x0f" + bytes(range(1, 9))  # of four cells: all bleed, and what each converter gives and takes
+
+
 class World:
     """Feeds a guard every 10 ms with good values and control's consent, except where a test says otherwise."""
 
@@ -85,7 +88,7 @@ class World:
         wish = Orders(
             counter=self.now_ns, time_ns=self.now_ns, expires_ns=self.now_ns + 60 * MS, site=bytes.fromhex(SHA[:16]),
             leaving=False, strings=((self.wish_bits, 140.0, 140.0, 58.0, 44.0),),
-            packs=((3 | (32 if self.reset else 0), 0.5, 0.5),), bleed=b"\x0f",
+            packs=((3 | (32 if self.reset else 0), 0.5, 0.5),), cells=BALANCING,
         )  # fmt: skip
         return replace(wish, **self.wish_changes)
 

@@ -45,7 +45,8 @@ def orders(*bits: int) -> Orders:
     strings["charge_A"] = 40.0
     packs = np.zeros(1, PACK)
     packs["bits"], packs["heater"] = 0b00101, 0.5
-    return Orders(1, 0, 60 * MS, b"", False, strings, packs, np.arange(16) % 3 == 0)
+    move = np.arange(32).reshape(2, 16) / 250.0
+    return Orders(1, 0, 60 * MS, b"", False, strings, packs, np.arange(16) % 3 == 0, move)
 
 
 def test_a_new_link_closes_nothing_before_the_gate_ordered_open() -> None:
@@ -70,7 +71,9 @@ def test_a_device_is_told_its_own_part() -> None:
     assert (told.allow_charge, told.allow_discharge, told.pre_alarm, told.heater) == (True, False, True, 0.5)
     assert not any((box.order(orders(5), armed=False).minus, box.order(orders(5), armed=False).plus))
     module = Line(next(d for d in HOME.file.device if d.name == "module 2"), HOME.config.layout)
-    assert module.order(orders(0), armed=True).bleed == tuple(i % 3 == 0 for i in range(8, 16))
+    told = module.order(orders(0), armed=True)
+    assert told.bleed == tuple(i % 3 == 0 for i in range(8, 16))
+    assert (told.give, told.take) == (tuple(k / 250.0 for k in range(8, 16)), tuple(k / 250.0 for k in range(24, 32)))
 
 
 CLOCK = Clock(0, 1e9)

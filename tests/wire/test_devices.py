@@ -10,8 +10,8 @@ import pytest
 from cellarer.config.schema import DeviceFile
 from cellarer.model.layout import Layout
 from cellarer.model.quantities import BY_NAME
-from cellarer.sim.emulator import Trouble, emulator
-from cellarer.wire.devices.driver import driver, places
+from cellarer.sim.emulator import Emulator, Trouble, emulator
+from cellarer.wire.devices.driver import Driver, driver, places
 from cellarer.wire.frame import Frame
 from cellarer.wire.order import Order
 
@@ -62,6 +62,51 @@ def test_module_bleeds_as_ordered_and_stops_when_not_refreshed() -> None:
     assert box.receive(order, 0) is not None
     assert box.outputs(2000 * MS).bleed == wish
     assert not any(box.outputs(2001 * MS).bleed)
+
+
+MOVER = device("cmu", cells=8, address=2, authority="limit")
+GIVE, TAKE = (1.0, 0.0, 0.5, 0.0, 0.0, 0.252, 0.0, 0.0), (0.0, 0.004, 0.5, 0.0, 1.0, 0.0, 0.0, 0.748)
+
+
+def heard(box: Emulator, us: Driver, order: Order, now_ns: int, lost: tuple[int, ...] = ()) -> None:
+    for number, frame in enumerate(us.order(order, now_ns)):
+        if number not in lost:
+            box.receive(frame, now_ns)
+
+
+def test_converters_do_what_they_are_ordered_cell_by_cell_and_stop_when_not_refreshed() -> None:
+    box, us = emulator(MOVER), driver(MOVER)
+    heard(box, us, Order(bleed=(True,) * 8, give=GIVE, take=TAKE), 0)
+    assert (box.outputs(2000 * MS).give, box.outputs(2000 * MS).take) == (GIVE, TAKE)
+    late = box.outputs(2001 * MS)
+    assert not any((*late.give, *late.take, *late.bleed))
+
+
+def test_converters_stop_at_once_when_ordered() -> None:
+    box, us = emulator(MOVER), driver(MOVER)
+    heard(box, us, Order(give=GIVE, take=TAKE), 0)
+    heard(box, us, Order(give=(0.0,) * 8, take=(0.0,) * 8), 20 * MS)
+    assert not any((*box.outputs(20 * MS).give, *box.outputs(20 * MS).take))
+
+
+def test_what_is_refreshed_of_a_module_keeps_nothing_else_of_it_going() -> None:
+    box, us = emulator(MOVER), driver(MOVER)
+    order = Order(bleed=(True,) * 8, give=GIVE, take=TAKE)
+    heard(box, us, order, 0)
+    for now_ms in range(500, 2501, 500):
+        heard(box, us, order, now_ms * MS, lost=(1,))  # 0: who bleeds; 1 to 3: converters of three cells each
+    now = box.outputs(2500 * MS)
+    assert (now.give, now.take) == ((0.0, 0.0, 0.0, *GIVE[3:]), (0.0, 0.0, 0.0, *TAKE[3:])) and all(now.bleed)
+
+
+def test_without_authority_no_converter_is_driven() -> None:
+    us = driver(device("cmu", cells=8, address=2))
+    told = us.order(Order(bleed=(True,) * 8, give=GIVE, take=TAKE), 0)
+    assert us.takes("bleed") and not us.takes("give")
+    box = emulator(MOVER)
+    for frame in told:
+        box.receive(frame, 0)
+    assert all(box.outputs(0).bleed) and not any((*box.outputs(0).give, *box.outputs(0).take))
 
 
 SWITCH = device("switchbox", authority="switch")

@@ -6,7 +6,8 @@ devices behind the links open when nobody refreshes them. Little endian; guard/ 
 
 Record: magic 4s, strings u16, packs u16, cells u32, flags u32, counter u64, time_ns i64, expires_ns i64, site 8s (first
 bytes of the hash of the compiled Config); per string: bits u8, 7 spare, charge_A, discharge_A, charge_V, discharge_V
-f64; per pack: bits u8, 7 spare, heater, pump f64; then one bit per cell: bleed (least significant bit first).
+f64; per pack: bits u8, 7 spare, heater, pump f64; then one bit per cell: bleed (least significant bit first); then for
+all cells what their converters give, and for all what they take, u8 each: steps of 0.4 %, 250 = all the time.
 """
 
 import struct
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.board.ring import BoardError, RingReader, RingWriter, create_ring
+from cellarer.model.config import MOVE_STEP
 from cellarer.model.values import Command
 
 Floats = NDArray[np.float64]
@@ -44,6 +46,7 @@ OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 CLOSED = (1 << len(OUTPUTS)) - 1
 VETO_CHARGE, VETO_DISCHARGE = 32, 64  # set by the guard
 LIMITS = ("charge_A", "discharge_A", "charge_V", "discharge_V")
+FULL = round(1.0 / MOVE_STEP)  # code of a converter that works all the time
 # Bits of a pack: digital outputs, and requests that the guard must hear of.
 FLAGS = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer")
 RESET = 1 << len(FLAGS)
@@ -61,6 +64,7 @@ class Orders:
     strings: NDArray[np.void]  # (string,) of STRING
     packs: NDArray[np.void]  # (pack,) of PACK
     bleed: Bools  # (cell,)
+    move: Floats  # (2, cell) 0…1 as Command.move
 
     def output(self, name: str) -> Bools:
         """Return (string,) whether this output is ordered closed."""
@@ -83,7 +87,18 @@ class Orders:
 
 def create_orders(path: Path, strings: int, packs: int, cells: int) -> None:
     """Make an empty file for wishes or for the gate."""
-    create_ring(path, HEAD.size + strings * STRING.itemsize + packs * PACK.itemsize + -(-cells // 8), SLOTS)
+    create_ring(path, _size(strings, packs, cells), SLOTS)
+
+
+def _size(strings: int, packs: int, cells: int) -> int:
+    """Return the bytes of a record."""
+    return HEAD.size + strings * STRING.itemsize + packs * PACK.itemsize + -(-cells // 8) + 2 * cells
+
+
+def of_cells(bleed: Bools, move: Floats) -> bytes:
+    """Return the part of a record that is about cells. A converter is never ordered more than its share."""
+    codes = np.floor(np.clip(move, 0.0, 1.0) * FULL + 1e-6).astype(np.uint8)
+    return np.packbits(bleed, bitorder="little").tobytes() + codes.tobytes()
 
 
 class WishWriter:
@@ -101,13 +116,15 @@ class WishWriter:
 
     def write(self, command: Command, reset: Bools, now_ns: int, expires_ns: int) -> None:
         """Consent to a command until `expires_ns`; reset (pack,): an authorised reset is on its way."""
-        self._put(self._strings(command), self._packs(command, reset), command.bleed, now_ns, expires_ns, 0)
+        strings, packs = self._strings(command), self._packs(command, reset)
+        self._put(strings, packs, command.bleed, command.move, now_ns, expires_ns, 0)
 
     def leave(self, command: Command, now_ns: int) -> None:
         """Write the last will: limits zero, nothing consented to any more; the guard opens when the current is low."""
         packs = np.zeros(command.heater.size, PACK)
         strings = np.zeros(command.minus.size, STRING)
-        self._put(strings, packs, np.zeros(command.bleed.size, bool), now_ns, now_ns, LEAVING)
+        nobody = np.zeros_like(command.bleed)
+        self._put(strings, packs, nobody, np.zeros((2, nobody.size)), now_ns, now_ns, LEAVING)
 
     @staticmethod
     def _strings(command: Command) -> NDArray[np.void]:
@@ -128,14 +145,14 @@ class WishWriter:
         return packs
 
     def _put(
-        self, strings: NDArray[np.void], packs: NDArray[np.void], bleed: Bools, now_ns: int, expires_ns: int, flags: int
-    ) -> None:
+        self, strings: NDArray[np.void], packs: NDArray[np.void], bleed: Bools, move: Floats, now_ns: int,
+        expires_ns: int, flags: int,
+    ) -> None:  # fmt: skip
         self._counter += 1
         head = HEAD.pack(
             WISH, strings.size, packs.size, bleed.size, flags, self._counter, now_ns, expires_ns, self._site
         )
-        bits = np.packbits(bleed, bitorder="little").tobytes()
-        self._ring.write(head + strings.tobytes() + packs.tobytes() + bits)
+        self._ring.write(head + strings.tobytes() + packs.tobytes() + of_cells(bleed, move))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -169,11 +186,12 @@ def parse(data: bytes, magic: bytes) -> Orders:
     if len(data) < HEAD.size:
         raise BoardError(f"an order of {len(data)} bytes is too short")
     found, n_string, n_pack, n_cell, flags, counter, time_ns, expires_ns, site = HEAD.unpack_from(data)
-    size = HEAD.size + n_string * STRING.itemsize + n_pack * PACK.itemsize + -(-n_cell // 8)
+    size = _size(n_string, n_pack, n_cell)
     if found != magic or size != len(data):
         raise BoardError(f"an order of {len(data)} bytes says it is {found!r} of {size} bytes, expected {magic!r}")
     strings = np.frombuffer(data, STRING, n_string, HEAD.size)
     packs = np.frombuffer(data, PACK, n_pack, HEAD.size + strings.nbytes)
     bits = np.frombuffer(data, np.uint8, -1, HEAD.size + strings.nbytes + packs.nbytes)
     bleed = np.unpackbits(bits, count=n_cell, bitorder="little").astype(bool)
-    return Orders(counter, time_ns, expires_ns, site, bool(flags & LEAVING), strings, packs, bleed)
+    move = np.minimum(bits[bits.size - 2 * n_cell :].reshape(2, n_cell), FULL) / FULL
+    return Orders(counter, time_ns, expires_ns, site, bool(flags & LEAVING), strings, packs, bleed, move)

@@ -59,12 +59,14 @@ def _wire(site: "Site") -> None:
 
     Raises ValueError with device, key, value and what is allowed.
     """
-    from cellarer.wire.devices.driver import driver, places
+    from cellarer.wire.devices.driver import converters_driven, driver, places
     from cellarer.wire.faces.face import face
 
+    drivers = [driver(device) for device in site.file.device]
     for device in site.file.device:
-        driver(device)
         places(site.config.layout, device)
+    if drivers:
+        converters_driven(site.config, drivers)
     for served in site.file.face:
         if served.protocol != "mqtt":  # it is made with its broker, and checks itself there
             face(served)

@@ -48,6 +48,7 @@ class BalancingFile(Strict):
 
     `channels`: cells that may bleed at once; `alternate`: odd and even cells in turns; `measure_share`: of the time for
     bleeding, the rest is for measuring (1 = the device sees to it itself); `board_K_per_W`: warming by bleeding.
+    Converters are driven by devices with authority = "limit" that take such orders (cmu).
     """
 
     bleed_mA: Annotated[float, Field(ge=0, le=10000)] = 0

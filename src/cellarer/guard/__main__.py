@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from cellarer.guard.decide import Guard, Orders
+from cellarer.guard.decide import Guard, Orders, cell_bytes
 from cellarer.guard.files import FilesError, Ring, gate_record, parse_wish, readings
 from cellarer.guard.limits import Limits, LimitsError, read_limits
 
@@ -71,7 +71,7 @@ class Process:
         """Ask the guard, and write what is new."""
         now_ns = self.now_ns()
         orders = self.guard.decide(self.wish, now_ns)
-        content = (orders.strings, orders.packs, orders.bleed, self.wish.counter if self.wish else None)
+        content = (orders.strings, orders.packs, orders.cells, self.wish.counter if self.wish else None)
         ending = any(s.held for s in self.guard.strings) and orders.leaving
         if content != self.last or (ending and now_ns - self.gate_ns >= self.limits.cycle_ns):
             self.put(orders, now_ns)
@@ -93,7 +93,7 @@ class Process:
             orders.leaving,
             orders.strings,
             orders.packs,
-            orders.bleed,
+            orders.cells,
         )
         self.gate.write(gate_record(whole, self.limits.cells))
 
@@ -122,7 +122,7 @@ class Process:
         self.wish = None
         nothing = tuple((0, 0.0, 0.0, 0.0, 0.0) for _ in self.limits.strings)
         packs = tuple((0, 0.0, 0.0) for _ in self.limits.packs)
-        self.put(Orders(0, 0, 0, b"", True, nothing, packs, bytes((self.limits.cells + 7) // 8)), now_ns)
+        self.put(Orders(0, 0, 0, b"", True, nothing, packs, bytes(cell_bytes(self.limits.cells))), now_ns)
 
 
 def main(folder: Path) -> int:

@@ -32,7 +32,12 @@ class Orders:
     leaving: bool
     strings: tuple[String, ...]
     packs: tuple[Pack, ...]
-    bleed: bytes
+    cells: bytes  # who bleeds, what converters do: handed on whole, or zero
+
+
+def cell_bytes(cells: int) -> int:
+    """Return the length of what a record says of cells: a bit for each bleeder, two bytes for each converter."""
+    return (cells + 7) // 8 + 2 * cells
 
 
 @dataclass(slots=True)
@@ -168,9 +173,8 @@ class Guard:
         self._release(good, now_ns)
         strings = tuple(self._string(i, good, now_ns) for i in range(len(self.strings)))
         packs = tuple(self._pack(i, good) for i in range(len(self.limits.packs)))
-        size = (self.limits.cells + 7) // 8
-        bleed = good.bleed if good is not None and not self.trips else bytes(size)
-        return Orders(0, now_ns, now_ns, b"", good is None, strings, packs, bleed)
+        balancing = good.cells if good is not None and not self.trips else bytes(cell_bytes(self.limits.cells))
+        return Orders(0, now_ns, now_ns, b"", good is None, strings, packs, balancing)
 
     def _consents(self, wish: Orders, now_ns: int) -> bool:
         """Tell whether a wish is for this site, made in the last moments, and not a last will."""

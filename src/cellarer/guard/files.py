@@ -10,7 +10,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from cellarer.guard.decide import Orders
+from cellarer.guard.decide import Orders, cell_bytes
 
 RING_HEAD = struct.Struct("<8sIIQQQ")  # magic, version, slot size, slots, next sequence, epoch
 RING_START = 64
@@ -119,7 +119,7 @@ def readings(record: bytes) -> tuple[int, list[tuple[int, float]]]:
 def parse_wish(record: bytes | None, strings: int, packs: int, cells: int) -> Orders | None:
     """Return the wish in a record; None unless it has the magic and exactly the size that the site asks for."""
     tail = ORDER.size + strings * STRING.size
-    size = tail + packs * PACK.size + (cells + 7) // 8
+    size = tail + packs * PACK.size + cell_bytes(cells)
     if record is None or len(record) != size:
         return None
     magic, n_string, n_pack, n_cell, flags, counter, time_ns, expires_ns, site = ORDER.unpack_from(record)
@@ -151,4 +151,4 @@ def gate_record(orders: Orders, cells: int) -> bytes:
         orders.site,
     )
     strings = b"".join(STRING.pack(*s) for s in orders.strings)
-    return head + strings + b"".join(PACK.pack(*p) for p in orders.packs) + orders.bleed
+    return head + strings + b"".join(PACK.pack(*p) for p in orders.packs) + orders.cells

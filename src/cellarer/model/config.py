@@ -29,6 +29,7 @@ class Switchgear(IntEnum):
     SEPARATE = 3  # separate charge and discharge ports with a contactor each
 
 
+MOVE_STEP = 0.004  # of the time: as finely converters are ordered, the percent of SAE J1939-71
 CAPACITOR_V = 0.1  # V between neighbours at which a switched capacitor passes its full current
 
 

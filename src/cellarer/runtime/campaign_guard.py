@@ -19,6 +19,7 @@ from cellarer.board.orders import (
     STRING,
     WISH,
     WishWriter,
+    of_cells,
     parse,
 )
 from cellarer.board.orders import Orders as Gate
@@ -61,7 +62,7 @@ class Guards:
         size = self.layout.size
         self.strings, self.packs = np.zeros(size["string"], STRING), np.zeros(size["pack"], PACK)
         self.orders, self.vetoed = no_orders(config), np.ones(size["string"], bool)
-        self.bleed = self.orders.bleed
+        self.bleed, self.move = self.orders.bleed, self.orders.move
 
     def _limits(self, whole: dict[str, object], pack: int) -> Limits:
         """Return the limits file of a site that is this pack alone."""
@@ -104,21 +105,21 @@ class Guards:
     def decide(self, command: Command, reset: Bools, now_ns: int) -> Orders:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""
         strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
-        layout, bleeds = self.layout, self.bleed.copy()
-        packed = np.packbits(command.bleed.reshape(len(self.guards), -1), axis=1, bitorder="little")  # packs are alike
+        layout, bleed, move = self.layout, self.bleed.copy(), self.move.copy()
         for k, guard in enumerate(self.guards):
             first, n = int(layout.first_string[k]), len(guard.strings)
             cell, cells = int(layout.first_cell[first]), guard.limits.cells
             head = HEAD.pack(WISH, n, 1, cells, 0, 1, now_ns, now_ns + self.consent_ns, self.site)
-            body = strings[first : first + n].tobytes() + packs[k : k + 1].tobytes() + packed[k].tobytes()
+            body = strings[first : first + n].tobytes() + packs[k : k + 1].tobytes()
+            body += of_cells(command.bleed[cell : cell + cells], command.move[:, cell : cell + cells])
             told = guard.decide(parse_wish(head + body, n, 1, cells), now_ns)
-            content = (told.strings, told.packs, told.bleed)
+            content = (told.strings, told.packs, told.cells)
             if content != self.before[k]:
                 self.before[k] = content
                 order = parse(gate_record(told, cells), GATE)
                 self.strings[first : first + n], self.packs[k] = order.strings, order.packs[0]
-                bleeds[cell : cell + cells] = order.bleed
-        self.bleed = bleeds
+                bleed[cell : cell + cells], move[:, cell : cell + cells] = order.bleed, order.move
+        self.bleed, self.move = bleed, move
         self.orders = self._obeyed(now_ns)
         return self.orders
 
@@ -129,14 +130,15 @@ class Guards:
             setattr(orders, name, gate.output(name))
         for name in ("charge_A", "discharge_A", "charge_V"):
             setattr(orders, name, gate.strings[name].copy())
-        orders.bleed = self.bleed
+        orders.bleed, orders.move = self.bleed, self.move
         orders.heater, orders.pump = gate.packs["heater"].copy(), gate.packs["pump"].copy()
         self.vetoed = gate.vetoed
         return orders
 
     def gate(self, now_ns: int) -> Gate:
         """Return what the gate holds now, as links read it."""
-        return Gate(0, now_ns, now_ns + self.consent_ns, self.site, False, self.strings, self.packs, self.bleed)
+        until_ns = now_ns + self.consent_ns
+        return Gate(0, now_ns, until_ns, self.site, False, self.strings, self.packs, self.bleed, self.move)
 
     def tripped(self, rule: str) -> Bools:
         """Return whether a rule of the guard has said no, (string,)."""

@@ -124,13 +124,15 @@ class Wired(worlds.World):
 
     def _tell(self, gate: Gate, now_ns: int) -> None:
         """Send the orders of the gate; the plant obeys what the devices' outputs then do."""
-        own = {name: getattr(self.guards.orders, name).copy() for name in SWITCHES}
+        own = {name: getattr(self.guards.orders, name).copy() for name in (*SWITCHES, "bleed", "move")}
         orders = self.orders = replace(self.guards.orders, **own)
         for device in self.devices:
             for frame in device.line.driver.order(device.line.order(gate, armed=True), now_ns):
                 device.emulator.receive(frame, now_ns)
+            out, cells = device.emulator.outputs(now_ns), device.line.cells
+            if device.file.cells:
+                orders.bleed[cells], orders.move[0, cells], orders.move[1, cells] = out.bleed, out.give, out.take
             if device.file.authority == "switch":
-                out = device.emulator.outputs(now_ns)
                 for name in SWITCHES:
                     getattr(orders, name)[device.line.string] = bool(getattr(out, name))
 

@@ -138,7 +138,8 @@ class OpenRig:
         """Tell every device: all open, and who is bled; ask those that must be asked."""
         size, now_ns = self.config.layout.size, time.monotonic_ns()
         strings, packs = np.zeros(size["string"], gate.STRING), np.zeros(size["pack"], gate.PACK)
-        orders = gate.Orders(0, now_ns, now_ns, bytes(8), False, strings, packs, self._bleed)
+        still = np.zeros((2, size["cell"]))
+        orders = gate.Orders(0, now_ns, now_ns, bytes(8), False, strings, packs, self._bleed, still)
         for wire, line in self._lines:
             for frame in line.driver.order(line.order(orders, armed=False), now_ns):
                 wire.send(frame)

@@ -51,6 +51,8 @@ class Line:
         return Order(
             **closed,
             bleed=tuple(orders.bleed[self.cells].tolist()),
+            give=tuple(orders.move[0, self.cells].tolist()),
+            take=tuple(orders.move[1, self.cells].tolist()),
             charge_A=float(string["charge_A"]),
             discharge_A=float(string["discharge_A"]),
             charge_V=float(string["charge_V"]),

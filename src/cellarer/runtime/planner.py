@@ -3,8 +3,6 @@
 It sees what a snapshot shows, nothing else, and hands out Plans that expire. Without it the rules go on by themselves.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from cellarer.model.config import Config, Topology
@@ -21,9 +19,8 @@ AGAIN_NS = 60_000_000_000  # nothing to plan: look again after this
 class Planner:
     """Keeps the ledger of the balancing programme, and its last figures."""
 
-    def __init__(self, config: Config, *, moves: bool = True) -> None:
-        """moves: plan converters too, where the site has them."""
-        self.config = config if moves else without_converters(config)
+    def __init__(self, config: Config) -> None:
+        self.config = config
         self.has_hardware = bool(
             self.config.balance.bleed_A.any() or (self.config.balance.topology != Topology.NONE).any()
         )
@@ -57,9 +54,3 @@ class Planner:
             self.config, self.ledger, state.estimate, state.balancing.moved_Ah, hot, now_ns
         )
         return self.plan
-
-
-def without_converters(config: Config) -> Config:
-    """Return a site whose cells are only bled."""
-    table = config.balance
-    return replace(config, balance=replace(table, topology=np.zeros_like(table.topology)))

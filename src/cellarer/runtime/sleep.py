@@ -65,9 +65,9 @@ class Drowsiness:
     def _wanted(self, shot: Snapshot) -> bool:
         gear = self._config.switch.kind != Switchgear.NONE
         shut = (shot.state.switches.phase != Phase.OPEN) & gear
-        bleeds = bool(shot.state.command.bleed.any())
+        balances = bool(shot.state.command.bleed.any() or shot.state.command.move.any())
         asked = bool(shot.state.wishes.closed.any())
-        return bool(shut.any()) or asked or bleeds or not self._quiet(shot) or self._called(shot)
+        return bool(shut.any()) or asked or balances or not self._quiet(shot) or self._called(shot)
 
     def _low(self, shot: Snapshot) -> bool:
         floor, known = self._config.limits.floor_soc, shot.state.estimate.string_soc

@@ -150,7 +150,8 @@ class World:
             device, pack = emulator.device, emulator.device.pack - 1
             if out.bleed and device.cells:
                 first = int(layout.first_cell[string]) + device.first_cell - 1
-                orders.bleed[first : first + device.cells] = out.bleed
+                mine = slice(first, first + device.cells)
+                orders.bleed[mine], orders.move[0, mine], orders.move[1, mine] = out.bleed, out.give, out.take
             if device.authority != "switch":
                 continue  # it drives nothing; what is not ordered of one that does is off
             for name in SWITCHES:

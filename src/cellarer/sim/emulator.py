@@ -6,6 +6,7 @@ The same tables as the drivers, from the other side; nothing else is shared with
 
 import math
 from enum import Enum
+from typing import Any
 
 from cellarer.config.schema import DeviceFile, FaceFile
 from cellarer.wire.codec import frames, pack
@@ -16,6 +17,7 @@ from cellarer.wire.peer import NEVER_NS, Counters, Ear, Heard, check_size
 from cellarer.wire.protocols import get
 from cellarer.wire.table import Message, Protocol, Role, Values, configured, settle
 
+_PER_CELL: dict[str, bool | float] = {"bleed": False, "give": 0.0, "take": 0.0}  # name → what it is unless told
 _SWITCHES = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 
 
@@ -46,8 +48,8 @@ class Emulator:
         self._count = Sender()
         self._sent_ns = {m.name: NEVER_NS for m in self.protocol.sent_by("device")}
         self._asked: list[str] = []
-        self._order = Order(bleed=(False,) * device.cells)
-        self._ordered_ns = NEVER_NS
+        self._told: dict[tuple[str, int], tuple[float | bool, int]] = {}  # (name, cell or 0) → order, when it came
+        self._order = self._orders()
         drops = device.drops_after_ms or self.protocol.drops_after_ms
         self._drops_ns = None if drops is None else int(drops * 1e6)
 
@@ -95,14 +97,17 @@ class Emulator:
         self._asked += [h.message.asks for h in heard if h.message.asks]
         orders = [h for h in heard if not h.message.asks]
         for h in orders:
-            self._order = self._apply(h)
-            self._ordered_ns = now_ns
+            self._take(h, now_ns)
         return self._order if orders else None
 
     def outputs(self, now_ns: int) -> Order:
-        """Return what the outputs do now: the last order, or everything off once it has not been refreshed in time."""
-        if self._drops_ns is not None and now_ns - self._ordered_ns > self._drops_ns:
-            self._order = Order(bleed=(False,) * self.device.cells)
+        """Return what the outputs do now: the last order; what was not refreshed in time is off."""
+        if self._drops_ns is not None and self._told:
+            late = [key for key, (_, told_ns) in self._told.items() if now_ns - told_ns > self._drops_ns]
+            for key in late:
+                del self._told[key]
+            if late:
+                self._order = self._orders()
         return self._order
 
     def _is_due(self, message: Message, now_ns: int) -> bool:
@@ -122,16 +127,19 @@ class Emulator:
             else [self.protocol.framing.to_controller(message.id, data)]
         )
 
-    def _apply(self, heard: Heard) -> Order:
-        before = {name: getattr(self._order, name) for name in Order.__slots__}
-        bleed = list(before["bleed"])
+    def _take(self, heard: Heard, now_ns: int) -> None:
         for name, index, value in heard.readings:
-            if name == "bleed" and index < len(bleed):
-                bleed[index] = bool(value)
-            elif name in before and name != "bleed":
+            if name in Order.__slots__ and index < (self.device.cells if name in _PER_CELL else 1):
                 field = next(f for f in heard.message.fields if f.name == name and f.role is Role.VALUE)
-                before[name] = bool(value) if field.bits == 1 else value
-        return Order(**before | {"bleed": tuple(bleed)})
+                self._told[name, index] = bool(value) if field.bits == 1 else value, now_ns
+        self._order = self._orders()
+
+    def _orders(self) -> Order:
+        """Return what it was told, and off where it was told nothing."""
+        made: dict[str, Any] = {name: value for (name, _), (value, _) in self._told.items()}
+        for name, off in _PER_CELL.items():
+            made[name] = tuple(self._told.get((name, cell), (off, 0))[0] for cell in range(self.device.cells))
+        return Order(**made)
 
 
 def emulator(device: DeviceFile) -> Emulator:

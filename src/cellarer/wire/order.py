@@ -13,6 +13,8 @@ class Order:
     charge_switch: bool | None = None
     discharge_switch: bool | None = None
     bleed: tuple[bool, ...] = ()  # per cell of the device
+    give: tuple[float, ...] = ()  # 0…1 per cell of the device: share of the time that its converter gives charge away
+    take: tuple[float, ...] = ()  # 0…1 the same for taking charge in
     charge_A: float | None = None  # limits, for devices that take them
     discharge_A: float | None = None
     charge_V: float | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from cellarer.core.decide.converters import has_next, into_cells, kinds
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look
-from cellarer.model.config import Config
+from cellarer.model.config import MOVE_STEP, Config
 from cellarer.model.values import NEVER, Balancing, Bools, Command, Floats, Ints, Plan
 
 TURN_NS = 120_000_000_000  # of which `share` is bleeding; polarisation by a bleed current is below a microvolt
@@ -152,4 +152,5 @@ def _moves(look: Look, plan: Plan, demand: Demand, on: Bools) -> Floats:
     beside = config.balance.topology[owner] <= 2
     ok = np.array((gives & (next_takes | ~beside), takes & (next_gives | ~beside)))
     free = on & ~(demand.open[0] | demand.ramp[0])[owner]
-    return np.where(ok & free & (plan.move > 0.0), np.minimum(plan.move, 1.0), 0.0)
+    steps = np.floor(np.minimum(plan.move, 1.0) / MOVE_STEP + 1e-6)  # what is ordered is what is counted
+    return np.where(ok & free & (steps > 0.0), steps * MOVE_STEP, 0.0)

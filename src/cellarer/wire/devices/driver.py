@@ -1,6 +1,11 @@
 """The driver of every device: frames in, readings out; orders in, frames out. No I/O and no clock."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from cellarer.config.schema import DeviceFile
+from cellarer.model.config import Config, Topology
 from cellarer.model.layout import Layout
 from cellarer.model.quantities import BY_NAME
 from cellarer.wire.codec import frames, pack
@@ -86,6 +91,12 @@ class Driver:
             return [data for m in told for data in self._serial(m, values)]
         return [f for m in told for f in frames(m, values, self.device.address, self._sizes, self._count)]
 
+    def takes(self, name: str) -> bool:
+        """Tell whether the device can be ordered this (a name of Order), with the authority that it has."""
+        rank = _RANK[self.device.authority]
+        orders = [m for m in self.protocol.sent_by("controller") if _RANK[m.authority] <= rank]
+        return any(f.name == name for m in orders for f in m.fields)
+
     def _is_news(self, message: Message, values: dict[str, object], now_ns: int) -> bool:
         said = tuple(values.get(f.name) for f in message.fields if f.role is Role.VALUE)
         before, when = self._told.get(message.name, ((), NEVER_NS))
@@ -107,6 +118,24 @@ class Driver:
 def driver(device: DeviceFile) -> Driver:
     """Return the driver that a site file asks for."""
     return Driver(get(device.protocol), device)
+
+
+def converters_driven(config: Config, drivers: Sequence[Driver]) -> None:
+    """Raise ValueError for converters that no device can be ordered to use: what control counts would stay in place."""
+    layout = config.layout
+    undriven = config.balance.topology[layout.string_of_cell] != Topology.NONE
+    for driver in drivers:
+        if driver.takes("give") and driver.takes("take"):
+            at = places(layout, driver.device)["cell_voltage"] - layout.where["cell_voltage"].start
+            undriven[at : at + driver.device.cells] = False
+    if undriven.any():
+        cell = int(np.flatnonzero(undriven)[0])
+        string = int(layout.string_of_cell[cell])
+        raise ValueError(
+            f"balancing.topology of string {string + 1}: no device drives the converter of cell "
+            f"{cell - int(layout.first_cell[string]) + 1}; allowed: none, or a device with authority = limit whose "
+            "protocol orders converters (cmu)"
+        )
 
 
 def places(layout: Layout, device: DeviceFile) -> dict[str, int]:

@@ -1,11 +1,12 @@
-"""Cellarer's module controller (CMU): a board that measures up to 48 cells and sensors and bleeds cells, on CAN.
+"""Cellarer's module controller (CMU): a board that measures up to 48 cells and sensors and balances cells, on CAN.
 
 29-bit ids 0x0CB0ttaa: tt = message, aa = address of the module (1 to 254). 500 kbit/s, little endian, 8 bytes each: six
 of data, then block number and alive counter, then CRC-8 J1850 over the id's low 16 bits and the data, so that a frame
-that is repeated, corrupted or sent under another module's id is refused. Bleeding stops 2 s after its last order.
+that is repeated, corrupted or sent under another module's id is refused. Balancing stops 2 s after its last order.
 Public module protocols were weighed and left (docs/devices/cmu.md): none carries counter, CRC and open wire at once.
 """
 
+from cellarer.model.config import MOVE_STEP
 from cellarer.wire.table import Blocks, Field, Message, Protocol, Role
 
 MOST = 48
@@ -83,6 +84,22 @@ PROTOCOL = Protocol(
             extended=True,
             authority="observe",  # a bleeder is bounded by its resistor; it needs no power over switchgear
             means="order; repeat at least every 2 s or bleeding stops",
+        ),
+        Message(
+            "converters",
+            0x0CB02101,
+            (
+                Field("give", 0, 8, scale=MOVE_STEP, high=250, count=3, value=0, means="share of the time it gives"),
+                Field("take", 3, 8, scale=MOVE_STEP, high=250, count=3, value=0, means="share of the time it takes"),
+                *_tail(),
+            ),
+            sender="controller",
+            period_ms=500,
+            blocks=Blocks("cell", 3),
+            id_step=1,
+            extended=True,
+            authority="limit",  # a converter can overcharge a cell: the site file says that it may be driven
+            means="order to the converter of each cell; repeat at least every 2 s or it stops",
         ),
     ),
 )
