@@ -54,6 +54,14 @@ def test_same_seed_same_life(lives: years.Lives) -> None:
     assert years.live(HOME, 3, 6, chosen, days=2).hash != lives.hash
 
 
+def test_a_life_begins_balanced_and_known_so_that_no_first_week_counts_as_every_day() -> None:
+    made = years.world(HOME, 1, (policies.AS_IS,), years.representative(2))
+    assert np.ptp(made.plant.truth.soc) == 0.0
+    made.live(60.0, lambda: None)
+    assert made.state.estimate.soc == pytest.approx(made.plant.truth.soc, abs=0.01)
+    assert not made.state.command.bleed.any()
+
+
 def test_seasons_bring_warmth_and_long_days() -> None:
     made = years.world(HOME, 1, (policies.AS_IS,), years.representative(4))
     degC = made.ambient()

@@ -3,7 +3,8 @@
 The days of one year are packs side by side, each on its own bus with its own weather: `step()` and the world run once
 for all of them, and for all policies that are compared. After each year their stress, averaged and stretched to the
 year, ages the cells; charge and control go on from the same day of the year before. Between two years control is told
-the capacity and resistance it would have learnt from the days that are left out.
+the capacity and resistance it would have learnt from the days that are left out. A life begins with a pack that is
+balanced and known: what the first week bleeds would else count as every day's.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, Plan, Requests, State, no_plan
+from cellarer.plan.balance import LEAVE
 from cellarer.runtime.campaign_world import repeated
 from cellarer.runtime.planner import Planner
 from cellarer.runtime.policies import AS_IS, Policy
@@ -41,7 +43,7 @@ SETTLE = 2  # days before the first one that counts
 MOVING_S = 10.0  # longest step while somebody drives, rides or works; the energy of a step is exact at any length
 WARMEST_H = 15.0
 WEATHER = 41  # purpose of random numbers, as in sim/loads.py
-KNOWN = 0.02  # 1: sigma of the capacity that control is told
+KNOWN = 0.02  # 1: sigma of the capacity that control is told, and of the SOC that it begins with
 FIELDS = (
     "capacity_pct", "weakest_pct", "usable_pct", "resistance_pct", "calendar_loss_pct", "cycle_loss_pct", "cycles",
     "charged_kWh", "discharged_kWh", "lost_kWh", "climate_kWh", "balancing_h", "soc_mean_pct", "temp_mean_degC",
@@ -190,10 +192,18 @@ def world(site: Site, seed: int, policies: Sequence[Policy], day_of_year: Floats
     config, packs = many.config, day_of_year.size * len(policies)
     plant = Plant(config, many.file.simulation, seed, numbers=[0] * packs, bus_of_pack=range(packs))
     trips = simulation.year.trips_per_day or simulation.load.trips_per_day or 1.0
+    soc = np.full(config.layout.size["cell"], simulation.start_soc_pct / 100.0)
+    plant.set_soc(soc)
+    truth = plant.truth
+    known = replace(
+        slow.durable(config, start(config, 0)), soc=soc, soc_sigma=np.full(soc.size, KNOWN),
+        soc_between_sigma=np.full(soc.size, LEAVE), capacity_Ah=truth.capacity_Ah,
+        capacity_sigma_Ah=KNOWN * truth.capacity_Ah, resistance_scale=truth.resistance_scale, off_s=0.0,
+    )  # fmt: skip
     made = World(
         config=config, plant=plant, ageing=Ageing(plant, [law for law in laws if law], len(policies), seed),
         policies=policies, year=simulation.year, mean_degC=simulation.ambient_degC, start_hour=simulation.start_hour,
-        day_of_year=np.tile(day_of_year, len(policies)), state=start(config, 0), orders=no_orders(config),
+        day_of_year=np.tile(day_of_year, len(policies)), state=start(config, 0, known), orders=no_orders(config),
         departs_s=DAY_S / trips, plans=Planner(config),
     )  # fmt: skip
     made.weather(seed)

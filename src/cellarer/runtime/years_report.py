@@ -116,11 +116,12 @@ def table(result: Lives) -> list[tuple[str, ...]]:
 
 def _row(life: Life) -> tuple[str, ...]:
     s, end = life.series, years_to_end(life)
+    charged_kWh = float(s["charged_kWh"].sum()) or np.nan
     return (
         life.policy.name, f"{s['capacity_pct'][-1]:.1f}", f"{s['weakest_pct'][-1]:.1f}",
         f"> {s['capacity_pct'].size}" if np.isnan(end) else f"{end:.1f}", f"{s['resistance_pct'][-1]:.0f}",
         f"{s['calendar_loss_pct'][-1]:.1f}", f"{s['cycle_loss_pct'][-1]:.1f}",
-        f"{s['discharged_kWh'].sum() / 1e3:.1f}", f"{s['lost_kWh'].sum() / s['charged_kWh'].sum() * 100.0:.1f}",
+        f"{s['discharged_kWh'].sum() / 1e3:.1f}", f"{s['lost_kWh'].sum() / charged_kWh * 100.0:.1f}",
         f"{s['balancing_h'].sum():.0f}", f"{s['soc_mean_pct'].mean():.0f}",
     )  # fmt: skip
 
