@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from cellarer import config
 from cellarer.core.cycle import start
-from cellarer.model.config import Config
+from cellarer.model.config import BalanceTable, Config
 from cellarer.model.layout import layout
 from cellarer.model.values import NEVER, Estimate
-from cellarer.plan import balance
-from cellarer.plan.balance import Bleeders
+from cellarer.plan import balance, programme
 
 Floats = NDArray[np.float64]
 
@@ -49,11 +48,14 @@ def drawn(seed: int, sigma: float = 0.0) -> Estimate:
     return known(rng.uniform(0.3, 0.9, CELLS), rng.uniform(90.0, 110.0, CELLS), sigma)
 
 
-def bench(**changes: Any) -> Bleeders:
-    """Return plain hardware for PACK: 0.1 A, all channels at once."""
-    two = np.ones(2)
-    plain = Bleeders(0.1 * two, np.array([16, 9]), two < 0, two, 0.0 * two, 60.0 * two, 0.0 * two)
-    return replace(plain, **changes)
+def bench(*channels: int, **changes: Any) -> BalanceTable:
+    """Return plain hardware, by default for PACK: 0.1 A, all channels at once."""
+    each = np.ones(len(channels) or 2)
+    plain = {
+        "bleed_A": 0.1 * each, "channels": np.array(channels or (16, 9)), "alternate": each < 0, "share": each,
+        "board_K_per_W": 0.0 * each, "max_degC": 60.0 * each, "minimum_soc": 0.0 * each,
+    }  # fmt: skip
+    return replace(site().balance, **plain | changes)
 
 
 @given(seeds)
@@ -143,7 +145,7 @@ def test_programme_followed_to_its_end_keeps_every_constraint_and_its_promise(
         assert not (alternate and (bleeds[:15] & bleeds[1:16]).any())
         seconds = (plan.expires_ns - now_ns) * 1e-9
         assert (rate * seconds / 3600.0 <= left + 1e-9)[bleeds].all(), "no more than the dose"
-        left, now_ns = balance.remaining_Ah(PACK, hardware, left, bleeds, seconds), plan.expires_ns
+        left, now_ns = left - np.where(bleeds, rate * seconds / 3600.0, 0.0), plan.expires_ns
     if (most > 0).all():
         assert (left * 3600.0 <= rate * balance.SHORTEST_S).all()
         promised = balance.finish_s(PACK, hardware, dose, most).max()
@@ -161,25 +163,22 @@ def test_board_too_warm_or_unknown_bleeds_nobody() -> None:
 
 def test_finish_by_hand() -> None:
     """Doses 1, 2, 3 Ah at 100 mA: 30 h at once, 60 h one by one, 30 + 20 h in turns."""
-    three = layout([3], [1], [1])
-    one = np.ones(1)
-    plain = Bleeders(0.1 * one, np.array([3]), one < 0, one, 0.0 * one, 60.0 * one, 0.0 * one)
+    three, plain = layout([3], [1], [1]), bench(3)
     dose = np.array([1.0, 2.0, 3.0])
     hours = [
         balance.finish_s(three, hardware, dose, np.array([most]))[0] / 3600.0
-        for hardware, most in ((plain, 3), (plain, 1), (replace(plain, alternate=one > 0), 3))
+        for hardware, most in ((plain, 3), (plain, 1), (bench(3, alternate=np.ones(1, bool)), 3))
     ]
     np.testing.assert_allclose(hours, [30.0, 60.0, 50.0])
 
 
 def test_unknown_soc_gives_an_expired_plan_and_known_soc_a_valid_one() -> None:
-    home, e = site(), blank()
-    cells, board = home.layout.size["cell"], np.full(home.layout.size["string"], 25.0)
-    hardware = replace(balance.bleeders(home), bleed_A=np.full(board.size, 0.1))
-    unknown = replace(e, soc=np.full(cells, np.nan))
-    assert balance.plan(home, unknown, hardware, board, 5)[0].expires_ns == NEVER
-    soc = np.linspace(0.5, 0.55, cells)
-    plan, report = balance.plan(home, known(soc, np.full(cells, 100.0)), hardware, board, 5)
+    hardware = replace(site().balance, bleed_A=np.full(1, 0.1))
+    home, board, moved = replace(site(), balance=hardware), np.full(1, 25.0), np.zeros(16)
+    unknown = replace(blank(), soc=np.full(16, np.nan))
+    assert programme.replan(home, None, unknown, moved, board, 5)[1].expires_ns == NEVER
+    soc = np.linspace(0.5, 0.55, 16)
+    _, plan, report = programme.replan(home, None, known(soc, np.full(16, 100.0)), moved, board, 5)
     assert 5 < plan.expires_ns <= 5 + balance.SLOT_S * 1e9
     assert plan.bleed_Ah[0] == 0.0
     np.testing.assert_allclose(report["usable_before_Ah"], 95.0)

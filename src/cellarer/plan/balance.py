@@ -9,12 +9,12 @@ energy, never capacity.
 The planner is asked again when its plan expires; the rules of the loop may always bleed less, and stop when in doubt.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.model.config import Config
+from cellarer.model.config import BalanceTable
 from cellarer.model.layout import Layout
 from cellarer.model.values import Estimate, Plan, no_plan
 
@@ -28,33 +28,6 @@ SLOT_S = 900.0  # a plan lives no longer: after that the estimate knows better
 SHORTEST_S = 60.0  # bleeding for less is not worth a plan
 KNOWN = 1e-6  # 1: SOC is never better known than this; keeps weights finite
 HALVINGS = 40  # of the variance sought: to a millionth of a millionth
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bleeders:
-    """What the bleeding hardware of each string can do; all (string,)."""
-
-    bleed_A: Floats  # 0 = none
-    channels: Ints  # most cells that bleed at once
-    alternate: Bools  # odd and even cells take turns (shared filter resistors of the measuring chip)
-    share: Floats  # fraction of the time that measuring leaves for bleeding, 0…1
-    board_K_per_W: Floats  # how much one watt of bleeding warms the board
-    max_degC: Floats  # of the board
-    minimum_soc: Floats  # no cell is bled below it
-
-
-def bleeders(config: Config) -> Bleeders:
-    """Return the hardware of a site."""
-    table = config.balance
-    return Bleeders(
-        bleed_A=table.bleed_A,
-        channels=table.channels,
-        alternate=table.alternate,
-        share=table.share,
-        board_K_per_W=table.board_K_per_W,
-        max_degC=table.max_degC,
-        minimum_soc=table.minimum_soc,
-    )
 
 
 def usable_Ah(layout: Layout, soc: Floats, capacity_Ah: Floats) -> Floats:
@@ -116,7 +89,7 @@ def dose_Ah(
     return np.where(dose > 0.0, dose, 0.0)  # NaN compares false: no dose
 
 
-def at_once(layout: Layout, hardware: Bleeders, voltage: Floats, board_degC: Floats) -> Ints:
+def at_once(layout: Layout, hardware: BalanceTable, voltage: Floats, board_degC: Floats) -> Ints:
     """Return how many cells of each string may bleed at once, by channels and board temperature, (string,).
 
     voltage     (cell,) V
@@ -130,7 +103,7 @@ def at_once(layout: Layout, hardware: Bleeders, voltage: Floats, board_degC: Flo
     return np.where(ok, np.minimum(hardware.channels, np.floor(warm)), 0.0).astype(np.int64)
 
 
-def finish_s(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints) -> Floats:
+def finish_s(layout: Layout, hardware: BalanceTable, dose: Floats, most: Ints) -> Floats:
     """Return the least time in which these doses can be bled, (string,) s; inf where none may bleed.
 
     Channels are handed on, so m at once need max(longest, sum / m) (McNaughton 1959); odd and even one after the other.
@@ -150,7 +123,7 @@ def finish_s(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints) -> Fl
     return np.where(impossible, np.inf, seconds)
 
 
-def choose(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints) -> Bools:
+def choose(layout: Layout, hardware: BalanceTable, dose: Floats, most: Ints) -> Bools:
     """Return who bleeds now, (cell,): the largest doses first, which ends soonest; in turns, that of the largest."""
     owner, first = layout.string_of_cell, layout.first_cell
     parity = (np.arange(owner.size) - first[owner]) % 2
@@ -162,24 +135,11 @@ def choose(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints) -> Bool
     return (turn > 0.0) & (rank < most[owner])
 
 
-def plan(
-    config: Config, estimate: Estimate, hardware: Bleeders, board_degC: Floats, now_ns: int
-) -> tuple[Plan, Report]:
-    """Return who bleeds until the plan expires, and what the whole programme needs and brings.
-
-    Without a certain dose the plan is expired from the start: then the rules go by voltage.
-    """
-    layout = config.layout
-    dose = dose_Ah(layout, estimate, hardware.minimum_soc, leave=LEAVE)
-    most = at_once(layout, hardware, estimate.voltage_model, board_degC)
-    return schedule(layout, hardware, dose, most, now_ns), report(layout, hardware, estimate, dose, most)
-
-
-def schedule(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints, now_ns: int) -> Plan:
+def schedule(layout: Layout, hardware: BalanceTable, dose: Floats, most: Ints, now_ns: int) -> Plan:
     """Return the next piece of the way to these doses, (cell,) Ah.
 
     It expires when the first of the chosen cells is done, so that following it to the end never bleeds more than the
-    dose; then ask again with what is left (`remaining_Ah`).
+    dose; then ask again with what is left. Without a dose it is expired from the start: the rules go by voltage.
     """
     rate = (hardware.bleed_A * hardware.share)[layout.string_of_cell]
     worth = np.where(dose * 3600.0 >= rate * SHORTEST_S, dose, 0.0)
@@ -191,13 +151,7 @@ def schedule(layout: Layout, hardware: Bleeders, dose: Floats, most: Ints, now_n
     return replace(nothing, expires_ns=now_ns + int(seconds * 1e9), bleed_Ah=np.where(chosen, dose, 0.0))
 
 
-def remaining_Ah(layout: Layout, hardware: Bleeders, dose: Floats, bled: Bools, seconds: float) -> Floats:
-    """Return what is left of the doses after these cells were ordered to bleed for so long, (cell,) Ah."""
-    rate = (hardware.bleed_A * hardware.share)[layout.string_of_cell]
-    return np.maximum(dose - np.where(bled, rate * seconds / 3600.0, 0.0), 0.0)
-
-
-def report(layout: Layout, hardware: Bleeders, estimate: Estimate, dose: Floats, most: Ints) -> Report:
+def report(layout: Layout, hardware: BalanceTable, estimate: Estimate, dose: Floats, most: Ints) -> Report:
     """Return figures of the programme; all (string,) but dose_Ah (cell,)."""
     soc, capacity = estimate.soc, estimate.capacity_Ah
     return {

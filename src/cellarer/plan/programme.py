@@ -46,7 +46,7 @@ def replan(
     moved_Ah  (cell,) as State.balancing counts it
     hot_degC  (string,) warmest sensor, which stands for the board that bleeds
     """
-    layout, hardware = config.layout, balance.bleeders(config)
+    layout, hardware = config.layout, config.balance
     estimate = replace(estimate, soc_sigma=_between(before, estimate, moved_Ah))
     if before is None:
         never = np.full(layout.size["string"], np.nan)
