@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("scipy")
 CELLS, WINDOW = 8, 0.01
 seeds = st.integers(0, 2**32 - 1)
 ALL = (
-    transfer.bleed(CELLS, 0.1),
+    Topology("bleed", -0.1 * np.eye(CELLS), np.zeros((0, CELLS)), np.eye(CELLS), np.ones(CELLS)),  # each to heat
     transfer.shuttle(CELLS, 1.0, 0.9),
     transfer.flyback(CELLS, 2.0, 0.92),
     transfer.matrix(CELLS, 2.0, 0.85, 2),

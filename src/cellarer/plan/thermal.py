@@ -72,13 +72,11 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Advice:
-    """Set points of all packs until `expires_ns`, and what was expected of them, kWh of the next day, (pack,)."""
+    """Set points of all packs until `expires_ns`, (pack,)."""
 
     expires_ns: int
     preheat_degC: Floats
     precool_degC: Floats
-    rules_kWh: Floats
-    plan_kWh: Floats
 
 
 def body(config: Config, pack: int) -> Body:
@@ -199,7 +197,6 @@ def advise(config: Config, state: State, ambient_degC: Floats) -> Advice:
     """Return set points for the next slot. ambient_degC (pack, step): forecast; NaN = unknown, no plan there."""
     packs = config.layout.size["pack"]
     preheat, precool = np.full(packs, np.nan), np.full(packs, np.nan)
-    cost = np.full((2, packs), np.nan)
     temps = state.seen.value[config.layout.where["temp_degC"]]
     of_temp = config.layout.pack_of_string[config.layout.string_of_temp]
     for pack in range(packs):
@@ -211,11 +208,10 @@ def advise(config: Config, state: State, ambient_degC: Floats) -> Advice:
         day = outlook(config, state, one, pack, ambient_degC[pack])
         if day is None:
             continue
-        preheat[pack], precool[pack], *joules = choose(one, bounds(config, pack), degC, day)
-        cost[:, pack] = np.array(joules) / 3.6e6
+        preheat[pack], precool[pack], _, _ = choose(one, bounds(config, pack), degC, day)
     says = np.isfinite(preheat) | np.isfinite(precool)
     expires_ns = state.time_ns + SLOT_NS if says.any() else NEVER
-    return Advice(expires_ns, preheat, precool, cost[0], cost[1])
+    return Advice(expires_ns, preheat, precool)
 
 
 def joined(plan: Plan, advice: Advice) -> Plan:

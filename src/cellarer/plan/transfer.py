@@ -40,7 +40,6 @@ class Programme:
     seconds: float  # until all are done
     move_s: Floats  # (move,) at full drive
     lost_Ah: float
-    moved_Ah: float  # taken out of cells
 
 
 def hardware(config: Config, string: int, cells: int) -> Topology:
@@ -75,11 +74,6 @@ def by_cell(config: Config, string: int, share: Floats) -> Floats:
         case _:
             result[:] = share.reshape(2, -1)
     return result
-
-
-def bleed(cells: int, current_A: float) -> Topology:
-    """Return resistors: each cell to heat."""
-    return Topology("bleed", -current_A * np.eye(cells), np.zeros((0, cells)), np.eye(cells), np.ones(cells))
 
 
 def shuttle(cells: int, current_A: float, efficiency: float) -> Topology:
@@ -163,7 +157,4 @@ def _solve(
     if found.status != 0:
         raise RuntimeError(f"linear programme of topology {topology.name}, {n} cells: {found.message}")
     hours = found.x[:m]
-    return Programme(
-        float(found.x[m]) * 3600.0, hours * 3600.0, float(topology.lost_A @ hours),
-        float(-np.minimum(topology.effect_A, 0.0).sum(axis=0) @ hours),
-    )  # fmt: skip
+    return Programme(float(found.x[m]) * 3600.0, hours * 3600.0, float(topology.lost_A @ hours))

@@ -25,7 +25,7 @@ class Climate:
         self.has_hardware = bool(config.heater.any() or config.cooler.any())
         self.seen = np.full((packs, thermal.STEPS), np.nan)  # degC by time of day
         unknown = np.full(packs, np.nan)
-        self.advice = thermal.Advice(NEVER, unknown, unknown, unknown, unknown)
+        self.advice = thermal.Advice(NEVER, unknown, unknown)
         self.asked_ns = NEVER
 
     def __call__(self, state: State) -> thermal.Advice:
