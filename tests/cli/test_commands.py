@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,24 @@ def test_every_shipped_site_passes_its_own_check() -> None:
         done = call("check", name, "--json")
         assert done.exit_code == 0, done.output
         assert json.loads(done.output)["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("drops_after_ms = 300", "", "drops_after_ms"),
+        ("bleed_mA = 200 }", 'bleed_mA = 200, topology = "flyback" }', "no device drives the converter of cell 1"),
+    ],
+)
+def test_what_check_refuses_does_not_run(was: str, now: str, said: str, tmp_path: Path) -> None:
+    text = resources.files("cellarer.config").joinpath("sites/home.toml").read_text()
+    assert was in text
+    site = tmp_path / "site.toml"
+    site.write_text(text.replace(was, now))
+    for arguments in (["check", str(site)], ["run", str(site), "--state", str(tmp_path / "state")]):
+        done = run(*arguments)
+        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def test_check_names_file_key_value_and_range(tmp_path: Path) -> None:

@@ -33,8 +33,7 @@ def command(site: str, timing: bool, as_json: bool) -> None:
         if timing:
             rows = check.timing(loaded, _periods_s(loaded))
             found["timing"] = [asdict(row) | {"ok": row.ok, "string": row.string + 1} for row in rows]
-        check.refuse(loaded)
-        _wire(loaded)
+        sound(loaded)
         found["ok"] = True
     except (ConfigError, ValueError) as error:
         found["error"] = str(error)
@@ -54,11 +53,23 @@ def _periods_s(site: "Site") -> "Floats":
     return periods_s(site.file, site.config.layout)
 
 
-def _wire(site: "Site") -> None:
-    """Make every driver and face once: a device that cannot deliver what the site names is told here, not at the wheel.
+def sound(site: "Site") -> None:
+    """Raise ConfigError or Mistake for a site that must not run, with key, value and what is allowed.
 
-    Raises ValueError with device, key, value and what is allowed.
+    Every driver and face is made once: a device that cannot deliver what the site names is told here, not at the wheel.
     """
+    from cellarer.config import ConfigError, check
+
+    try:
+        check.refuse(site)
+        _wire(site)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise console.Mistake(f"{site.path}: {error}") from error
+
+
+def _wire(site: "Site") -> None:
     from cellarer.wire.devices.driver import converters_driven, driver, places
     from cellarer.wire.faces.face import face
 

@@ -32,8 +32,11 @@ def command(site: str, speed: float, state: Path | None, port: int | None) -> No
     """Run SITE (a shipped name or a path): measure, protect, record, and serve the dashboard.
 
     Prints the dashboard's address. Stop with Ctrl-C or SIGTERM: limits go to zero, then the contactors open, then the
-    state is saved, from which the next start goes on.
+    state is saved, from which the next start goes on. What `check` refuses does not run.
     """
+    from cellarer.commands.check import sound
+    from cellarer.config import load
     from cellarer.runtime.supervisor import run
 
+    sound(load(site))
     sys.exit(run(site, speed=speed, state_dir=state, port=port))
