@@ -137,6 +137,22 @@ def test_planner_control_and_world_agree_on_what_converters_do(kind: Topology, s
         np.testing.assert_allclose(transfer.hardware(here, 0, CELLS).effect_A @ moves.ravel(), world, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_converters_bring_is_told_and_is_what_they_bring(kind: Topology) -> None:
+    here, soc, volts = site(kind), drawn(5), 3.2 + drawn(5)
+    _, plan, figures = programme.replan(here, None, replace(known(soc), voltage_model=volts), np.zeros(CELLS), HOT, 0)
+    before, after = float(figures["usable_before_Ah"][0]), float(figures["usable_after_Ah"][0])
+    if kind in (Topology.BUS, Topology.CAPACITOR):
+        assert np.isnan(after)
+        return
+    assert plan.move.any() and before < after <= FULL_AH
+    for _ in range(400):  # until nothing moves
+        drives = converters.drives(here, replace(known(soc), voltage_model=3.2 + soc))
+        soc = soc + counted.into_cells(here, drives.move, 3.2 + soc) * drives.slot_s / 3600.0 / FULL_AH
+    reached = float((soc * FULL_AH).min() + ((1.0 - soc) * FULL_AH).min())
+    assert after - 0.002 * FULL_AH <= reached <= FULL_AH  # two sigmas of SOC: cells that they explain count as even
+
+
 def test_unknown_cells_move_nothing() -> None:
     soc = drawn(4)
     soc[3] = np.nan

@@ -32,6 +32,7 @@ class Drives:
     slot_s: float
     finish_s: Floats  # (string,) at full availability
     lost_Wh: Floats  # (string,)
+    usable_Ah: Floats  # (string,) at least, once done; NaN = not known: not every cell, or by voltage alone
 
     def report(self, figures: Report) -> Report:
         """Return figures with those of strings that have converters put in."""
@@ -39,6 +40,7 @@ class Drives:
         return {
             "finish_s": np.where(active, self.finish_s, figures["finish_s"]),
             "lost_Wh": np.where(active, self.lost_Wh, figures["lost_Wh"]),
+            "usable_after_Ah": np.where(active, self.usable_Ah, figures["usable_after_Ah"]),
         }
 
 
@@ -46,7 +48,7 @@ def drives(config: Config, estimate: Estimate, goal: float = GOAL) -> Drives:
     """Return the next slot of every string with converters, towards a spread of SOC of `goal`."""
     layout, table = config.layout, config.balance
     strings = layout.size["string"]
-    move, seconds, lost = np.zeros((2, layout.size["cell"])), np.zeros(strings), np.zeros(strings)
+    move, (seconds, lost, usable) = np.zeros((2, layout.size["cell"])), np.zeros((3, strings))
     likely = balance.likely_soc(layout, estimate.soc, estimate.soc_sigma)
     for string in np.flatnonzero(table.topology != Topology.NONE).tolist():
         mine = np.flatnonzero(layout.string_of_cell == string)
@@ -56,9 +58,12 @@ def drives(config: Config, estimate: Estimate, goal: float = GOAL) -> Drives:
         cells = (soc, capacity, estimate.voltage_model[mine])
         move[:, mine], seconds[string], lost_Ah = _string(config, string, cells, goal)
         lost[string] = lost_Ah * float(estimate.voltage_model[mine].mean())
+        # with all SOC from z to z + w: min zQ + min (1 − z)Q is no less than (1 − w) min Q
+        evens = table.topology[string] not in (Topology.CAPACITOR, Topology.BUS)
+        usable[string] = (1.0 - max(START, goal)) * capacity.min() if evens else np.nan
     work = seconds[seconds > 0.0]
     slot_s = float(np.clip(work.min() / SLOTS, SHORTEST_S, LONGEST_S)) if work.size else LONGEST_S
-    return Drives(move, slot_s, seconds, lost)
+    return Drives(move, slot_s, seconds, lost, usable)
 
 
 def _string(
