@@ -20,7 +20,7 @@ def ageing(degC: float = 25.0, soc: float = 0.5) -> Ageing:
     plant.heat.core_degC = np.full_like(plant.heat.core_degC, degC)
     plant.cells.soc = np.full_like(plant.cells.soc, soc)
     assert LAW is not None
-    return Ageing(plant, [LAW], 1, seed=1)
+    return Ageing(plant, LAW, 1, seed=1)
 
 
 def rested(years: float, degC: float = 25.0, soc: float = 0.5, times: int = 1) -> Ageing:
@@ -126,4 +126,4 @@ def test_lives_that_do_not_divide_the_packs_are_refused() -> None:
     plant = Plant(HOME.config, HOME.file.simulation, 1)
     assert LAW is not None
     with pytest.raises(ValueError, match="lives = 2"):
-        Ageing(plant, [LAW], 2, seed=1)
+        Ageing(plant, LAW, 2, seed=1)

@@ -185,8 +185,8 @@ def world(site: Site, seed: int, policies: Sequence[Policy], day_of_year: Floats
     """Return a world of one pack for every policy and day, just begun. Raises ConfigError when the cell has no law."""
     simulation = site.file.simulation or SimulationFile()
     many = _many(site, policies, day_of_year.size)
-    laws = [cell.ageing for cell in many.cells[:1]]
-    if None in laws:
+    law = many.cells[0].ageing
+    if law is None:
         cell = site.file.pack[0].cell
         raise ConfigError(site.path, "pack[1].cell", cell, "a cell whose file has [ageing], for runs over years")
     config, packs = many.config, day_of_year.size * len(policies)
@@ -201,7 +201,7 @@ def world(site: Site, seed: int, policies: Sequence[Policy], day_of_year: Floats
         capacity_sigma_Ah=KNOWN * truth.capacity_Ah, resistance_scale=truth.resistance_scale, off_s=0.0,
     )  # fmt: skip
     made = World(
-        config=config, plant=plant, ageing=Ageing(plant, [law for law in laws if law], len(policies), seed),
+        config=config, plant=plant, ageing=Ageing(plant, law, len(policies), seed),
         policies=policies, year=simulation.year, mean_degC=simulation.ambient_degC, start_hour=simulation.start_hour,
         day_of_year=np.tile(day_of_year, len(policies)), state=start(config, 0, known), orders=no_orders(config),
         departs_s=DAY_S / trips, plans=Planner(config),
@@ -324,7 +324,7 @@ class Book:
     def close(self, site: Site, seed: int, years: float, days: int) -> Lives:
         """Return everything."""
         stack, made = np.array(self.rows), self.made
-        law = made.ageing.laws[0]
+        law = made.ageing.law
         lives = tuple(
             Life(policy, {name: stack[:, k, n] for k, name in enumerate(FIELDS)}, (1.0 - made.ageing.loss[n]) * 100.0)
             for n, policy in enumerate(made.policies)
@@ -336,7 +336,7 @@ class Book:
 
 def _beyond(ageing: Ageing) -> list[str]:
     """Say where the world has been outside the conditions that the law was measured under."""
-    law, (low, high) = ageing.laws[0], ageing.seen_degC
+    law, (low, high) = ageing.law, ageing.seen_degC
     said = []
     if low < law.measured_degC[0] or high > law.measured_degC[1]:
         said.append(

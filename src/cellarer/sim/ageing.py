@@ -41,14 +41,12 @@ class Stress:
 class Ageing:
     """The ageing of one life or several. packs: lives × days, the days of one life side by side."""
 
-    def __init__(self, plant: Plant, laws: list[AgeingLaw], lives: int, seed: int) -> None:
-        """laws: one per model of the site's Config."""
+    def __init__(self, plant: Plant, law: AgeingLaw, lives: int, seed: int) -> None:
         n = plant.cells.soc.size
         if plant.layout.size["pack"] % lives or n % lives:
             raise ValueError(f"lives = {lives}: {plant.layout.size['pack']} packs are not so many equal lives")
-        self.plant, self.laws, self.lives = plant, laws, lives
+        self.plant, self.law, self.lives = plant, law, lives
         self.days = plant.layout.size["pack"] // lives
-        self.law = laws[0] if len(laws) == 1 else None
         each = n // plant.layout.size["pack"]
         normal = np.random.default_rng([seed, PACE]).standard_normal(each)
         self.pace = np.exp(SPREAD * np.clip(normal, -3.0, 3.0))[None, :]  # (1, member of a pack)
@@ -69,9 +67,9 @@ class Ageing:
         cells, temp_degC, stress = self.plant.cells, self.plant.heat.core_degC, self.stress
         before = cells.soc if stress.charge is None else stress.charge
         moved = np.abs(cells.soc - before)
-        stress.calendar += self._of("calendar", temp_degC, cells.soc) * (dt_s / YEAR_S)
+        stress.calendar += _calendar(self.law, temp_degC, cells.soc) * (dt_s / YEAR_S)
         rate = moved * (HOUR_S / max(dt_s, 1e-9))
-        stress.cycles += 0.5 * moved * self._of("cycle", temp_degC, rate)
+        stress.cycles += 0.5 * moved * _cycle(self.law, temp_degC, rate)
         stress.plain += 0.5 * moved
         stress.seconds += dt_s
         stress.charge = cells.soc.copy()
@@ -91,8 +89,9 @@ class Ageing:
         def mean(x: Floats) -> Floats:
             return np.asarray(x.reshape(self.lives, self.days, each).mean(axis=1)) * times
 
-        self.calendar_loss = self._grow(self.calendar_loss, mean(stress.calendar), self._exponent("calendar"))
-        self.cycle_loss = self._grow(self.cycle_loss, mean(stress.cycles * weight), self._exponent("cycle"))
+        law = self.law
+        self.calendar_loss = self._grow(self.calendar_loss, mean(stress.calendar), law.calendar_exponent)
+        self.cycle_loss = self._grow(self.cycle_loss, mean(stress.cycles * weight), law.cycle_exponent)
         self.cycles, self.years = self.cycles + mean(stress.plain), self.years + years
         self.stress = self.begin()
         self.hand_on()
@@ -105,7 +104,7 @@ class Ageing:
     @property
     def rise(self) -> Floats:
         """Return the share of resistance gained, (life, member of a pack)."""
-        return self.loss * self._per_member([law.rise_per_loss for law in self.laws])
+        return self.loss * self.law.rise_per_loss
 
     def hand_on(self) -> None:
         """Give the plant's cells the capacity and resistance that they have come to."""
@@ -117,36 +116,19 @@ class Ageing:
     def _over_days(self, x: Floats) -> Floats:
         return np.repeat(x[:, None, :], self.days, axis=1).reshape(-1)
 
-    def _per_member(self, of_law: list[float]) -> Floats:
-        return np.array(of_law)[self.plant.cells.kind[: self.pace.size]]
-
-    def _exponent(self, what: str) -> Floats:
-        return self._per_member([getattr(law, f"{what}_exponent") for law in self.laws])
-
-    def _grow(self, loss: Floats, stress: Floats, exponent: Floats) -> Floats:
+    def _grow(self, loss: Floats, stress: Floats, exponent: float) -> Floats:
         """Return loss after more stress, whatever came before: x^(1/p) adds up."""
         return np.asarray((loss ** (1.0 / exponent) + stress * self.pace ** (1.0 / exponent)) ** exponent)
-
-    def _of(self, what: str, temp_degC: Floats, x: Floats) -> Floats:
-        """Look up the calendar law at (temperature, SOC) or the cycle law at (temperature, rate), (member,)."""
-        if self.law is not None:
-            return LOOK[what](self.law, temp_degC, x)
-        out = np.empty_like(x)
-        for kind, law in enumerate(self.laws):
-            mine = self.plant.cells.kind == kind
-            out[mine] = LOOK[what](law, temp_degC[mine], x[mine])
-        return out
 
     def _depth(self, soc: Floats, worn: Floats) -> float:
         """Return the factor of depth of a trace of SOC: that of each swing counts by the stress of its own charge.
 
         A mean over all charge moved would let many small slow swings dilute the stress of one that is deep and fast.
         """
-        law = self.law or self.laws[0]
         depth, _count, stress = rain_flow(soc, worn)
         if not stress.sum() > 0.0:
             return 0.0
-        factor = np.interp(depth, np.linspace(0.0, 1.0, COLUMNS), law.depth)
+        factor = np.interp(depth, np.linspace(0.0, 1.0, COLUMNS), self.law.depth)
         return float(factor @ stress / stress.sum())
 
 
@@ -163,9 +145,6 @@ def _cycle(law: AgeingLaw, temp_degC: Floats, rate: Floats) -> Floats:
     column, right = _place(rate / RATE_STEP, RATES)
     warm = law.warm[row] * (1.0 - up) + law.warm[row + 1] * up
     return np.asarray(law.cycle * warm * (law.rate[column] * (1.0 - right) + law.rate[column + 1] * right))
-
-
-LOOK = {"calendar": _calendar, "cycle": _cycle}
 
 
 def _place(x: Floats, size: int) -> tuple[NDArray[np.int64], Floats]:
