@@ -15,6 +15,7 @@ from tests.guard.world import (
     CRASH,
     CURRENT,
     FETS,
+    GOOD,
     HIGH,
     INTERLOCK,
     LOW,
@@ -493,3 +494,18 @@ def test_random_worlds_keep_the_invariants() -> None:
 
 def test_limits_are_as_the_file_says() -> None:
     assert limits().strings[0].cell_voltage_max_V == 3.7
+
+
+def test_the_oldest_value_that_is_good_and_one_nanosecond_more() -> None:
+    """A scan is due when the current would be too old; the stop input then is just as old as it may be."""
+    guard, begin_ns = Guard(limits(), 1_000_000 * MS), 1_000_000 * MS
+    oldest_ns = begin_ns + MAX_AGE_MS["emergency_stop"] * MS
+    scan_ns = oldest_ns - MAX_AGE_MS["current"] * MS - 1
+    guard.receive(STOP, 0.0, begin_ns, begin_ns)
+    for now_ns in (scan_ns, oldest_ns):
+        for place in set(GOOD) - {STOP}:
+            guard.receive(place, GOOD[place], now_ns, now_ns)
+        guard.decide(None, now_ns)
+        assert not guard.trips
+    guard.decide(None, oldest_ns + 1)
+    assert guard.trips

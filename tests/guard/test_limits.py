@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.guard.world import limits_file
 
@@ -41,16 +42,44 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value"), WRONG)
-def test_a_wrong_value_is_named(path: str, value: Any) -> None:
+def with_value(path: str, value: Any) -> dict[str, Any]:
+    """Return a limits file with this value at a place."""
     data = limits_file()
+    data["strings"][0]["absent"] = [3]
     *way, last = path.split(".")
     place: Any = data
     for step in way:
         place = place[int(step)] if step.isdigit() else place[step]
-    place[last] = value
-    with pytest.raises(LimitsError, match=last):
-        parse_limits(data)
+    place[int(last) if last.isdigit() else last] = value
+    return data
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG)
+def test_a_wrong_value_is_named(path: str, value: Any) -> None:
+    with pytest.raises(LimitsError, match=path.split(".")[-1]):
+        parse_limits(with_value(path, value))
+
+
+BOUNDS: dict[str, tuple[float, float]] = {  # the least and the greatest value that is taken
+    "origin_ns": (-(2**62), 2**62), "speed_permille": (1, 100_000), "cycle_ns": (1_000_000, 10**11),
+    "consent_ns": (1_000_000, 10**12), "gap_ns": (1_000_000, 10**12), "cells": (1, 10**7),
+    "max_age_ns.current": (1, 10**13),
+    "strings.0.pack": (0, 0), "strings.0.cells.0": (0, 10**8), "strings.0.cells.1": (0, 10**7),
+    "strings.0.absent.0": (0, 10**8), "strings.0.current": (0, 10**8), "rings.0.strings.0": (0, 0),
+    "strings.0.cell_voltage_max_V": (2.2, 6.0), "strings.0.cell_voltage_min_V": (0.0, 3.7),
+    "strings.0.temperature_max_degC": (0.0, 120.0), "strings.0.charge_A": (0.0, 1e5),
+    "strings.0.discharge_A": (0.0, 1e5), "strings.0.break_A": (0.0, 1e5), "strings.0.open_delay_ns": (0, 10**11),
+    "plausible.current.0": (-1e12, 5000.0), "plausible.current.1": (-5000.0, 1e12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "bounds"), BOUNDS.items())
+def test_both_sides_of_every_bound(path: str, bounds: tuple[float, float]) -> None:
+    for bound, sign in zip(bounds, (-1, 1), strict=True):
+        parse_limits(with_value(path, bound))
+        beyond = bound + sign if isinstance(bound, int) else np.nextafter(bound, sign * np.inf)
+        with pytest.raises(LimitsError):
+            parse_limits(with_value(path, beyond))
 
 
 def test_every_missing_and_every_unknown_key_is_refused() -> None:
