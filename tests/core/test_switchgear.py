@@ -38,6 +38,16 @@ def ask_close(bench: Bench) -> None:
     bench.step(close=True, confirm_unknown_soc=True)
 
 
+def test_the_precharge_contact_that_falls_last_breaks_no_current() -> None:
+    bench = awake(one())
+    ask_close(bench)
+    bench.run(2.0, lambda b: b.phase() == Phase.PLUS)
+    bench.put("current", -60.0)
+    bench.run(1.0, lambda b: b.phase() == Phase.CLOSED)
+    switches = bench.state.switches
+    assert bench.phase() == Phase.CLOSED and switches.wear[0] == 0.0 and np.isnan(switches.opened_A[0])
+
+
 def test_closing_goes_minus_precharge_plus_closed() -> None:
     bench = awake(one())
     ask_close(bench)

@@ -16,6 +16,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -119,10 +120,12 @@ class Campaign:
             self._explain(names, begin_ns)
         at.append(time.monotonic())
         for role, how in pair:
-            self._let_go(role, how, pids[role])
+            self._let_go(how, pids[role])
+        # At once: who comes back late finds a pack that control, asked to, has closed again on fresh measurements.
         if outcome in ("opened", "starved") and not self._stays_open():
             outcome = "closed again"
             self._explain(names, begin_ns)
+        self._come_back(pair, pids)
         for name in names:
             self.result.count(name, outcome)
         at.append(time.monotonic())
@@ -139,18 +142,23 @@ class Campaign:
             for what in ("reset", "confirm", "close"):
                 self.site.ask(what)
 
-    def _let_go(self, role: str, how: str, pid: int) -> None:
+    def _let_go(self, how: str, pid: int) -> None:
         if how == "hold":
             os.kill(pid, signal.SIGCONT)
         elif how == "spin":  # the supervisor would do it after 10 s without a sign of life
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if how != "hold":
-            begin = time.monotonic()
-            wait_for(f"a new {role}", lambda: self.site.pid(role) not in (None, pid) or self._caught(role, how, begin))
 
-    def _caught(self, role: str, how: str, begin: float) -> bool:
-        """Tell whether services caught the exception where it was, as they do what a disk says, and still record."""
+    def _come_back(self, pair: list[tuple[str, str]], pids: dict[str, int]) -> None:
+        begin = time.monotonic()
+        for role, how in pair:
+            if how != "hold":
+                wait_for(f"a new {role}", partial(self._is_back, role, how, pids[role], begin))
+
+    def _is_back(self, role: str, how: str, pid: int, begin: float) -> bool:
+        """Tell whether another has come, or services caught the exception where it was, as they do what a disk says."""
+        if self.site.pid(role) not in (None, pid):
+            return True
         shot = self.site.snapshot() if role == "services" and how == "fail" else None
         return shot is not None and shot.recorder_live and time.monotonic() - begin > CAUGHT_S
 
