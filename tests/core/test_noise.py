@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
-from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, table
+from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, FOREIGN, pack, table
 
 from cellarer.config.load import build
 from cellarer.core.decide import runs
@@ -147,3 +147,9 @@ def test_the_memory_is_empty_while_nothing_is_bad() -> None:
     bench.put("cell_voltage", 3.3, 2)
     bench.step()
     assert bench.state.faults.runs.counted.size == 0
+
+
+def test_where_foreign_bms_tell_the_extremes_no_cell_is_a_spot() -> None:
+    config = build(table([pack(name, 4, switchgear={"kind": "none"}) for name in "abc"], FOREIGN), "three").config
+    row = config.faults.name.index("cell_over_voltage_maximum")
+    assert runs.spots(config).none[row].tolist() == [runs.OWN] * 3
