@@ -449,10 +449,6 @@ def test_a_site_without_switchgear_orders_none_and_is_asked_nothing() -> None:
     assert bench.state.switches.phase.tolist() == [Phase.OPEN] and bench.state.switches.tries.tolist() == [0]
 
 
-def test_every_shipped_kind_is_known() -> None:
-    assert {int(k) for name in ("one", "fets", "separate", "bare") for k in site(name).switch.kind} == {0, 1, 2, 3}
-
-
 def just_woken() -> Bench:
     bench = Bench(site("one"))
     bench.state = start(bench.config, bench.now_ns)
