@@ -79,7 +79,7 @@ def compare(name: str, even: bool, python: Path, folder: Path) -> dict[str, floa
     tables = compile_tables([model])
     at = int(np.argmin(np.abs(temperature_grid() - 25.0)))
     node = tables.node.reshape(TEMP_POINTS, SOC_POINTS, NODE_WIDTH)[at]
-    slow, fast, per_exchange, _ = tables.rows.reshape(TEMP_POINTS, ROW_WIDTH)[at][[1, 0, 2, 3]]
+    slow, fast, per_exchange = tables.rows.reshape(TEMP_POINTS, ROW_WIDTH)[at][[1, 0, 2]]
     current = drive(model.capacity_Ah)
     given, found = folder / f"{name}.npz", folder / f"{name}_out.npz"
     np.savez(

@@ -94,6 +94,8 @@ def spoil(section: str, key: str, value: Any) -> dict[str, Any]:
         ("charge", "rebulk_soc_pct", 2.0, "floor_soc_pct"),
         ("resistance", "tau1_s", [15.0], "one per temperature"),
         ("resistance", "tau1_s", [200.0] * 5 + [5000.0], "resistance.tau"),
+        ("resistance", "doubt_pct", [10.0], "one per doubt_degC"),
+        ("resistance", "doubt_degC", [25.0], "one per doubt_degC"),
         ("ocv", "soc_pct", [0.0, 50.0], "from 0 to 100"),
         ("capacity", "capacity_Ah", 2800.0, "rated_Ah"),
         ("capacity", "capacity_mAh", 1.0, "no such key"),

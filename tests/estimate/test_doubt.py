@@ -1,5 +1,7 @@
 """Sigma of SOC says what the filter cannot see: a wrong capacity, coarse rows, lost and late currents."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,26 @@ def test_lost_current_counts_as_the_last_one_fading_away() -> None:
         if n == 0:
             assert estimate.soc(cfg, state) - 0.5 == pytest.approx(1.0 / 3600.0, rel=1e-6)
     assert estimate.soc(cfg, state) - 0.5 == pytest.approx(60.0 / 3600.0, rel=0.05), "a minute's worth, no more"
+
+
+def test_where_no_resistance_was_measured_voltage_under_current_says_less_and_at_rest_as_much() -> None:
+    """One cell file doubts its resistance below 10 degC by 30 %, the other was measured there."""
+    doubtful = replace(MODEL, doubt_degC=np.array([5.0, 10.0]), doubt=np.array([0.3, 0.0]))
+    cfg = estimate.compile_cells([MODEL, doubtful], np.array([0, 1]), np.full(2, 3.0), np.ones(2))
+
+    def ratio(current: float, temp_degC: float) -> float:
+        """Sigma of the second cell over that of the first, after twenty minutes in which the model was right."""
+        state = estimate.init(cfg, np.full(2, 0.9), np.full(2, 0.1))
+        for row in range(120):
+            volts = estimate.voltage_model(cfg, state) if row else np.full(2, np.nan)
+            state = estimate.step(
+                cfg, state, volts, np.full(2, current), np.full(2, temp_degC), 10.0 if row else 0.0
+            )  # fmt: skip
+        return float(np.divide(*estimate.soc_sigma(cfg, state)[::-1]))
+
+    assert ratio(-3.0, 5.0) > 1.3
+    assert ratio(-3.0, 25.0) == pytest.approx(1.0, abs=1e-9)
+    assert ratio(0.0, 5.0) == pytest.approx(1.0, abs=0.02)
 
 
 def test_rows_a_minute_apart_of_a_restless_current_are_doubted_and_of_a_steady_one_are_not() -> None:

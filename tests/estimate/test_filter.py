@@ -1,6 +1,7 @@
 """The filter: kernel and NumPy form agree, unknown is masked, gaps and permutations behave, nothing diverges."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from cellarer.core.estimate.stamp import SOURCES, stamp
 from cellarer.core.estimate.tables import compile_tables
 
 HERE = Path(estimate.__file__).parent
-MODELS = [load(name).model for name in ("panasonic_18650pf", "lfp_280ah")]
+MODELS = [
+    replace(load(name).model, doubt_degC=np.array([0.0, 20.0]), doubt=np.array([0.2, 0.0]))
+    for name in ("panasonic_18650pf", "lfp_280ah")
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inspection disabled")
 
@@ -89,7 +93,7 @@ def test_kernel_is_vectorised_and_its_field_table_is_whole() -> None:
     assert alone < 100, "only the look-up is done cell by cell"
     if "+avx512f" in llvm.get_host_cpu_features().flatten():
         assert len(re.findall(r"vf\w+pd\s.*%zmm", assembly)) > 100, "eight lanes at once, not the four of LLVM's choice"
-    assert fields.INDEX["x_gamma"] * fields.LANES == kernel.X_GAMMA
+    assert fields.INDEX["x_far_r"] * fields.LANES == kernel.X_FAR_R
     assert fields.INDEX["in_noise"] * fields.LANES == kernel.IN_NOISE
     assert fields.NAMES[: fields.STATE_WIDTH][-1] == "p55"
     assert len(set(fields.NAMES)) == fields.FIELDS

@@ -8,7 +8,9 @@ import pytest
 from cellarer.cells import load
 from cellarer.core import estimate
 from cellarer.core.estimate import numpy_form
+from cellarer.lab import cellfile
 from cellarer.lab.error import LabError
+from cellarer.lab.fit import KNOTS, Fitted
 from cellarer.lab.identify import identify
 from cellarer.lab.readers import read
 
@@ -135,6 +137,32 @@ def test_beyond_the_measured_temperature_resistance_and_doubt_grow(tmp_path: Pat
     assert table["exchange_A"] == sorted(table["exchange_A"])
     warm = table["temperature_degC"].index(25.0)
     assert table["sigma_mV"][0] > 1.5 * table["sigma_mV"][warm]
+    doubt = dict(zip(table["doubt_degC"], table["doubt_pct"], strict=True))
+    assert doubt[25.0] == 0.0
+    assert doubt[-5.0] > doubt[10.0] > doubt[20.0] > 5.0
+
+
+def part_of(temp_degC: float, ohms: float) -> Fitted:
+    """A class of temperature that saw a kelvin around it, with this resistance."""
+    r = np.full(len(KNOTS), ohms / 3.0)
+    return Fitted(
+        temp_degC, (temp_degC - 0.5, temp_degC + 0.5), r, r, r, 0.0 * r, 10.0, 200.0, np.inf, 3000.0, 0.01, (), (),
+        (0.0, 1.0),
+    )  # fmt: skip
+
+
+def test_doubt_between_measured_temperatures_bears_out_how_well_the_law_held_there() -> None:
+    usual = float(np.exp(cellfile.SLOPE_25_K * 1.1 * (1.0 / 273.15 - 1.0 / 298.15)))
+    held, broken = ([part_of(0.0, ohms), part_of(25.0, 0.03)] for ohms in (0.03 * usual, 0.02 * usual))
+    middle_pct = []
+    for fitted in (held, broken):
+        found = cellfile.doubts(fitted, 3.0)
+        assert found["doubt_degC"] == sorted(found["doubt_degC"])
+        doubt = dict(zip(found["doubt_degC"], found["doubt_pct"], strict=True))
+        assert doubt[0.5] == doubt[24.5] == doubt[-0.5] == doubt[25.5] == 0.0
+        assert doubt[12.5] < doubt[-15.5] < doubt[-30.5]
+        middle_pct.append(doubt[12.5])
+    assert middle_pct[1] > 1.3 * middle_pct[0]
 
 
 @pytest.mark.needs("scipy")

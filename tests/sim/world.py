@@ -22,7 +22,8 @@ def model(hysteresis: float = 0.0, entropy: float = 0.0, exchange: float = np.in
         name="plain", title="plain cell", chemistry="NMC", capacity_Ah=CAPACITY_AH, rated_Ah=CAPACITY_AH,
         temp_degC=np.array([0.0, 40.0]), ocv=ones * np.linspace(OCV0, OCV1, SOC_POINTS), hysteresis=ones * hysteresis,
         hysteresis_rate=30.0, r0=ones * R0, r1=ones * R1, r2=ones * R2, tau1=np.full(n, TAU1), tau2=np.full(n, TAU2),
-        exchange_A=np.full(n, exchange), sigma=np.full(n, 0.005), entropy=np.full(SOC_POINTS, entropy),
+        exchange_A=np.full(n, exchange), sigma=np.full(n, 0.005), doubt_degC=np.array([0.0]), doubt=np.zeros(1),
+        entropy=np.full(SOC_POINTS, entropy),
         heat_capacity_core=60.0, heat_capacity_surface=5.0, core_to_surface=2.0, surface_to_ambient=3.0,
         self_discharge_per_month=0.0, estimated=(),
     )  # fmt: skip

@@ -47,6 +47,11 @@ def shapes(cell: CellFile) -> Iterator[Finding]:
         values = getattr(cell.resistance, key)
         if len(values) != len(cell.resistance.temperature_degC):
             yield f"resistance.{key}", values, f"{len(cell.resistance.temperature_degC)} values, one per temperature"
+    at, doubt = cell.resistance.doubt_degC or [], cell.resistance.doubt_pct or []
+    if not rising(at):
+        yield "resistance.doubt_degC", at, "rising values"
+    if len(doubt) != len(at):
+        yield "resistance.doubt_pct", doubt, f"{len(at)} values, one per doubt_degC"
     if len(cell.thermal.entropy_soc_pct) != len(cell.thermal.entropy_mV_per_K):
         yield "thermal.entropy_mV_per_K", cell.thermal.entropy_mV_per_K, "as many values as entropy_soc_pct"
     if not rising(cell.thermal.entropy_soc_pct):

@@ -53,7 +53,11 @@ class Ocv(Section):
 
 
 class Resistance(Section):
-    """Series resistance and two polarisations; `sigma_mV` is how well the model fits measurements there."""
+    """Series resistance and two polarisations; `sigma_mV` is how well the model fits measurements there.
+
+    `doubt_pct` over `doubt_degC`, which may be left out: how far resistance as a whole may be off where no data was,
+    one sigma; without it every row is taken for measured.
+    """
 
     temperature_degC: Temperatures
     soc_pct: Percents
@@ -64,6 +68,8 @@ class Resistance(Section):
     tau2_s: list[Annotated[float, Field(ge=5.0, le=20_000.0, allow_inf_nan=False)]]
     exchange_A: list[Annotated[float, Field(gt=0.0, allow_inf_nan=True)]]
     sigma_mV: list[Annotated[float, Field(ge=0.5, le=300.0, allow_inf_nan=False)]]
+    doubt_degC: Temperatures | None = None
+    doubt_pct: list[Percent] | None = None
 
 
 class Thermal(Section):

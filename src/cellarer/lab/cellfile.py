@@ -1,6 +1,7 @@
 """A finished identification → the table of a cell file: rows over temperature, some beyond the measured ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ BEYOND_K = 15.0  # rows beyond the measured temperatures, in steps of
 COLDEST_DEGC, WARMEST_DEGC = -30.0, 60.0
 OWN_SLOPE = 0.3  # weight of the slope seen within a class, beyond it
 SLOPE_25_K, STEEPER = 2700.0, 40.0  # usual slope of all resistance at 25 degC, and per K below (NCA, NMC: 4000 below 0)
-BEYOND_DOUBT_K = 500.0  # how far the slope of resistance over 1/T may be off there: cells part by as much
-BEYOND_C = 0.3  # current, per hour of capacity, at which that is felt: the filter learns the rest as resistance_scale
+BEYOND_C = 0.3  # current, per hour of capacity, at which a resistance that was never measured is felt
+STRAYS = 150.0  # K: variance of ln R, less the usual law, per 1/T; NCA 18 to 150, NMC 3, 30 and 700 (docs/why)
+STRAYS_WORTH = 3.0  # distances between measured temperatures that this counts as
+FAR_DEGC = -60.0, 120.0  # no cell file goes beyond
+GAP_K = 3.0  # measured temperatures closer than this leave nothing between them
 NO_EXCHANGE_C = 12.0  # per hour of capacity: larger cannot be told from none
 CURVE_PCT = np.concatenate([np.arange(0.0, 10.0, 1.0), np.arange(10.0, 95.0, 2.5), np.arange(95.0, 100.5, 1.0)])
 
@@ -37,36 +41,76 @@ class Row:
 
 def temperature_rows(fitted: list[Fitted], capacity_Ah: float) -> list[Row]:
     """Rows of the table: each class, the edges of what it saw, and a little beyond with growing doubt."""
+    rate = strays(fitted, capacity_Ah)
     rows = [Row(part.temp_degC, part, 1.0, part.rmse) for part in fitted]
     for part, edge, way in ((fitted[0], 0, -1.0), (fitted[-1], 1, 1.0)):
         seen = part.span_degC[edge]
         if abs(seen - part.temp_degC) > 2.5:
-            rows.append(_moved(part, seen, part.slope_K, part.rmse, capacity_Ah))
+            rows.append(_moved(part, seen, part.slope_K))
         else:
             seen = part.temp_degC
-        base = _moved(part, seen, part.slope_K, part.rmse, capacity_Ah)
+        base = _moved(part, seen, part.slope_K)
         for step in (BEYOND_K, 2.0 * BEYOND_K):
             temp = seen + way * step
             if COLDEST_DEGC <= temp <= WARMEST_DEGC:
                 # the slope within a class says little of what lies beyond it; in the cold it grows
-                usual = SLOPE_25_K + STEEPER * (25.0 - 0.5 * (seen + temp))
-                slope = OWN_SLOPE * part.slope_K + (1.0 - OWN_SLOPE) * usual
-                rows.append(_moved(part, temp, slope, base.sigma, capacity_Ah, base))
+                slope = OWN_SLOPE * part.slope_K + (1.0 - OWN_SLOPE) * _usual_slope_K(seen, temp)
+                row = _moved(part, temp, slope, base)
+                # what a current did hours ago lasts in the cold: doubt of resistance is felt at rest as well
+                felt_V = row.factor * _ohms(part) * BEYOND_C * capacity_Ah * np.sqrt(rate * abs(_apart(temp, seen)))
+                rows.append(replace(row, sigma=float(np.hypot(base.sigma, felt_V))))
     return sorted(rows, key=lambda row: row.temp_degC)
 
 
-def _moved(part: Fitted, temp_degC: float, slope_K: float, rmse: float, capacity_Ah: float,
-           base: Row | None = None) -> Row:  # fmt: skip
-    """The class at another temperature. Beyond the measured ones (`base`: where they end) doubt grows with distance."""
-    origin = part.temp_degC if base is None else base.temp_degC
-    factor = float(np.exp(slope_K * (1.0 / (temp_degC + KELVIN) - 1.0 / (origin + KELVIN))))
-    if base is None:
-        return Row(temp_degC, part, factor, rmse * max(factor, 1.0) ** 0.5)
-    middle = int(np.argmin(np.abs(KNOTS - 0.5)))
-    total = float(part.r0[middle] + part.r1[middle] + part.r2[middle]) * base.factor
-    away = abs(1.0 / (temp_degC + KELVIN) - 1.0 / (base.temp_degC + KELVIN))
-    doubt = factor * total * float(np.expm1(BEYOND_DOUBT_K * away)) * BEYOND_C * capacity_Ah
-    return Row(temp_degC, part, factor * base.factor, float(np.hypot(base.sigma, doubt)))
+def _moved(part: Fitted, temp_degC: float, slope_K: float, base: Row | None = None) -> Row:
+    """The class at another temperature, from its own or from where its data ends (`base`)."""
+    origin, grown = (part.temp_degC, 1.0) if base is None else (base.temp_degC, base.factor)
+    factor = grown * float(np.exp(slope_K * _apart(temp_degC, origin)))
+    return Row(temp_degC, part, factor, part.rmse * max(factor, 1.0) ** 0.5)
+
+
+def _apart(a_degC: float, b_degC: float) -> float:
+    """1/a − 1/b, in 1/K."""
+    return 1.0 / (a_degC + KELVIN) - 1.0 / (b_degC + KELVIN)
+
+
+def _usual_slope_K(a_degC: float, b_degC: float) -> float:
+    """Usual slope of ln R over 1/T between two temperatures."""
+    return SLOPE_25_K + STEEPER * (25.0 - 0.5 * (a_degC + b_degC))
+
+
+def _ohms(part: Fitted, ampere: float = 0.0) -> float:
+    """All resistance in the middle of SOC at a current."""
+    falls = np.arcsinh(ampere / part.exchange_A) * part.exchange_A / ampere if ampere / part.exchange_A > 0.0 else 1.0
+    return float((falls * part.r0 + part.r1 + part.r2)[np.abs(KNOTS - 0.5) < 0.25].mean())
+
+
+def strays(fitted: list[Fitted], capacity_Ah: float) -> float:
+    """How fast resistance strays from the usual law, variance of ln R per 1/T: as between these temperatures."""
+    ampere = BEYOND_C * capacity_Ah
+    found = STRAYS_WORTH * STRAYS
+    for cold, warm in pairwise(fitted):
+        way = _apart(cold.temp_degC, warm.temp_degC)
+        away = np.log(_ohms(cold, ampere) / _ohms(warm, ampere)) - way * _usual_slope_K(cold.temp_degC, warm.temp_degC)
+        found += float(away**2) / way
+    return found / (STRAYS_WORTH + len(fitted) - 1)
+
+
+def doubts(fitted: list[Fitted], capacity_Ah: float) -> dict[str, list[float]]:
+    """How far resistance may be off where no data was: a walk over 1/T that begins and ends at what was measured."""
+    rate = strays(fitted, capacity_Ah)
+    points: dict[float, float] = {}  # degC: distance over 1/T that counts
+    for cold, warm in pairwise(fitted):
+        low, high = cold.span_degC[1], warm.span_degC[0]
+        if high - low > GAP_K:
+            points |= {low: 0.0, 0.5 * (low + high): 0.25 * _apart(low, high), high: 0.0}
+    lowest, highest = min(part.span_degC[0] for part in fitted), max(part.span_degC[1] for part in fitted)
+    for seen, way in ((lowest, -1.0), (highest, 1.0)):
+        for step in (0.0, BEYOND_K / 3.0, BEYOND_K, 2.0 * BEYOND_K):
+            points[seen + way * step] = abs(_apart(seen, seen + way * step))
+    doubt_pct = {round(t, 1): round(100.0 * float(np.sqrt(rate * points[t])), 1) for t in sorted(points)}
+    kept = [t for t in doubt_pct if FAR_DEGC[0] < t < FAR_DEGC[1]]
+    return {"doubt_degC": kept, "doubt_pct": [doubt_pct[t] for t in kept]}
 
 
 def _exchange(row: Row, capacity_Ah: float) -> float:
@@ -115,6 +159,7 @@ def table_of(name: str, chemistry: str, curve: Curve, gap: Floats, rate: float, 
             "tau2_s": [round(max(row.part.tau2, 1.5 * row.part.tau1), 2) for row in rows],
             "exchange_A": [_exchange(row, ends.capacity_Ah) for row in rows],
             "sigma_mV": [round(1e3 * float(np.clip(row.sigma, *SIGMA_V)), 2) for row in rows],
+            **doubts(fitted, ends.capacity_Ah),
             "source": f"identified by variable projection from {files}",
         },
         "thermal": template.thermal(ends.capacity_Ah, float(np.interp(0.5, GRID, curve.ocv))),

@@ -37,6 +37,8 @@ class CellModel:
     tau2: Floats  # (temperature,) s
     exchange_A: Floats  # (temperature,) A: x in g(i) above: r0 falls at larger current (Butler-Volmer); inf: g(i) = i
     sigma: Floats  # (temperature,) V: how well this model fits measurements; the filter's voltage noise
+    doubt_degC: Floats  # (n,) temperatures of `doubt`
+    doubt: Floats  # (n,) 1: relative sigma of all resistance there, because it was not measured
     entropy: Floats  # (soc,) V/K: dOCV/dT
     heat_capacity_core: float  # J/K
     heat_capacity_surface: float  # J/K

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.core.estimate import numpy_form, power_equations
+from cellarer.core.estimate import power_equations
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.fields import INDEX
-from cellarer.core.estimate.power import fields
+from cellarer.core.estimate.power import fields, look_up
 from cellarer.core.estimate.state import EstimateState
 from cellarer.model.cell import CellLimits
 
@@ -30,7 +30,7 @@ try:
 except ImportError:  # without numba NumPy does the work
     _kernel = None  # type: ignore[assignment]
 
-_NAMES: dict[str, Any] = {**vars(power_equations), "look_up": numpy_form.look_up}
+_NAMES: dict[str, Any] = {**vars(power_equations), "look_up": look_up}
 for _name in ("stiffer", "walk", "fill"):
     _NAMES[_name] = FunctionType(_NAMES[_name].__code__, _NAMES)
 

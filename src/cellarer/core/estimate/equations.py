@@ -191,14 +191,14 @@ def advance(
     q: Any, strain: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
     v: Any, i: Any, c: Any, known: Any, noise: Any,
     at_z: Any, ocv: Any, m: Any, r0: Any, r1: Any, r2: Any, near: Any, far: Any, sigma: Any, local: Any,
-    per_exchange: Any, gamma: Any, per_As: Any, a1: Any, a2: Any,
+    per_exchange: Any, gamma: Any, far_r: Any, per_As: Any, a1: Any, a2: Any,
     dt: Any, trust: Any, gap: Any,
 ) -> Any:  # fmt: skip
     """Predict over dt and correct with the voltage. Before it comes `hush`, behind it, where that found rest, `settle`.
 
     c    mean current over dt, i current now, A of one cell; q capacity in Ah; noise A²: extra doubt of the current
     known  1 or 0: voltage is known
-    at_z … gamma  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
+    at_z … far_r  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
     local  the slope of the table there; per_As  1/(3600 q); a1, a2  what is left of a polarisation after dt
     trust  looks(dt), gap  variance that SOC gains because time is missing
     react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
@@ -230,7 +230,8 @@ def advance(
     share = SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - z / EMPTY, 0.0))
     fresh = FRESH * k * r0 * (ib - s1)
     depleted = DEPLETED * np.maximum(1.0 - z / LOW, 0.0) * k * r2 * np.minimum(s2, 0.0)
-    error = sigma * sigma + share * share * pol * pol + fresh * fresh + depleted * depleted + k * k * r0 * r0 * noise
+    error = sigma * sigma + (share * share + far_r) * pol * pol + fresh * fresh + depleted * depleted
+    error = error + k * k * r0 * r0 * noise
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
     least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
     # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0

@@ -34,7 +34,7 @@ NAMES = (
     "in_v", "in_i", "in_c", "in_degC", "in_known", "in_zero", "in_noise",
     # tables of the cell as looked up at x_z, x_degC: kept until SOC or temperature has moved on
     "x_z", "x_degC", "x_ocv", "x_m", "x_r0", "x_r1", "x_r2", "x_near", "x_far", "x_sigma", "x_local",
-    "x_per_tau1", "x_per_tau2", "x_per_exchange", "x_gamma",
+    "x_per_tau1", "x_per_tau2", "x_per_exchange", "x_gamma", "x_far_r",
 )  # fmt: skip
 
 FIELDS = len(NAMES)
@@ -70,7 +70,7 @@ LOOKED_UP = INDEX["x_z"]
 # Nodes of a cell's table over (temperature, SOC), and its rows over temperature
 NODE = ("ocv", "hysteresis", "r0", "r1", "r2", "slope_near", "slope_far", "sigma")
 NODE_WIDTH = len(NODE)
-ROW_WIDTH = 4  # 1/tau1, 1/tau2, 1/exchange_A, gamma
+ROW_WIDTH = 5  # 1/tau1, 1/tau2, 1/exchange_A, gamma, relative variance of resistance that nobody measured
 
 # A look-up holds until SOC has moved by HOLD_SOC or temperature by HOLD_K; between, the OCV runs on straight.
 # Curvature costs less than 0.1 mV over that span even at the knee of an LFP cell.

@@ -14,7 +14,7 @@ from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
 from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, gap_variance
 from cellarer.core.estimate.fields import INDEX, INPUT, INPUT_PLACES, LANES, WIDTH
-from cellarer.core.estimate.first import doubt_polarisation, weigh
+from cellarer.core.estimate.first import doubt_start, weigh
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
     START_HYSTERESIS,
@@ -117,7 +117,7 @@ def step(
     unknown = state.unknown
     spoken = np.zeros(0, bool)  # (cell,) whose SOC this voltage has set already
     if _never_stepped(buffer):
-        doubt_polarisation(cfg, buffer)
+        doubt_start(cfg, buffer)
         spoken = weigh(cfg, buffer, ~unknown)
     if np.count_nonzero(unknown):
         left = _set_from_voltage(cfg, buffer, unknown)

@@ -34,16 +34,18 @@ def cells_of(cfg: EstimatorConfig, buffer: Floats) -> Floats:
     return fields_of(buffer).transpose(1, 0, 2).reshape(FIELDS, -1)[:, : cfg.cells]
 
 
-def doubt_polarisation(cfg: EstimatorConfig, buffer: Floats) -> None:
-    """Say how little is known of the polarisation at the first step.
+def doubt_start(cfg: EstimatorConfig, buffer: Floats) -> None:
+    """Say how little is known of polarisation and resistance at the first step.
 
     A cell that shows the voltage of a full one at rest has none. Any other may come out of a drive minutes ago, and
-    more surely if current flows: taking it for rested makes the filter sure of a SOC that is points off.
+    more surely if current flows: taking it for rested makes the filter sure of a SOC that is points off. Where no
+    resistance was measured the file's may be off by more.
     """
     at, x = INDEX, cells_of(cfg, buffer)
     q, i = x[at["capacity"]], np.abs(x[at["in_i"]])
     high = np.full(cfg.cells, NEARLY_FULL)
     node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[: cfg.cells], high, x[at["in_degC"]])
+    put(buffer, "p44", x[at["p44"]] + node[13])
     rested = (x[at["in_v"]] > node[0]) & (x[at["in_known"]] > 0.0)
     share = np.where(rested, 1.0, np.where(i < 0.02 * q, DOUBT_STILL, DOUBT_FLOWING) ** 2 / START_POLARISATION)
     for name in ("p11", "p22"):
@@ -102,7 +104,7 @@ def _missed(cfg: EstimatorConfig, x: Floats, z: Floats, variance: Floats) -> tup
     r0 = node[2] * falling(x[at["in_i"]] * node[11])
     pol = r0 * current + node[3] * x[1] + node[4] * x[2]
     lever = np.stack([x[4] * node[3], x[4] * node[4], node[1], pol, -x[4] * r0])
-    own = node[7] ** 2 + SENSOR**2 + (FLOOR_Z * node[5]) ** 2 + (SHARE * pol) ** 2
+    own = node[7] ** 2 + SENSOR**2 + (FLOOR_Z * node[5]) ** 2 + (SHARE**2 + node[13]) * pol**2
     own = own + (x[4] * r0) ** 2 * (x[at["in_noise"]] + (BEGUN * current) ** 2)
     ocv = node[0] + node[8] * (z - np.clip(z, -0.05, 1.05))
     off = x[at["in_v"]] - ocv - node[1] * x[3] - x[4] * pol

@@ -32,7 +32,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "3a79aebe6cdd"
+STAMP = "c8f8a2298540"
 
 # From the bottom up
 PARTS = (
@@ -69,7 +69,7 @@ QUIET_SECONDS, QUIET_I = INDEX["quiet_s"] * L, INDEX["quiet_i"] * L
 STRAIN, RESTLESS, REACT_V, REACT_Q, START_Z, MODEL_V = (INDEX[name] * L for name in MEMORY)
 IN_V, IN_I, IN_C, IN_DEGC, IN_KNOWN, IN_ZERO, IN_NOISE = (INPUT * L + n * L for n in range(7))
 X_Z, X_DEGC, X_OCV, X_M, X_R0, X_R1, X_R2, X_NEAR, X_FAR, X_SIGMA, X_LOCAL = (LOOKED_UP * L + n * L for n in range(11))
-X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA = (LOOKED_UP * L + n * L for n in range(11, 15))
+X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA, X_FAR_R = (LOOKED_UP * L + n * L for n in range(11, 16))
 TOP = SOC_POINTS - 1
 ROW = SOC_POINTS * NODE_WIDTH
 TILE = 8_000  # readings of one kind in a tile: with those of the others it fits the second cache
@@ -189,8 +189,8 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)],
             d[l + np.uint64(X_M)], d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)],
             d[l + np.uint64(X_NEAR)], d[l + np.uint64(X_FAR)], d[l + np.uint64(X_SIGMA)], d[l + np.uint64(X_LOCAL)],
-            d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)], d[l + np.uint64(PER_AS)],
-            d[l + np.uint64(LEFT1)], d[l + np.uint64(LEFT2)], dt, trust, gap,
+            d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)], d[l + np.uint64(X_FAR_R)],
+            d[l + np.uint64(PER_AS)], d[l + np.uint64(LEFT1)], d[l + np.uint64(LEFT2)], dt, trust, gap,
         )  # fmt: skip
     if rests > 0.0:
         for lane in range(L):

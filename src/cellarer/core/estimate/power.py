@@ -35,6 +35,7 @@ DOUBT = 2.3
 FULL_BINDS_S = 60.0  # s: from this horizon on
 PULSE_S = 10.0  # s: how long a cell at rest may carry its recommended current
 UNKNOWN = REASONS.index("unknown")
+LOOKED_UP = 13  # values of a look-up that SOP asks for
 __all__ = ["DOUBT", "HORIZONS_S", "REASONS", "Power", "image_s", "power", "promises", "weakest"]
 
 try:
@@ -42,8 +43,14 @@ try:
 except ImportError:  # without numba NumPy does the work
     _kernel = None  # type: ignore[assignment]
 
+
+def look_up(*at: Any) -> Floats:
+    """What power_kernel.look_up gives, on arrays."""
+    return numpy_form.look_up(*at)[:LOOKED_UP]
+
+
 # The equations on arrays: the same code with the array look-up bound in
-_NAMES: dict[str, Any] = {**vars(power_equations), **vars(power_long), "look_up": numpy_form.look_up}
+_NAMES: dict[str, Any] = {**vars(power_equations), **vars(power_long), "look_up": look_up}
 for _name in (
     "voltage_at_end",
     "unlike",

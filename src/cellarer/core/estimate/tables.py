@@ -90,13 +90,14 @@ def _node(model: CellModel) -> Floats:
 
 
 def _rows(model: CellModel) -> Floats:
-    """Rows of one kind over temperature: 1/tau1, 1/tau2, 1/exchange_A (0: no dependence on current), gamma."""
+    """Rows of one kind over temperature: 1/tau1, 1/tau2, 1/exchange_A (0: no dependence on current), gamma, doubt²."""
     have = model.temp_degC
     rows = np.empty((TEMP_POINTS, ROW_WIDTH))
     rows[:, 0] = 1.0 / over_temperature(have, model.tau1, (-500.0, 2000.0))
     rows[:, 1] = 1.0 / over_temperature(have, model.tau2, (-500.0, 2000.0))
     rows[:, 2] = over_temperature(have, 1.0 / np.minimum(model.exchange_A, 1e9), (0.0, 8000.0))
     rows[:, 3] = model.hysteresis_rate
+    rows[:, 4] = np.interp(temperature_grid(), model.doubt_degC, model.doubt) ** 2
     return rows
 
 
