@@ -277,6 +277,44 @@ def _nobody(config: Config) -> tuple[Floats, Floats]:
     return np.zeros(shape), np.full(shape, -np.inf)
 
 
+def _waited(look: Look, estimator: estimators.EstimateState) -> Known:
+    """What is known in a cycle in which no estimation is due: a round of SOP goes on."""
+    state, config = look.state, look.config
+    said, powers = state.estimate, state.forecast
+    if not forecast.complete(config, powers):
+        said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
+    return Known(
+        look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.advised, state.diagnosis,
+        state.counters,
+    )  # fmt: skip
+
+
+def _stepped(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, dirty: Bools | None,
+    elapsed_s: float,
+) -> tuple[estimators.EstimateState, Floats]:  # fmt: skip
+    """Advance the filters by what was measured since the last time; also the mean current meanwhile, (string,)."""
+    state, config, seen = look.state, look.config, look.seen.value
+    layout, owner = config.layout, config.layout.string_of_cell
+    voltage, moved_Ah = seen[layout.where["cell_voltage"]], state.balancing.moved_Ah - state.balancing.counted_Ah
+    mean, other = look.watch.current, np.zeros_like(moved_Ah)
+    if elapsed_s > 0.0:
+        heard = look.watch.charge_s / elapsed_s > 0.5
+        mean = np.where(heard, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
+        other = moved_Ah * (3600.0 / elapsed_s)
+    estimator = estimators.step(
+        tables,
+        estimator,
+        voltage if dirty is None else np.where(dirty, np.nan, voltage),
+        seen[layout.where["current"]][owner],
+        cell_temps(config, seen),
+        elapsed_s,
+        mean[owner] + other,
+        look.all_off[owner],
+    )
+    return estimator, mean
+
+
 def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     """Run what is due. Estimation every `estimate_ns`, a round of SOP every `power_ns`; the first cycle runs both.
 
@@ -288,14 +326,8 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     asked, full = set_now(requests), filled(look)
     estimator: estimators.EstimateState = state.estimator  # type: ignore[assignment]
     if not (due or np.count_nonzero(asked) or np.count_nonzero(full)):
-        said, powers = state.estimate, state.forecast
-        if not forecast.complete(config, powers):
-            said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
-        return Known(
-            look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.advised, state.diagnosis,
-            state.counters,
-        )  # fmt: skip
-    layout, seen, owner = config.layout, look.seen.value, config.layout.string_of_cell
+        return _waited(look, estimator)
+    layout, owner = config.layout, config.layout.string_of_cell
     tables, imposed = compiled(config), full | asked[layout.pack_of_cell]
     if np.count_nonzero(asked):
         granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
@@ -304,21 +336,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         there = np.where(full, _end_of_charge_soc(config), np.nan)
         estimator = estimators.anchor(tables, estimator, owner, there, np.where(full, FULL_SIGMA, np.nan))
     elapsed_s = elapsed_ns * 1e-9
-    share = look.watch.charge_s / elapsed_s if elapsed_s > 0.0 else layout.yes
-    mean = np.where(share > 0.5, look.watch.charge / np.maximum(look.watch.charge_s, 1e-9), np.nan)
-    moved_Ah = state.balancing.moved_Ah - state.balancing.counted_Ah
-    other = moved_Ah * (3600.0 / elapsed_s) if elapsed_s > 0.0 else np.zeros_like(moved_Ah)
-    voltage = seen[layout.where["cell_voltage"]]
-    estimator = estimators.step(
-        tables,
-        estimator,
-        voltage if dirty is None else np.where(dirty, np.nan, voltage),
-        seen[layout.where["current"]][owner],
-        cell_temps(config, seen),
-        elapsed_s,
-        (mean if elapsed_s > 0.0 else look.watch.current)[owner] + other,
-        look.all_off[owner],
-    )
+    estimator, mean = _stepped(look, tables, estimator, dirty, elapsed_s)
     if not config.recording and estimators.looked(estimator):
         was = estimators.soc(tables, estimator)
         estimator = _learnt(look, tables, estimator)
@@ -328,8 +346,9 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     power_ns = now_ns if power_due else state.power_ns
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
-    heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean if elapsed_s > 0.0 else look.watch.current, elapsed_s)
+    heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean, elapsed_s)
     hidden = np.where(state.command.bleed, look.unbled[3][owner], 0.0)  # a cell that bleeds reads so much lower
+    voltage = look.seen.value[layout.where["cell_voltage"]]
     powers = renew(state.forecast, heat_A2=heat_A2, shown_V=np.where(voltage > 0.0, voltage + hidden, 0.0))
     if power_due:
         powers = forecast.begin(look, said, powers)
