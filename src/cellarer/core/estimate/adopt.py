@@ -26,7 +26,7 @@ def due(pairs: Floats, used: Floats, doubt: Floats, eager: bool) -> Bools:
     used or surely another capacity.
     """
     p = Pairs(*pairs)
-    proven = p.closed >= 1.0 if eager else (p.closed >= PROOFS) & (p.last_wx == 0.0)
+    proven = p.closed >= 1.0 if eager else (p.closed >= PROOFS) & (p.last_w == 0.0)
     other = np.abs(p.capacity - used) > SURELY * p.relative * used
     return np.asarray(proven & ((p.relative < BETTER * doubt) | other))
 
@@ -68,6 +68,6 @@ def go_on(cfg: EstimatorConfig, state: EstimateState, before: EstimateState) -> 
 def carried(pairs: Floats) -> Floats:
     """What is left of the memory when charge has flowed unseen: all that was learnt, and no anchor."""
     p = Pairs(*pairs.copy())
-    for row in (p.anchor, p.charge, p.charge_s, p.since_look, p.flow, p.last_wx, p.last_wy, p.last_low):
+    for row in (p.anchor, p.charge, p.charge_s, p.since_look, p.flow, p.last_w, p.last_low):
         row[:] = 0.0
     return np.stack(p)

@@ -1,7 +1,9 @@
 """Capacity of every cell from pairs of trusted points: charge that flowed (Ah) against change of SOC seen by voltage.
 
-Both are uncertain, so the fit is total least squares, recursive with six sums (approximate weighted total least
-squares: G. Plett, J. Power Sources 196 (2011) 2319). The gate matters more than the method: a point counts only where
+Both are uncertain, so the fit is total least squares, recursive (G. Plett, J. Power Sources 196 (2011) 2319). Charge is
+counted in units of the capacity, which makes the line one of slope 1: there the sum of both errors is all that counts,
+and three sums are exact. Six, with a weight for each error (his approximate form), promise too much where they differ.
+The gate matters more than the method: a point counts only where
 voltage tells SOC, a pair only over a wide swing. Voltage tells SOC at rest where the curve is steep, and under load at
 the steep ends, where the end of a discharge is by definition. Where neither comes sigma only grows.
 
@@ -67,9 +69,6 @@ class Pairs(NamedTuple):
     c1: Floats
     c2: Floats
     c3: Floats
-    c4: Floats
-    c5: Floats
-    c6: Floats
     capacity: Floats
     relative: Floats  # sigma of capacity over capacity
     closed: Floats  # pairs so far
@@ -77,8 +76,8 @@ class Pairs(NamedTuple):
     # the pair that ends at the best point of the way that is still going on; it stands in the sums already
     last_x: Floats
     last_Ah: Floats
-    last_wx: Floats  # its weights; 0: there is none
-    last_wy: Floats
+    last_w: Floats  # its weight; 0: there is none
+    last_variance: Floats  # of its change of SOC
     last_low: Floats  # 1: it ends at the end of a discharge
     spent: Floats  # 1: the last load that was looked at took the voltage below the lowest of the curve
 
@@ -92,8 +91,7 @@ def begin_pairs(cfg: EstimatorConfig, q: Floats, sigma_Ah: Floats | None = None)
     zero = np.zeros(cfg.cells)
     given = np.full(cfg.cells, np.nan) if sigma_Ah is None else np.asarray(sigma_Ah) / cfg.parallel / q
     claim = np.where(np.isfinite(given), np.clip(given, LEAST, CLAIM), CLAIM)
-    weight = 2.0 / claim**2  # the sum of both errors is claim² when each has half
-    new = dict.fromkeys(Pairs._fields, zero) | {f"c{n}": weight for n in range(1, 7)}
+    new = dict.fromkeys(Pairs._fields, zero) | {f"c{n}": 1.0 / claim**2 for n in range(1, 4)}
     return np.stack(Pairs(**new | {"variance": zero + 1.0, "capacity": q, "relative": claim}))
 
 
@@ -144,7 +142,7 @@ def _fade(p: Pairs) -> None:
 
 def _weaken(p: Pairs, fit: Floats) -> None:
     """Let all that was known before count by the share `fit`, (cell,)."""
-    for row in (p.c1, p.c2, p.c3, p.c4, p.c5, p.c6, p.last_wx, p.last_wy):
+    for row in (p.c1, p.c2, p.c3, p.last_w):
         row *= fit
 
 
@@ -253,11 +251,11 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
     if pair.any():
         onward = seen.low & (p.last_low > 0.0)  # the end of a discharge is its last point; else: the wider, the surer
         # (the wider twice: the middle of a curve is where ageing bends it)
-        pair &= onward | ((z - p.z) ** 4 > p.last_x**4 * p.last_wx * np.minimum(both, 1.0))
+        pair &= onward | (p.last_w == 0.0) | ((z - p.z) ** 4 * p.last_variance > p.last_x**4 * np.minimum(both, 1.0))
         off = _off(p, z - p.z, both)
         fits = off < FAR_OFF
         # a rest that does not fit: charge went unseen, or the cell has changed. Begin again here, less sure
-        lost = pair & ~fits & (p.last_wx == 0.0) & seen.rested
+        lost = pair & ~fits & (p.last_w == 0.0) & seen.rested
         p.relative[:] = np.where(lost, np.minimum(DOUBTED * p.relative, WIDEST), p.relative)
         pair &= fits
         _weaken(p, np.where(pair, (AGREES / np.maximum(off, AGREES)) ** 2, 1.0))
@@ -265,7 +263,7 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
         p.last_low[:] = np.where(pair, seen.low, p.last_low)
     else:
         lost = pair
-    near = known & (p.anchor > 0.0) & (swing < NEAR_SWING) & (p.last_wx == 0.0)
+    near = known & (p.anchor > 0.0) & (swing < NEAR_SWING) & (p.last_w == 0.0)
     better = near & (seen.low | ((variance < p.variance) & (p.anchor == 1.0)))
     fresh = (known & (p.anchor == 0.0)) | better | lost
     kind = np.where(seen.low, 2.0, 1.0)
@@ -277,14 +275,14 @@ def _turn(p: Pairs, rested: Bools) -> None:
     """Where the way of the last pair is over, its end becomes the anchor of the next."""
     away = p.charge - p.last_Ah
     back = away * np.sign(p.last_Ah) / p.capacity
-    over = (p.last_wx > 0.0) & ((p.anchor == 0.0) | (back < -TURN) | (rested & (p.last_low > 0.0)))
+    over = (p.last_w > 0.0) & ((p.anchor == 0.0) | (back < -TURN) | (rested & (p.last_low > 0.0)))
     if not over.any():
         return
-    variance = 1.0 / np.maximum(p.last_wx, 1e-8) - p.variance
+    variance = p.last_variance - p.variance
     for row, value in (
         (p.anchor, np.where(p.anchor > 0.0, 1.0 + p.last_low, 0.0)), (p.z, p.z + p.last_x), (p.charge, away),
         (p.variance, np.maximum(variance, END_SIGMA**2)), (p.charge_s, 0.0),
-        (p.last_wx, 0.0), (p.last_wy, 0.0), (p.last_low, 0.0),
+        (p.last_w, 0.0), (p.last_low, 0.0),
     ):  # fmt: skip
         row[:] = np.where(over, value, row)
 
@@ -302,11 +300,11 @@ def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma:
     x = swing
     y = p.charge / q0  # in units of the capacity, so that both errors are alike
     error_y = (COUNT_ERROR * y) ** 2 + (offset_sigma * p.charge_s / 3600.0 / q0) ** 2
-    weight_y, weight_x = 1.0 / np.maximum(error_y, 1e-8), 1.0 / np.maximum(variance, 1e-8)
-    first = pair & (p.last_wx == 0.0)
-    _add(p, pair, p.last_x, p.last_Ah / q0, -p.last_wx, -p.last_wy)
-    _add(p, pair, x, y, weight_x, weight_y)
-    for row, value in ((p.last_x, x), (p.last_Ah, p.charge), (p.last_wx, weight_x), (p.last_wy, weight_y)):
+    weight = 1.0 / np.maximum(variance + error_y, 1e-8)
+    first = pair & (p.last_w == 0.0)
+    _add(p, pair, p.last_x, p.last_Ah / q0, -p.last_w)
+    _add(p, pair, x, y, weight)
+    for row, value in ((p.last_x, x), (p.last_Ah, p.charge), (p.last_w, weight), (p.last_variance, variance)):
         row[:] = np.where(pair, value, row)
     r = np.ones_like(x)
     for _ in range(6):
@@ -315,28 +313,24 @@ def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma:
     _, second = _merit(p, r)
     p.relative[:] = np.where(pair, np.sqrt(2.0 / np.maximum(second, 1e-9) + LEAST**2), p.relative)
     p.capacity[:] = np.where(pair, q0 * r, p.capacity)
-    for row, power in ((p.c2, 1), (p.c5, 1), (p.c3, 2), (p.c6, 2)):  # y is now measured in the new capacity
+    for row, power in ((p.c2, 1), (p.c3, 2)):  # y is now measured in the new capacity
         row[:] = np.where(pair, row / r**power, row)
     p.closed[:] += np.where(first, 1.0, 0.0)
 
 
-def _add(p: Pairs, where: Bools, x: Floats, y: Floats, weight_x: Floats, weight_y: Floats) -> None:
-    """Add a pair to the six sums."""
-    wx, wy = np.where(where, weight_x, 0.0), np.where(where, weight_y, 0.0)
-    for row, value in (
-        (p.c1, x * x * wy), (p.c2, x * y * wy), (p.c3, y * y * wy),
-        (p.c4, x * x * wx), (p.c5, x * y * wx), (p.c6, y * y * wx),
-    ):  # fmt: skip
+def _add(p: Pairs, where: Bools, x: Floats, y: Floats, weight: Floats) -> None:
+    """Add a pair to the sums."""
+    w = np.where(where, weight, 0.0)
+    for row, value in ((p.c1, x * x * w), (p.c2, x * y * w), (p.c3, y * y * w)):
         row += value
 
 
 def _merit(p: Pairs, r: Floats) -> tuple[Floats, Floats]:
-    """First and second derivative of Plett's merit function at capacity r (numerically: it is smooth and cheap)."""
+    """First and second derivative of chi² at capacity r (numerically: it is smooth and cheap)."""
     d = 1e-3
 
     def merit(q: Floats) -> Floats:
-        top = p.c4 * q**4 - 2.0 * p.c5 * q**3 + (p.c1 + p.c6) * q**2 - 2.0 * p.c2 * q + p.c3
-        return np.asarray(top / (q * q + 1.0) ** 2)
+        return np.asarray(2.0 * (p.c1 * q**2 - 2.0 * p.c2 * q + p.c3) / (q * q + 1.0))
 
     low, mid, high = merit(r - d), merit(r), merit(r + d)
     return (high - low) / (2.0 * d), (high - 2.0 * mid + low) / (d * d)
