@@ -87,6 +87,20 @@ def test_where_no_resistance_was_measured_voltage_under_current_says_less_and_at
     assert ratio(0.0, 5.0) == pytest.approx(1.0, abs=0.02)
 
 
+def test_at_rest_behind_a_drive_in_the_cold_voltage_says_less_than_at_rest_for_hours() -> None:
+    """Rest of ten minutes, behind twenty of driving to and fro and behind rest; what the voltage tells, 1/sigma²."""
+    cfg = cells(2)
+    state = estimate.init(cfg, np.full(2, 0.6), np.full(2, 0.05))
+    told = []
+    for row in range(1800):
+        amperes = np.array([0.0, 3.0 * (-1.0) ** (row // 30)]) * (row < 1200)
+        volts = estimate.voltage_model(cfg, state) if row >= 1200 else np.full(2, np.nan)
+        state = estimate.step(cfg, state, volts, amperes, np.full(2, -10.0), 1.0 if row else 0.0)
+        told.append(1.0 / get(cfg, state, "p00"))
+    rested, driven = told[-1] - told[1199]
+    assert driven < 0.5 * rested
+
+
 def test_rows_a_minute_apart_of_a_restless_current_are_doubted_and_of_a_steady_one_are_not() -> None:
     cfg = cells(2)
     state = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.005))

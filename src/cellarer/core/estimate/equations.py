@@ -39,6 +39,7 @@ DEPLETED, LOW = 1.5, 0.3  # of the slow polarisation of a discharge, towards emp
 # the grains runs empty long before the cell does, in the cold tens of per cent before; no resistance tells when
 SPENT_C = 0.02  # C: slow polarisation of a discharge that still counts
 FRESH = 0.1  # of r0: current that has just changed is seen late or early against the voltage
+TAIL = 0.1  # of the polarisation that the current of late makes: what relaxes in many ways is no two time constants
 RESTLESS_RISE, RESTLESS_FALL = 0.3, 0.03  # per row
 LEAK_SPREAD = 0.01 / 30.0 / 86400.0  # 1/s: self-discharge of one cell beyond its neighbours', 1 % a month
 GAIN = 0.003  # relative: gain of the current sensor
@@ -184,11 +185,47 @@ def bounded(z: Any, h: Any, k: Any, b: Any, q: Any) -> Any:
     )
 
 
+def secant(near: Any, far: Any, p00: Any) -> Any:
+    """Slope of the curve over two sigmas of SOC, between the two secants of the table."""
+    span = np.minimum(np.maximum((2.0 * np.sqrt(np.maximum(p00, 0.0)) - NEAR) / (FAR - NEAR), 0.0), 1.0)
+    return near + span * (far - near)
+
+
+def opened(found: Any, slope: Any, p00: Any) -> Any:
+    """How far the gate of the gain is open, 0 … 1: shut where p00 is as small as errors that never average out."""
+    least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
+    # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
+    return np.maximum(1.0 - least / (slope * slope * p00 + 0.02 * least + 1e-12), 0.0)
+
+
+def missed(
+    z: Any, s1: Any, s2: Any, k: Any, ib: Any, pol: Any, busy: Any, noise: Any,
+    r0: Any, r1: Any, r2: Any, sigma: Any, far_r: Any,
+) -> Any:  # fmt: skip
+    """Variance of what the model misses of the voltage, V², where a current ib makes `pol`; others as in `advance`."""
+    share = SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - z / EMPTY, 0.0))
+    fresh = FRESH * k * r0 * (ib - s1)
+    depleted = DEPLETED * np.maximum(1.0 - z / LOW, 0.0) * k * r2 * np.minimum(s2, 0.0)
+    slow = TAIL * k * (r1 + r2)
+    error = sigma * sigma + (share * share + far_r) * pol * pol + fresh * fresh + depleted * depleted
+    return error + slow * slow * busy + k * k * r0 * r0 * noise
+
+
+def contradicted(z: Any, s2: Any, q: Any, e: Any, strain: Any, dt: Any) -> Any:
+    """Variance of SOC that comes back over dt where the voltage has contradicted the model for minutes.
+
+    A voltage below the model behind a discharge towards empty contradicts the model, not SOC.
+    """
+    spent = np.maximum(np.sign(LOW - z), 0.0) * np.maximum(np.sign(-s2 - SPENT_C * q), 0.0)
+    spent = spent * np.maximum(np.sign(-e), 0.0)
+    return STRAIN_GAIN * dt * np.maximum(strain - STRAIN_OK, 0.0) * (1.0 - spent)
+
+
 def advance(
     z: Any, s1: Any, s2: Any, h: Any, k: Any, b: Any,
     p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
     p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
-    q: Any, strain: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
+    q: Any, strain: Any, busy: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
     v: Any, i: Any, c: Any, known: Any, noise: Any,
     at_z: Any, ocv: Any, m: Any, r0: Any, r1: Any, r2: Any, near: Any, far: Any, sigma: Any, local: Any,
     per_exchange: Any, gamma: Any, far_r: Any, per_As: Any, a1: Any, a2: Any,
@@ -202,12 +239,11 @@ def advance(
     local  the slope of the table there; per_As  1/(3600 q); a1, a2  what is left of a polarisation after dt
     trust  looks(dt), gap  variance that SOC gains because time is missing
     react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
-    Returns state, covariance and what fields.MEMORY names. Long because it is one stretch of arithmetic over values
-    that must not leave the registers.
+    Returns state, covariance and what fields.MEMORY names.
     """
+    busy = a2 * busy + (1.0 - a2) * c * c
     restless, rough = unseen(i, c, restless, dt, gap)
-    span = np.minimum(np.maximum((2.0 * np.sqrt(np.maximum(p00, 0.0)) - NEAR) / (FAR - NEAR), 0.0), 1.0)
-    slope = near + span * (far - near)
+    slope = secant(near, far, p00)
     r0 = r0 * falling(i * per_exchange)
     kappa = dt * per_As
     cb = c - b
@@ -221,35 +257,25 @@ def advance(
         p00, p01, p02, p03, p04, p05, p11, p12, p13, p14, p15, p22, p23, p24, p25, p33, p34, p35, p44, p45, p55,
         cb, q, kappa, a1, a2, ah, wild, dt, gap,
     )  # fmt: skip
-
     ib = i - b
     pol = r0 * ib + r1 * s1 + r2 * s2
     model = ocv + local * (z - at_z) + m * h + k * pol
     e = known * (v - model)
     w0, w1, w2, w3, w4, w5, hph = lean(*p, slope, k * r1, k * r2, m, pol, -k * r0)  # type: ignore[call-arg]
-    share = SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - z / EMPTY, 0.0))
-    fresh = FRESH * k * r0 * (ib - s1)
-    depleted = DEPLETED * np.maximum(1.0 - z / LOW, 0.0) * k * r2 * np.minimum(s2, 0.0)
-    error = sigma * sigma + (share * share + far_r) * pol * pol + fresh * fresh + depleted * depleted
-    error = error + k * k * r0 * r0 * noise
+    error = missed(z, s1, s2, k, ib, pol, busy, noise, r0, r1, r2, sigma, far_r)
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
-    least = FLOOR * FLOOR * found + SENSOR * SENSOR + FLOOR_Z * FLOOR_Z * slope * slope
-    # (1 − (FLOOR sigma/slope)²/p00) without a division by a slope that may be 0
-    gate = np.maximum(1.0 - least / (slope * slope * p[0] + 0.02 * least + 1e-12), 0.0)
+    gate = opened(found, slope, p[0])
     si = known / (hph + found * trust)
     ke = si * e
     heard = gate * w0 * si  # of a volt
     stays = 1.0 - np.minimum(heard * slope, 1.0)
     strain = strain + known * np.minimum(dt / STRAIN_S, 1.0) * (e * e / (hph + 4.0 * error) - strain)
-    # a voltage below the model behind a discharge towards empty contradicts the model, not SOC
-    spent = np.maximum(np.sign(LOW - z), 0.0) * np.maximum(np.sign(-s2 - SPENT_C * q), 0.0)
-    spent = spent * np.maximum(np.sign(-e), 0.0)
-    doubt = STRAIN_GAIN * dt * np.maximum(strain - STRAIN_OK, 0.0) * (1.0 - spent)
+    doubt = contradicted(z, s2, q, e, strain, dt)
     p = shrink(*p, w0, w1, w2, w3, w4, w5, si, gate * (2.0 - gate) * si)  # type: ignore[call-arg]
     z, h, k, b = bounded(z + heard * e, h + w3 * ke, k + w4 * ke, b + gate * w5 * ke, q)
     return (
         z, s1 + w1 * ke, s2 + w2 * ke, h, k, b, np.minimum(p[0] + doubt, 1.0), *p[1:],
-        strain, restless,
+        strain, busy, restless,
         stays * react_v + heard,
         np.minimum(np.maximum(stays * (react_q - kappa * cb), -1.0), 1.0),
         np.minimum(stays * (start_z + LEAK_SPREAD * dt), 1.0),

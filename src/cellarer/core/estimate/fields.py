@@ -23,6 +23,7 @@ NAMES = (
     "quiet_s",  # s: how long the current has been small and steady
     "quiet_i",  # A: its mean over that time
     "model_v",  # V: what the model said before the voltage spoke
+    "busy",  # A²: mean square of the current over the slow time constant
     "restless",  # A²: how far current strays from its mean between rows more than HOLD_S apart
     # what a constant error does to SOC by now: of a volt, of capacity (relative), of the first SOC (times its sigma)
     "react_v", "react_q", "start_z",
@@ -63,7 +64,7 @@ INPUT_PLACES = np.array(
 
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
 # what advance takes behind them, and returns with the model's voltage between
-MEMORY = ("strain", "restless", "react_v", "react_q", "start_z", "model_v")
+MEMORY = ("strain", "busy", "restless", "react_v", "react_q", "start_z", "model_v")
 INPUT = INDEX["in_v"]
 LOOKED_UP = INDEX["x_z"]
 

@@ -32,7 +32,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "c8f8a2298540"
+STAMP = "0b9338d12f46"
 
 # From the bottom up
 PARTS = (
@@ -46,6 +46,10 @@ PARTS = (
     "lean",
     "shrink",
     "bounded",
+    "secant",
+    "opened",
+    "missed",
+    "contradicted",
     "advance",
     "settle",
 )
@@ -66,7 +70,7 @@ CAPACITY, LAST_I, DOUBT_Q, PER_AS, DT, LEFT1, LEFT2, PER_PARALLEL = (
     INDEX[name] * L for name in ("capacity", "last_i", "doubt_q", "per_As", "dt", "left1", "left2", "per_parallel")
 )
 QUIET_SECONDS, QUIET_I = INDEX["quiet_s"] * L, INDEX["quiet_i"] * L
-STRAIN, RESTLESS, REACT_V, REACT_Q, START_Z, MODEL_V = (INDEX[name] * L for name in MEMORY)
+STRAIN, BUSY, RESTLESS, REACT_V, REACT_Q, START_Z, MODEL_V = (INDEX[name] * L for name in MEMORY)
 IN_V, IN_I, IN_C, IN_DEGC, IN_KNOWN, IN_ZERO, IN_NOISE = (INPUT * L + n * L for n in range(7))
 X_Z, X_DEGC, X_OCV, X_M, X_R0, X_R1, X_R2, X_NEAR, X_FAR, X_SIGMA, X_LOCAL = (LOOKED_UP * L + n * L for n in range(11))
 X_TAU1, X_TAU2, X_EXCHANGE, X_GAMMA, X_FAR_R = (LOOKED_UP * L + n * L for n in range(11, 16))
@@ -149,6 +153,33 @@ def refresh_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: f
 
 
 @njit(**INLINE)
+def settle_block(d: Any, o: Any, trust: float) -> None:
+    """Let resting cells of the block learn the offset of their current."""
+    for lane in range(L):
+        l = o + np.uint64(lane)
+        (
+            d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)],
+            d[l + np.uint64(4 * L)], d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)],
+            d[l + np.uint64(8 * L)], d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)],
+            d[l + np.uint64(12 * L)], d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)],
+            d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)], d[l + np.uint64(17 * L)],
+            d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
+            d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)],
+            d[l + np.uint64(24 * L)], d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)],
+        ) = settle(
+            d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)],
+            d[l + np.uint64(4 * L)], d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)],
+            d[l + np.uint64(8 * L)], d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)],
+            d[l + np.uint64(12 * L)], d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)],
+            d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)], d[l + np.uint64(17 * L)],
+            d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
+            d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)],
+            d[l + np.uint64(24 * L)], d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)],
+            d[l + np.uint64(CAPACITY)], d[l + np.uint64(IN_I)], d[l + np.uint64(IN_ZERO)], trust,
+        )  # fmt: skip
+
+
+@njit(**INLINE)
 def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float, gap: float, learn: float) -> None:
     """Advance one block of LANES cells that begins at o."""
     eight_lanes()
@@ -173,8 +204,8 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)], d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)],
             d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
             d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
-            d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(STRAIN)], d[l + np.uint64(RESTLESS)],
-            d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)],
+            d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(STRAIN)], d[l + np.uint64(BUSY)],
+            d[l + np.uint64(RESTLESS)], d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(START_Z)],
             d[l + np.uint64(MODEL_V)],
         ) = advance(
             d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)], d[l + np.uint64(4 * L)],
@@ -184,7 +215,7 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(17 * L)], d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
             d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)], d[l + np.uint64(24 * L)],
             d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)], d[l + np.uint64(CAPACITY)], d[l + np.uint64(STRAIN)],
-            d[l + np.uint64(RESTLESS)], d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)],
+            d[l + np.uint64(BUSY)], d[l + np.uint64(RESTLESS)], d[l + np.uint64(REACT_V)], d[l + np.uint64(REACT_Q)],
             d[l + np.uint64(START_Z)], d[l + np.uint64(IN_V)], d[l + np.uint64(IN_I)], d[l + np.uint64(IN_C)],
             d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)],
             d[l + np.uint64(X_M)], d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)],
@@ -193,28 +224,7 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(PER_AS)], d[l + np.uint64(LEFT1)], d[l + np.uint64(LEFT2)], dt, trust, gap,
         )  # fmt: skip
     if rests > 0.0:
-        for lane in range(L):
-            l = o + np.uint64(lane)
-            (
-                d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)],
-                d[l + np.uint64(4 * L)], d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)],
-                d[l + np.uint64(8 * L)], d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)],
-                d[l + np.uint64(12 * L)], d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)],
-                d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)], d[l + np.uint64(17 * L)],
-                d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
-                d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)],
-                d[l + np.uint64(24 * L)], d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)],
-            ) = settle(
-                d[l], d[l + np.uint64(1 * L)], d[l + np.uint64(2 * L)], d[l + np.uint64(3 * L)],
-                d[l + np.uint64(4 * L)], d[l + np.uint64(5 * L)], d[l + np.uint64(6 * L)], d[l + np.uint64(7 * L)],
-                d[l + np.uint64(8 * L)], d[l + np.uint64(9 * L)], d[l + np.uint64(10 * L)], d[l + np.uint64(11 * L)],
-                d[l + np.uint64(12 * L)], d[l + np.uint64(13 * L)], d[l + np.uint64(14 * L)],
-                d[l + np.uint64(15 * L)], d[l + np.uint64(16 * L)], d[l + np.uint64(17 * L)],
-                d[l + np.uint64(18 * L)], d[l + np.uint64(19 * L)], d[l + np.uint64(20 * L)],
-                d[l + np.uint64(21 * L)], d[l + np.uint64(22 * L)], d[l + np.uint64(23 * L)],
-                d[l + np.uint64(24 * L)], d[l + np.uint64(25 * L)], d[l + np.uint64(26 * L)],
-                d[l + np.uint64(CAPACITY)], d[l + np.uint64(IN_I)], d[l + np.uint64(IN_ZERO)], trust,
-            )  # fmt: skip
+        settle_block(d, o, trust)
 
 
 @njit(**OPTIONS)

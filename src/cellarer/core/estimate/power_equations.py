@@ -85,6 +85,21 @@ def doubted(drop: Any, voltage: Any, fixed2: Any, per_drop: Any) -> Any:
     return np.sqrt(fixed2 + per_drop * np.abs(drop)) / np.maximum(1.0 - np.abs(drop) / np.maximum(voltage, 0.1), 0.4)
 
 
+def narrowed(
+    low: Any, f_low: Any, high: Any, f_high: Any, side: Any, last: Any, f: Any, most: Any
+) -> Any:  # fmt: skip
+    """Regula falsi after Illinois: `last`, where f is what is left to the limit, replaces the side of its sign.
+
+    Returns (low, f_low, high, f_high, side, where to look next, between nothing and `most`).
+    """
+    now = select(f >= 0.0, 1.0, -1.0)
+    low, f_low = select(now > 0.0, last, low), select(now > 0.0, f, f_low * select(side * now > 0.0, 0.5, 1.0))
+    high, f_high = select(now > 0.0, high, last), select(now > 0.0, f_high * select(side * now > 0.0, 0.5, 1.0), f)
+    share = np.minimum(np.maximum(f_low / np.maximum(f_low - f_high, 1e-12), 0.0), 1.0)
+    last = select(f_high >= 0.0, most, select(f_low <= 0.0, 0.0 * most, low + share * (high - low)))
+    return low, f_low, high, f_high, now, last
+
+
 def hold(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any,
     z_sigma: Any, k_sigma: Any, seen: Any, rated: Any, why: Any, room: Any, limit: Any, sign: Any, horizon_s: Any,
@@ -127,12 +142,7 @@ def hold(
             high, f_high = most + 0.0, sign * (limit - top_voltage) - doubted(top_drop, top_voltage, fixed2, per_drop)
         margin = doubted(voltage - rest, voltage, fixed2, per_drop)
         f = sign * (limit - voltage) - margin
-        now = select(f >= 0.0, 1.0, -1.0)
-        low, f_low = select(now > 0.0, last, low), select(now > 0.0, f, f_low * select(side * now > 0.0, 0.5, 1.0))
-        high, f_high = select(now > 0.0, high, last), select(now > 0.0, f_high * select(side * now > 0.0, 0.5, 1.0), f)
-        side = now
-        share = np.minimum(np.maximum(f_low / np.maximum(f_low - f_high, 1e-12), 0.0), 1.0)
-        last = select(f_high >= 0.0, most, select(f_low <= 0.0, 0.0 * most, low + share * (high - low)))
+        low, f_low, high, f_high, side, last = narrowed(low, f_low, high, f_high, side, last, f, most)
         watts = sign * last * np.maximum(voltage, 0.1)
         first = first_current(watts, still, r0, per_exchange)
         if turn < ROUGH:
@@ -150,9 +160,8 @@ def hold(
             )
     watts = last * np.maximum(voltage, 0.0)
     begin = np.abs(first_current(sign * watts, still, r0, per_exchange))
-    mean = 0.25 * (begin + 2.0 * np.abs(mid) + last)
+    by_room = room / np.maximum(0.25 * (begin + 2.0 * np.abs(mid) + last), 1e-9)
     share, at_once = bounded(begin, last, rated, sign * (limit - still) - margin, r0, per_exchange)
-    by_room = room / np.maximum(mean, 1e-9)
     by_voltage = select(np.minimum(last, at_once) < 0.999 * most, most, 0.0) * select(share <= by_room, 1.0, 0.0)
     share, why = np.minimum(share, by_room), select(BENT * room <= rated, SOC, why)
     return share * watts, share * np.maximum(begin, last), select(by_voltage > 0.0, VOLTAGE, why)

@@ -13,7 +13,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "c8f8a2298540"
+STAMP = "0b9338d12f46"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
@@ -66,8 +66,8 @@ COMPILED: dict[str, Any] = {
 # each is compiled with those before it
 for _part in (
     power_equations.ramp_weights, power_equations.first_current, power_equations.voltage_at_end, power_equations.doubts,
-    power_equations.unlike,
-    power_equations.bounded, power_equations.most_current, power_equations.hold, power_long.steady_drop,
+    power_equations.unlike, power_equations.bounded, power_equations.most_current, power_equations.narrowed,
+    power_equations.hold, power_long.steady_drop,
     power_long.variance_per_drop, power_long.march, power_long.hold_long, power_long.promise,
     power_equations.stiffer, power_equations.walk, power_equations.fill,
 ):  # fmt: skip
