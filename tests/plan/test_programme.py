@@ -16,6 +16,7 @@ from cellarer.core.decide import converters as counted
 from cellarer.model.config import Config, Topology
 from cellarer.model.values import NEVER, Estimate
 from cellarer.plan import converters, programme, transfer
+from cellarer.runtime import simulate
 from cellarer.sim.converters import Converters
 
 CELLS, FULL_AH = 16, 280.0
@@ -151,6 +152,22 @@ def test_what_converters_bring_is_told_and_is_what_they_bring(kind: Topology) ->
         soc = soc + counted.into_cells(here, drives.move, 3.2 + soc) * drives.slot_s / 3600.0 / FULL_AH
     reached = float((soc * FULL_AH).min() + ((1.0 - soc) * FULL_AH).min())
     assert after - 0.002 * FULL_AH <= reached <= FULL_AH  # two sigmas of SOC: cells that they explain count as even
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("spread", [0.0065, 0.008, 0.05])
+def test_a_plan_outlasts_two_steps_of_a_simulation_unless_it_ends_the_work(kind: Topology, spread: float) -> None:
+    """Plans of 45 s in steps of 50 s were never valid: nothing moved for the last quarter of an hour of work."""
+    even = np.linspace(0.5, 0.5 + spread, 4)
+    soc = np.repeat(even, 4) if kind == Topology.BUS else np.tile(even, 4)
+    drives = converters.drives(site(kind), replace(known(soc, 1e-5), voltage_model=3.2 + soc))
+    assert drives.move.any()
+    ends = bool(drives.finish_s[0] <= drives.slot_s)
+    assert drives.slot_s >= 2.0 * simulate.LONGEST_S or ends
+    assert np.isnan(drives.finish_s[0]) == (kind == Topology.CAPACITOR)  # its rule does not know
+    if ends:
+        later = soc + counted.into_cells(site(kind), drives.move, 3.2 + soc) * drives.slot_s / 3600.0 / FULL_AH
+        assert np.ptp(later) <= converters.GOAL + 1e-3
 
 
 def test_unknown_cells_move_nothing() -> None:

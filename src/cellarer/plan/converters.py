@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 
 START, GOAL = 0.006, 0.003  # 1: spread of SOC at which converters begin, and to which they work
 LONGER = 1.02  # times the least time, for less loss
-SLOTS, SHORTEST_S, LONGEST_S = 20, 30.0, 900.0  # a plan lives for a part of the whole
+# A plan lives for a part of the whole, at least as long as a turn of bleeding, or until all is done: simulations take
+# steps of 50 s. None is shorter than LEAST_S
+SLOTS, LEAST_S, SHORTEST_S, LONGEST_S = 20, 30.0, 120.0, 900.0
 MATRIX_MOST, CELLS_MOST = 60, 1000  # cells; larger programmes take too long for a slot
 
 
@@ -30,13 +32,13 @@ class Drives:
 
     move: Floats  # (2, cell) as Command.move
     slot_s: float
-    finish_s: Floats  # (string,) at full availability
+    finish_s: Floats  # (string,) at full availability; 0 = nothing to do, NaN = by the rule, which does not know
     lost_Wh: Floats  # (string,)
     usable_Ah: Floats  # (string,) at least, once done; NaN = not known: not every cell, or by voltage alone
 
     def report(self, figures: Report) -> Report:
         """Return figures with those of strings that have converters put in."""
-        active = self.finish_s > 0.0
+        active = self.finish_s != 0.0
         return {
             "finish_s": np.where(active, self.finish_s, figures["finish_s"]),
             "lost_Wh": np.where(active, self.lost_Wh, figures["lost_Wh"]),
@@ -61,8 +63,9 @@ def drives(config: Config, estimate: Estimate, goal: float = GOAL) -> Drives:
         # with all SOC from z to z + w: min zQ + min (1 − z)Q is no less than (1 − w) min Q
         evens = table.topology[string] not in (Topology.CAPACITOR, Topology.BUS)
         usable[string] = (1.0 - max(START, goal)) * capacity.min() if evens else np.nan
-    work = seconds[seconds > 0.0]
-    slot_s = float(np.clip(work.min() / SLOTS, SHORTEST_S, LONGEST_S)) if work.size else LONGEST_S
+    work = np.where(np.isnan(seconds), SHORTEST_S, seconds)[seconds != 0.0]
+    least_s = float(work.min()) if work.size else np.inf
+    slot_s = min(max(least_s / SLOTS, SHORTEST_S), max(least_s, LEAST_S), LONGEST_S)
     return Drives(move, slot_s, seconds, lost, usable)
 
 
@@ -82,14 +85,14 @@ def _string(
         if best is not None and best.seconds > 0.0:
             allowed_s = best.seconds * LONGER
             best = transfer.least_loss(hardware, *cells[:2], goal, allowed_s) or best
-            share = np.minimum(best.move_s / max(allowed_s, SHORTEST_S), 1.0)
+            share = np.minimum(best.move_s / max(allowed_s, LEAST_S), 1.0)
             return transfer.by_cell(config, string, share), allowed_s, best.lost_Ah
     current = float(table.move_A[string])
     move = feedback.drive(kind, cells, goal, float(table.efficiency[string]), current * SHORTEST_S / 3600.0)
     if kind == Topology.BUS:
         modules, move = move, np.zeros((2, int(config.series[string])))
         move[:, :: int(table.module[string])] = modules
-    return move, SHORTEST_S * SLOTS if move.any() else 0.0, float("nan")
+    return move, float("nan") if move.any() else 0.0, float("nan")
 
 
 def _most(kind: Topology) -> int:
