@@ -98,3 +98,10 @@ def _digest(bench: Bench) -> Any:
 
     zero = np.zeros(bench.layout.size["string"])
     return measure(bench.config, bench.state.watch, bench.sample(), zero, bench.now_ns + 1, plain=True)[1]
+
+
+@pytest.mark.parametrize("now", [[True, True], [True, False], [False, False]])
+def test_what_did_not_change_stays_the_same_array_and_every_change_is_taken(now: list[bool]) -> None:
+    before = np.array([False, False])
+    kept = protect._kept(before, np.array(now))
+    assert kept.tolist() == now and (kept is before) == (now == before.tolist())
