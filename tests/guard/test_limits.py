@@ -39,6 +39,7 @@ WRONG: list[tuple[str, Any]] = [
     ("max_age_ns.current", 0),
     ("plausible.current", [1, 0]),
     ("plausible.current", [0, float("nan")]),
+    ("plausible.current", ["0", 1]),
 ]
 
 
