@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.guard.world import ALL_CLOSED, CELLS, CRASH, CURRENT, HIGH, INTERLOCK, LOW, STOP, TEMPS, World
 
-from cellarer.guard.decide import RELEASE_NS
+from cellarer.guard.decide import RELEASE_NS, cell_bytes
 
 OPEN_DELAY_MS = 500
 # place, value outside its limit, so many in a row trip, whether it then waits for the current
@@ -68,3 +68,7 @@ def test_a_link_that_was_restarted_is_no_measured_value() -> None:
     world.guard.link_restarted((0,), world.now_ns)
     (trip,) = world.guard.trips.values()
     assert (trip.value, trip.limit) == (0.0, 0.0)
+
+
+def test_a_bit_for_each_bleeder_and_two_bytes_for_each_converter() -> None:
+    assert [cell_bytes(n) for n in (1, 8, 9, 16, 17)] == [3, 17, 20, 34, 37]
