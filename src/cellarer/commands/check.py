@@ -59,9 +59,11 @@ def sound(site: "Site") -> None:
     Every driver and face is made once: a device that cannot deliver what the site names is told here, not at the wheel.
     """
     from cellarer.config import ConfigError, check
+    from cellarer.runtime.guard_limits import Eyes
 
     try:
         check.refuse(site)
+        Eyes(site, 1.0)
         _wire(site)
     except ConfigError:
         raise
@@ -74,8 +76,9 @@ def _wire(site: "Site") -> None:
     from cellarer.wire.faces.face import face
 
     drivers = [driver(device) for device in site.file.device]
-    for device in site.file.device:
+    for device in (*site.file.device, *site.file.guard.device):
         places(site.config.layout, device)
+        driver(device)
     if drivers:
         converters_driven(site.config, drivers)
     for served in site.file.face:

@@ -139,7 +139,7 @@ def _period(site: Site, need: str, string: int, period_s: Floats | None) -> floa
             continue
         own = [
             d.period_ms * 1e-3
-            for d in site.file.device
+            for d in (*site.file.device, *site.file.guard.device)
             if d.period_ms and name in (d.signals or []) and _reaches(site, d.pack, d.string, first, name, string)
         ]
         periods.append(max(own) if own else BY_NAME[name].period_s)
@@ -258,6 +258,7 @@ def report(site: Site) -> str:
         f"protects against {len(can)} kinds of fault: {', '.join(n.replace('_', ' ') for n in can)}",
         "NOT protected, because nothing measures it: " + (", ".join(n.replace("_", " ") for n in cannot) or "nothing"),
         *_gaps(site),
+        *_own_eyes(site),
         *_estimates(site),
     ]
     lines += [
@@ -281,6 +282,15 @@ def _gaps(site: Site) -> list[str]:
         for name, word in words
         for string, count in enumerate(_unmeasured(site, name))
         if count
+    ]
+
+
+def _own_eyes(site: Site) -> list[str]:
+    """Say what the guard reads apart from control."""
+    return [
+        f"the guard alone reads {', '.join(d.signals or [])} of pack {d.pack}, string {d.string} from {d.name} "
+        f"({d.protocol} on {d.link})"
+        for d in site.file.guard.device
     ]
 
 

@@ -15,7 +15,7 @@ from cellarer.cells import Cell
 from cellarer.config.climate import climate
 from cellarer.config.error import ConfigError
 from cellarer.config.rows import compile_rows, read_rows
-from cellarer.config.schema import PackFile, SiteFile
+from cellarer.config.schema import DeviceFile, PackFile, SiteFile
 from cellarer.model.config import (
     Authority,
     BalanceTable,
@@ -49,7 +49,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     place = layout(
         [p.series for p, _ in packs], [p.temperature_sensors for p, _ in packs], [p.strings for p in site.pack]
     )
-    sensing = _sensing(site, place, file)
+    sensing = sensed(site, site.device, place, file, "device", site.signals or [])
     models, kind = _models(packs)
     series = np.array([p.series for p, _ in packs])
     parallel = np.array([p.parallel for p, _ in packs])
@@ -96,17 +96,22 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     return replace(config, hash=fingerprint(config))
 
 
-def _sensing(site: SiteFile, place: Layout, file: str) -> Sensing:
-    """Mark the signals that devices deliver, or those named for the whole site."""
+def sensed(
+    site: SiteFile, devices: list[DeviceFile], place: Layout, file: str, called: str, everywhere: list[str]
+) -> Sensing:
+    """Mark the signals that these devices deliver, and those named for the whole site. Raises ConfigError.
+
+    called   the key of the devices in the file
+    """
     n = place.size["signal"]
     age = np.concatenate([np.full(place.size[q.axis], q.max_age_s * 1e9) for q in SIGNALS]).astype(np.int64)
     present = np.zeros(n, bool)
-    for name in site.signals or []:
+    for name in everywhere:
         _known(name, file, "signals")
         present[place.where[name]] = True
     first_string = np.cumsum([0] + [p.strings for p in site.pack])
-    for number, device in enumerate(site.device, 1):
-        key = f"device[{number}]"
+    for number, device in enumerate(devices, 1):
+        key = f"{called}[{number}]"
         if device.pack > len(site.pack) or device.string > site.pack[device.pack - 1].strings:
             raise ConfigError(file, f"{key}.pack/string", (device.pack, device.string), "a pack and string of the file")
         string = int(first_string[device.pack - 1]) + device.string - 1
@@ -120,7 +125,7 @@ def _sensing(site: SiteFile, place: Layout, file: str) -> Sensing:
                 if first + count - 1 > spans[axis][1]:
                     raise ConfigError(file, f"{key}.{axis}s", first + count - 1, f"at most {spans[axis][1]}")
             at = place.where[name].start + spans[axis][0] + first - 1
-            if present[at : at + count].any() and not site.signals:
+            if present[at : at + count].any() and not everywhere:
                 raise ConfigError(file, f"{key}.signals", name, "each signal from one device only")
             present[at : at + count] = True
             if device.max_age_ms:

@@ -69,13 +69,14 @@ def _cell(pack: PackFile, file: str, number: int) -> Cell:
 
 def _no_doubles(site: SiteFile, file: str) -> None:
     """Refuse two things of the same name, devices on links that do not exist, and two devices at one address."""
-    for key in ("pack", "link", "device", "face"):
-        names = [item.name for item in getattr(site, key)]
+    devices = [*site.device, *site.guard.device]
+    for key, items in (("pack", site.pack), ("link", site.link), ("device", devices), ("face", site.face)):
+        names = [item.name for item in items]
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise ConfigError(file, f"{key}.name", doubled, "each name once")
     links = [link.name for link in site.link]
-    for name, link in [(d.name, d.link) for d in site.device] + [(f.name, f.link) for f in site.face]:
+    for name, link in [(d.name, d.link) for d in devices] + [(f.name, f.link) for f in site.face]:
         if link not in links:
             raise ConfigError(file, f"{name}.link", link, f"one of {links}")
     places = [(d.protocol, d.link, d.address) for d in site.device]

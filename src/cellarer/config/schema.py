@@ -243,7 +243,12 @@ class SimulationFile(Strict):
 
 
 class GuardFile(Strict):
-    """The guard's own limits, between control's maximum and the data-sheet cap. Absent = the middle of both."""
+    """The guard's own limits, between control's maximum and the data-sheet cap. Absent = the middle of both.
+
+    `device`: what only the guard reads, so that a wrong table or sensor does not deceive both. It observes, on a link
+    of its own, or on a CAN bus that devices of control use too: there it only listens. What one of these measures of
+    a string the guard takes from these alone.
+    """
 
     cell_voltage_max_V: Positive | None = None
     cell_voltage_min_V: Positive | None = None
@@ -251,6 +256,7 @@ class GuardFile(Strict):
     charge_A: Positive | None = None
     discharge_A: Positive | None = None
     consent_cycles: Annotated[int, Field(ge=1, le=10)] = 3
+    device: list[DeviceFile] = []
 
 
 class SleepFile(Strict):

@@ -56,6 +56,7 @@ class Guards:
         self.guards = [decide.Guard(limits, 0) for limits in self.limits]
         self.places = [_places(limits) for limits in self.limits]
         self.flat = np.concatenate([np.array(p, np.int64) for p in self.places])
+        self.source = self.flat % self.layout.size["signal"]  # what the guard alone reads is as control's there
         self.ends = np.cumsum([len(p) for p in self.places])
         self.fed_ns = np.full(self.flat.size, NEVER)
         self.before: list[object] = [None] * len(self.guards)
@@ -86,13 +87,13 @@ class Guards:
 
     def feed(self, sample: Sample, now_ns: int) -> None:
         """Hand every reading that is new to its guard, as a record of a ring."""
-        time_ns = sample.time_ns[self.flat]
+        time_ns = sample.time_ns[self.source]
         fresh = np.flatnonzero(time_ns > self.fed_ns)
         if not fresh.size:
             return
         self.fed_ns = np.maximum(self.fed_ns, time_ns)
         pairs = np.empty(fresh.size, PAIR)
-        pairs["signal"], pairs["value"] = self.flat[fresh], sample.value[self.flat[fresh]]
+        pairs["signal"], pairs["value"] = self.flat[fresh], sample.value[self.source[fresh]]
         for pack, part in enumerate(np.split(pairs, np.searchsorted(fresh, self.ends[:-1]))):
             if not part.size:
                 continue

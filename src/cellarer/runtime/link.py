@@ -24,12 +24,16 @@ from cellarer.wire.links import Item
 from cellarer.wire.order import Order
 
 LOOK_S = 0.004  # longest wait between two looks at the gate
+GUARD = "guard:"  # before the name of a link: its process reads for the guard alone; names of links have no colon
 
 
 class Line:
-    """One device on this bus: its driver, where its readings go, which orders are its own."""
+    """One device on this bus: its driver, where its readings go, which orders are its own.
 
-    def __init__(self, file: DeviceFile, layout: Layout) -> None:
+    apart   the readings are the guard's alone: their numbers begin where those of the site end
+    """
+
+    def __init__(self, file: DeviceFile, layout: Layout, *, apart: bool = False) -> None:
         self.driver: Driver = driver(file)
         self.places = places(layout, file)
         self.string = self.places["current"] - layout.where["current"].start
@@ -37,10 +41,11 @@ class Line:
         first = self.places["cell_voltage"] - layout.where["cell_voltage"].start
         self.cells = slice(first, first + file.cells)
         self.switches = file.authority == "switch"
+        self.beyond = layout.size["signal"] if apart else 0
 
     def readings(self, readings: Iterable[Reading]) -> list[tuple[int, float]]:
         """Return (signal index, value)."""
-        return [(self.places[r.signal] + r.at, r.value) for r in readings]
+        return [(self.beyond + self.places[r.signal] + r.at, r.value) for r in readings]
 
     def order(self, orders: Orders, armed: bool) -> Order:
         """Return what this device is told; unarmed, its outputs are told to stay open."""
@@ -92,8 +97,11 @@ class Bus:
         assert isinstance(config, Config)
         site = run.site
         self.process, self.clock = process, process.clock
-        self.wire = Wire(next(link for link in site.link if link.name == name), folder, process.say)
-        self.lines = [Line(device, config.layout) for device in site.device if device.link == name]
+        self.apart, link_name = name.startswith(GUARD), name.removeprefix(GUARD)
+        self.wire = Wire(next(link for link in site.link if link.name == link_name), folder, process.say)
+        devices = site.guard.device if self.apart else site.device
+        self.lines = [Line(d, config.layout, apart=self.apart) for d in devices if d.link == link_name]
+        self.asks = not self.apart or all(d.link != link_name for d in site.device)
         self.ring = SampleWriter(folder.samples(name))
         self.gate = OrdersReader(folder.gate)
         self.arming = Arming(config.layout.size["string"], run.drop_ns)
@@ -107,7 +115,7 @@ class Bus:
             self._forward()  # a flood of frames does not hold up an order
         self._forward()
         now_ns = self.clock.now_ns()
-        for line in self.lines:
+        for line in self.lines if self.asks else ():
             for question in line.driver.due(now_ns):
                 self.wire.send(question)
 
@@ -120,8 +128,8 @@ class Bus:
                 self.ring.put(time_ns, self.frames, readings)
 
     def _forward(self) -> None:
-        """Forward the newest order if it is new and fresh."""
-        if self.gate.next == self.forwarded:
+        """Forward the newest order if it is new and fresh. The guard's own devices take none."""
+        if self.apart or self.gate.next == self.forwarded:
             return
         self.forwarded = self.gate.next
         orders, now_ns = self.gate.newest(), self.clock.now_ns()

@@ -56,6 +56,7 @@ class Run(msgspec.Struct, frozen=True):
     drop_ns: int  # the shortest silence after which a device may have opened by itself
     close_at_start: bool  # ask to close as soon as events are recorded, once per run
     lifetime: tuple[str, ...] = ()  # where copies of the lifetime ledger lie
+    links_apart: tuple[str, ...] = ()  # whose readings only the guard reads
 
     @property
     def site(self) -> "SiteFile":

@@ -38,6 +38,7 @@ from cellarer.runtime.clock import start_clock
 from cellarer.runtime.faces import on_bus
 from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
 from cellarer.runtime.lifetime import places
+from cellarer.runtime.link import GUARD
 from cellarer.runtime.notify import Notifier, say
 from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run, state_home
@@ -148,6 +149,7 @@ class Supervisor:
             clock=clock,
             socket_fd=listener.fileno(),
             links=tuple(links_of(site)),
+            links_apart=tuple(links_apart(site)),
             consent_ns=site.file.guard.consent_cycles * self.config.cycle_ns,
             drop_ns=drop_ns(site.file, speed),
             lifetime=tuple(map(str, places(site.file, state_dir, state_home()))),
@@ -174,7 +176,7 @@ class Supervisor:
         if site.simulation is not None:
             yield Child("world", cache=cache)
         yield Child("guard", vital=True)
-        for link in links_of(self.site):
+        for link in links_of(self.site) | links_apart(self.site):
             yield Child("link", link, vital=True)
         yield Child("services", fds=(socket_fd,), cache=cache)
         yield Child("control", vital=True, cache=cache)
@@ -268,7 +270,7 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     """Make all files of the board, empty; only events of an earlier run stay."""
     size = config.layout.size
     first = start(config, 0)
-    for link, devices in links_of(site).items():
+    for link, devices in (links_of(site) | links_apart(site)).items():
         create_samples(folder.samples(link), records_per_s(devices))
     empty = Snapshot(0.0, 0, 0, False, np.zeros(size["string"], bool), first)
     create_snapshot(folder.snapshot, empty)
@@ -286,8 +288,18 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
 
 def links_of(site: Site) -> dict[str, list[DeviceFile]]:
     """Return the links that have devices, with these. Faces open their links themselves."""
-    found = {link.name: [d for d in site.file.device if d.link == link.name] for link in site.file.link}
-    return {link: devices for link, devices in found.items() if devices}
+    return {link.name: found for link in site.file.link if (found := on_link(site.file.device, link.name))}
+
+
+def links_apart(site: Site) -> dict[str, list[DeviceFile]]:
+    """Return the links that only the guard reads, by the names of their processes, with their devices."""
+    own = site.file.guard.device
+    return {GUARD + link.name: found for link in site.file.link if (found := on_link(own, link.name))}
+
+
+def on_link(devices: list[DeviceFile], link: str) -> list[DeviceFile]:
+    """Return the devices on a link."""
+    return [d for d in devices if d.link == link]
 
 
 def records_per_s(devices: list[DeviceFile]) -> float:

@@ -102,7 +102,10 @@ class World:
         self.hubs = [Hub(path).start() for path in paths.values()]
         self.buses = {link: BenchLink(path) for link, path in paths.items()}
         self.devices = [self._emulator(d) for d in site.device if d.link in names]
-        self.wires = [Wires(self.plant, string, seed) for seed, (_, string) in enumerate(self.devices)]
+        shared = {d.link for d in site.device}  # there the guard listens to what devices of control say
+        self.apart = [self._emulator(d) for d in site.guard.device if d.link in names and d.link not in shared]
+        everybody = [*self.devices, *self.apart]
+        self.voices = [(e, Wires(self.plant, string, seed)) for seed, (e, string) in enumerate(everybody)]
         self.machines = [(f.link, self._machine(f, site)) for f in site.face if f.carries_limits and f.link in names]
         self.orders = no_orders(config)
         self.gate = OrdersReader(process.folder.gate)
@@ -123,14 +126,14 @@ class World:
             self._inject(record)
         for link, bus in self.buses.items():
             while (got := bus.receive(0.0)) is not None:
-                for emulator, _ in self.devices:
+                for emulator, _ in self.voices:
                     if emulator.device.link == link:
                         emulator.receive(got[0], now_ns)
                 for own, machine in self.machines:
                     if own == link:
                         machine.hear(got[0], now_ns)
         self.plant.advance(dt_s, self._orders(now_ns))
-        for (emulator, _), wire in zip(self.devices, self.wires, strict=True):
+        for emulator, wire in self.voices:
             for frame in wire.pass_on(emulator.frames(self.plant.values(emulator.device), now_ns), now_ns):
                 self.buses[emulator.device.link].send(frame)
 

@@ -14,19 +14,20 @@ Floats = NDArray[np.float64]
 
 
 def periods_s(site: SiteFile, layout: Layout) -> Floats:
-    """Return the sample period of every signal, (signal,) s.
+    """Return the sample period of every signal, (signal,) s; the longer one where control and guard read it apart.
 
     A cyclic message has its own period, an answer that of its question; what no protocol says is the quantity's.
     """
     result = np.concatenate([np.full(layout.size[q.axis], q.period_s) for q in SIGNALS])
-    for device in site.device:
+    for number, device in enumerate([*site.device, *site.guard.device]):
         protocol = configured(get(device.protocol), device.options, f"device {device.name!r}")
         at = places(layout, device)
         for name in device.signals if device.signals is not None else protocol.signals:
             count = {"cell": device.cells, "temp": device.temperatures}.get(BY_NAME[name].axis, 1)
             period_s = _period_s(protocol, device, name)
             if period_s:
-                result[at[name] : at[name] + count] = period_s
+                mine = slice(at[name], at[name] + count)
+                result[mine] = period_s if number < len(site.device) else np.maximum(result[mine], period_s)
     return result
 
 
