@@ -63,7 +63,7 @@ def test_the_end_of_a_plan_stops_the_module(made: Wired) -> None:
 
 
 def test_a_guard_that_objects_stops_the_module_whatever_control_wants(made: Wired) -> None:
-    made.guards.guards[0].link_restarted((0,), made.plant.time_ns)
+    made.guards.guards[0].link_restarted((0,))
     made.cycle(made.cycle_s)
     assert made.state.command.move.any() and not made.orders.move.any()
 

@@ -23,11 +23,9 @@ from tests.guard.world import (
     TEMPS,
     World,
     limits,
-    limits_file,
 )
 
 from cellarer.guard.decide import Guard
-from cellarer.guard.limits import parse_limits
 
 # place, last value inside the limit, first value outside it, longest time to open with a current that does not fall
 LIMITS = [
@@ -186,7 +184,7 @@ def test_nothing_closes_again_before_control_orders_open(way: str) -> None:
     elif way == "trip":
         world.values[CURRENT] = 400.0
     elif way == "link":
-        world.guard.link_restarted((0,), world.now_ns)
+        world.guard.link_restarted((0,))
     else:
         world.now_ns += 400 * MS
     assert world.ms_until_open() is not None
@@ -227,7 +225,7 @@ def _cause(world: World, way: str, there: bool) -> None:
     elif way == "no data":
         world.silent = {CELLS[1]} if there else set()
     elif there and way == "link":
-        world.guard.link_restarted((0,), world.now_ns)
+        world.guard.link_restarted((0,))
     elif there:
         world.now_ns += 301 * MS
 
@@ -250,19 +248,35 @@ def test_other_trips_need_no_reset_but_control_must_answer_by_ordering_open(way:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        {"site": b"otherone"},
-        {"leaving": True},
-        {"time_ns": 0},
-        {"time_ns": 2**62, "expires_ns": 2**62},
-        {"expires_ns": 0},
+        ({"site": b"otherone"}, "control runs another configuration"),
+        ({"leaving": True}, "control has left"),
+        ({"time_ns": 0}, "control is silent"),
+        ({"time_ns": 2**62, "expires_ns": 2**62}, "control's clock is ahead"),
+        ({"expires_ns": 0}, "control is silent"),
     ],
 )
-def test_a_wish_that_does_not_count_is_lost_control(change: dict[str, Any]) -> None:
+def test_a_wish_that_does_not_count_is_lost_control(change: dict[str, Any], said: str) -> None:
     world = World()
+    assert world.guard.consent == "fresh"
     world.wish_changes = change
+    world.tick()
+    assert world.guard.consent == said
     assert world.ms_until_open() is not None
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "late", "counts"),  # ns of wish and its expiry after now; ns that it is looked at after now
+    [(0, 0, 0, True), (1, 9, 0, False), (0, 5, 5, True), (0, 5, 6, False), (0, 100 * MS, 60 * MS, True),
+     (0, 100 * MS, 60 * MS + 1, False), (1, 0, 0, False)],
+)  # fmt: skip
+def test_a_consent_begins_and_ends_to_the_nanosecond(begin: int, end: int, late: int, counts: bool) -> None:
+    world = World()
+    wish = replace(world.consent(), time_ns=world.now_ns + begin, expires_ns=world.now_ns + end)
+    orders = world.guard.decide(wish, world.now_ns + late)
+    assert orders.leaving != counts and (orders.strings[0][1] > 0.0) == counts
+    assert world.guard.consent == ("fresh" if counts else "control's clock is ahead" if begin else "control is silent")
 
 
 def test_a_long_expiry_does_not_lengthen_the_consent() -> None:
@@ -300,8 +314,9 @@ def test_contactors_wait_until_all_of_them_are_ordered_open() -> None:
         assert world.held == 0
 
 
-def test_a_fet_comes_back_while_the_other_stays_closed() -> None:
-    world = World("fets")
+@pytest.mark.parametrize("kind", ["fets", "separate"])
+def test_a_fet_comes_back_while_the_other_stays_closed(kind: str) -> None:
+    world = World(kind)
     world.values[CELLS[2]] = 3.8
     world.run(600)
     world.values[CELLS[2]], world.reset = 3.3, True
@@ -314,8 +329,9 @@ def test_a_fet_comes_back_while_the_other_stays_closed() -> None:
     assert world.held == FETS
 
 
-def test_beside_fets_other_outputs_stay_while_one_path_is_sound() -> None:
-    world = World("fets")
+@pytest.mark.parametrize("kind", ["fets", "separate"])
+def test_beside_fets_other_outputs_stay_while_one_path_is_sound(kind: str) -> None:
+    world = World(kind)
     world.wish_bits = 0
     world.run(50)
     world.wish_bits = 31
@@ -329,7 +345,7 @@ def test_beside_fets_other_outputs_stay_while_one_path_is_sound() -> None:
     assert world.held == 0, "with both paths refused everything falls"
 
 
-@pytest.mark.parametrize("kind", ["contactors", "fets"])
+@pytest.mark.parametrize("kind", ["contactors", "fets", "separate"])
 def test_what_waits_is_shown_as_refused(kind: str) -> None:
     world = World(kind)
     world.guard = Guard(world.limits, world.now_ns)
@@ -338,15 +354,17 @@ def test_what_waits_is_shown_as_refused(kind: str) -> None:
     assert (world.charge_A, world.discharge_A) == (0.0, 0.0)
 
 
-def test_fets_keep_the_path_that_is_sound() -> None:
-    world = World("fets")
+@pytest.mark.parametrize("kind", ["fets", "separate"])
+def test_the_order_that_opens_one_path_gives_the_other_back(kind: str) -> None:
+    world = World(kind)
     world.values[CELLS[2]] = 3.8
-    world.run(600)
-    assert world.held == 16
-    assert (world.charge_A, world.discharge_A) == (0.0, 140.0)
+    world.run(30)
+    assert (world.charge_A, world.discharge_A) == (0.0, 0.0), "while it waits for the current, neither flows"
+    while world.held == FETS:
+        world.tick()
+    assert (world.held, world.charge_A, world.discharge_A) == (16, 0.0, 140.0)
     world.values[CELLS[2]] = 2.0
-    world.run(600)
-    assert world.held == 0
+    assert world.ms_until_open() == 30 + 500, "the wait begins anew"
 
 
 def test_a_string_without_switchgear_loses_its_limits_and_gets_them_back() -> None:
@@ -361,13 +379,14 @@ def test_a_string_without_switchgear_loses_its_limits_and_gets_them_back() -> No
     assert world.charge_A == 140.0
 
 
-def test_a_pack_loses_the_permission_that_its_string_lost() -> None:
-    world = World("fets")
+@pytest.mark.parametrize("kind", ["fets", "separate"])
+def test_a_pack_loses_the_permission_that_its_string_lost(kind: str) -> None:
+    world = World(kind)
     assert world.orders.packs[0][0] == 3
     world.values[CELLS[2]] = 3.8
     world.run(600)
     assert world.orders.packs[0][0] == 2
-    world = World("fets")
+    world = World(kind)
     world.values[CELLS[2]] = 2.0
     world.run(600)
     assert world.orders.packs[0][0] == 1
@@ -387,17 +406,10 @@ def test_only_its_own_bit_is_a_reset_and_all_others_reach_the_gate() -> None:
 
 
 def test_a_trip_of_one_pack_leaves_the_other_alone() -> None:
-    data = limits_file()
-    data["strings"].append(data["strings"][0] | {"pack": 1, "cells": [0, 4], "current": None})
-    data["packs"].append(dict.fromkeys(("emergency_stop", "interlock_open", "crash")))
-    world = World(closed=False)
-    world.limits = parse_limits(data)
-    world.guard = Guard(world.limits, world.now_ns)
-    both = {"packs": ((3, 0.5, 0.5), (3, 0.25, 0.75))}
-    for bits in (0, ALL_CLOSED):
-        world.wish_changes = {**both, "strings": ((bits, 140.0, 130.0, 58.0, 44.0),) * 2}
-        world.run(1500)
-    assert [s[0] for s in world.orders.strings] == [ALL_CLOSED] * 2
+    world = World(second=1)
+    world.wish_changes = {
+        "packs": ((3, 0.5, 0.5), (3, 0.25, 0.75)), "strings": ((ALL_CLOSED, 140.0, 130.0, 58.0, 44.0),) * 2
+    }  # fmt: skip
     world.values[CURRENT] = 400.0
     world.run(600)
     assert [s[0] & 31 for s in world.orders.strings] == [0, ALL_CLOSED]
@@ -405,9 +417,10 @@ def test_a_trip_of_one_pack_leaves_the_other_alone() -> None:
     assert world.orders.packs == ((0, 0.5, 0.5), (3, 0.25, 0.75))
 
 
-def test_nan_limits_become_zero() -> None:
+@pytest.mark.parametrize("wished", [(math.nan, -1.0), (-0.001, math.nan)])
+def test_limits_that_are_none_become_zero(wished: tuple[float, float]) -> None:
     world = World()
-    world.wish_changes = {"strings": ((ALL_CLOSED, math.nan, -1.0, math.nan, math.nan),)}
+    world.wish_changes = {"strings": ((ALL_CLOSED, *wished, math.nan, math.nan),)}
     world.run(30)
     assert (world.charge_A, world.discharge_A) == (0.0, 0.0)
 
@@ -439,7 +452,3 @@ def test_random_worlds_keep_the_invariants() -> None:
             unconsented_ns = unconsented_ns + 10 * MS if world.held & ~allowed else 0
             assert unconsented_ns <= 580 * MS
             assert not (trips and (world.charge_A or world.discharge_A))
-
-
-def test_limits_are_as_the_file_says() -> None:
-    assert limits().strings[0].cell_voltage_max_V == 3.7

@@ -19,8 +19,9 @@ MAX_AGE_MS = {
 GOOD = dict.fromkeys(CELLS, 3.3) | dict.fromkeys(TEMPS, 25.0) | {CURRENT: 50.0, STOP: 0.0, INTERLOCK: 0.0, CRASH: 0.0}
 
 
-def limits_file(kind: str = "contactors") -> dict[str, Any]:
-    return {
+def limits_file(kind: str = "contactors", second: int | None = None) -> dict[str, Any]:
+    """second: pack of a second string, 0 or 1, with the same cells and sensors but without a current."""
+    data: dict[str, Any] = {
         "version": 2, "site": "test", "config_sha256": SHA, "origin_ns": 0, "speed_permille": 1000,
         "cycle_ns": 20 * MS, "consent_ns": 60 * MS, "gap_ns": 300 * MS, "cells": 4,
         "strings": [{
@@ -38,23 +39,29 @@ def limits_file(kind: str = "contactors") -> dict[str, Any]:
             "emergency_stop": [0, 1], "interlock_open": [0, 1], "crash": [0, 1],
         },
     }  # fmt: skip
+    if second is not None:
+        data["strings"].append(data["strings"][0] | {"pack": second, "current": None})
+        data["packs"] += second * [dict.fromkeys(("emergency_stop", "interlock_open", "crash"))]
+    return data
 
 
-def limits(kind: str = "contactors", **own: Any) -> Limits:
-    """Return limits; `own` replaces fields of the string."""
-    data = limits_file(kind)
+def limits(kind: str = "contactors", second: int | None = None, **own: Any) -> Limits:
+    """Return limits; `own` replaces fields of the first string."""
+    data = limits_file(kind, second)
     data["strings"][0] |= own
     return parse_limits(data)
 
 
+SITE = bytes.fromhex(SHA[:16])
 BALANCING = b"\x0f" + bytes(range(1, 9))  # of four cells: all bleed, and what each converter gives and takes
+WISH = Orders(1, 0, 0, SITE, False, ((ALL_CLOSED, 140.0, 140.0, 58.0, 44.0),), ((3, 0.5, 0.5),), BALANCING)
 
 
 class World:
     """Feeds a guard every 10 ms with good values and control's consent, except where a test says otherwise."""
 
-    def __init__(self, kind: str = "contactors", closed: bool = True, **own: Any) -> None:
-        self.limits = limits(kind, **own)
+    def __init__(self, kind: str = "contactors", closed: bool = True, second: int | None = None, **own: Any) -> None:
+        self.limits = limits(kind, second, **own)
         self.now_ns = 1_000_000 * MS
         self.guard = Guard(self.limits, self.now_ns)
         self.values = dict(GOOD)
@@ -68,9 +75,9 @@ class World:
         self.orders = self.guard.decide(None, self.now_ns)
         if closed:
             self.run(1500)
-            self.wish_bits = FETS if kind == "fets" else ALL_CLOSED
+            self.wish_bits = FETS if kind in ("fets", "separate") else ALL_CLOSED
             self.run(100)
-            assert self.held == self.wish_bits, "a sound world closes"
+            assert {s[0] for s in self.orders.strings} == {self.wish_bits}, "a sound world closes"
 
     @property
     def held(self) -> int:
@@ -86,9 +93,9 @@ class World:
 
     def consent(self) -> Orders:
         wish = Orders(
-            counter=self.now_ns, time_ns=self.now_ns, expires_ns=self.now_ns + 60 * MS, site=bytes.fromhex(SHA[:16]),
-            leaving=False, strings=((self.wish_bits, 140.0, 140.0, 58.0, 44.0),),
-            packs=((3 | (32 if self.reset else 0), 0.5, 0.5),), cells=BALANCING,
+            counter=self.now_ns, time_ns=self.now_ns, expires_ns=self.now_ns + 60 * MS, site=SITE,
+            leaving=False, strings=((self.wish_bits, 140.0, 140.0, 58.0, 44.0),) * len(self.limits.strings),
+            packs=((3 | (32 if self.reset else 0), 0.5, 0.5),) * len(self.limits.packs), cells=BALANCING,
         )  # fmt: skip
         return replace(wish, **self.wish_changes)
 

@@ -11,9 +11,10 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from cellarer.guard.decide import Guard, Orders, cell_bytes
+from cellarer.guard.decide import Guard, Orders
 from cellarer.guard.files import FilesError, Ring, gate_record, parse_wish, readings
 from cellarer.guard.limits import Limits, LimitsError, read_limits
 
@@ -38,7 +39,7 @@ class Process:
         self.guard = Guard(limits, self.now_ns())
         self.wish: Orders | None = None
         self.wish_next = 0
-        self.last: tuple[object, ...] = ()
+        self.last: tuple[object, ...] = (None,)  # strings, and what else an order says
         self.gate_ns = self.status_ns = self.pulse_ns = 0
 
     def now_ns(self) -> int:
@@ -51,7 +52,7 @@ class Process:
         for i, (ring, strings) in enumerate(self.rings):
             if ring.epoch != self.epochs[i]:
                 if self.epochs[i]:
-                    self.guard.link_restarted(strings, self.now_ns())
+                    self.guard.link_restarted(strings)
                 self.epochs[i] = ring.epoch
             for record in ring.fresh():
                 time_ns, pairs = readings(record)
@@ -73,28 +74,17 @@ class Process:
         orders = self.guard.decide(self.wish, now_ns)
         content = (orders.strings, orders.packs, orders.cells, self.wish.counter if self.wish else None)
         ending = any(s.held for s in self.guard.strings) and orders.leaving
+        changed = content[0] != self.last[0]
         if content != self.last or (ending and now_ns - self.gate_ns >= self.limits.cycle_ns):
             self.put(orders, now_ns)
-            self.gate_ns = now_ns
-            changed = content[0] != (self.last[0] if self.last else None)
-            self.last = content
-            if changed:
-                self.tell(now_ns)
-        if now_ns - self.status_ns >= STATUS_NS:
+            self.gate_ns, self.last = now_ns, content
+        if changed or now_ns - self.status_ns >= STATUS_NS:
             self.tell(now_ns)
 
     def put(self, orders: Orders, now_ns: int) -> None:
         """Write an order for the links, good for three cycles."""
-        whole = Orders(
-            self.gate.next + 1,
-            now_ns,
-            now_ns + self.limits.consent_ns,
-            bytes.fromhex(self.limits.config_sha256[:16]),
-            orders.leaving,
-            orders.strings,
-            orders.packs,
-            orders.cells,
-        )
+        until_ns, site = now_ns + self.limits.consent_ns, bytes.fromhex(self.limits.config_sha256[:16])
+        whole = replace(orders, counter=self.gate.next + 1, time_ns=now_ns, expires_ns=until_ns, site=site)
         self.gate.write(gate_record(whole, self.limits.cells))
 
     def tell(self, now_ns: int) -> None:
@@ -106,11 +96,11 @@ class Process:
                 "waiting": s.waiting,
                 "opened_ns": s.opened_ns,
                 "opened_A": s.opened_A,
-                "opened_why": s.opened_why[:120],
+                "opened_why": s.opened_why,
             }
             for s in self.guard.strings
         ]
-        trips = [{"string": string + 1, "text": t.text[:120]} for (_, string), t in self.guard.trips.items()]
+        trips = [{"string": string + 1, "text": t.text} for (_, string), t in self.guard.trips.items()]
         status = {"time_ns": now_ns, "consent": self.guard.consent, "strings": strings, "trips": trips}
         while len(data := json.dumps(status).encode()) > self.status.room and trips:
             del trips[-1]
@@ -119,10 +109,8 @@ class Process:
     def leave(self) -> None:
         """Order everything open and go."""
         now_ns = self.now_ns()
-        self.wish = None
-        nothing = tuple((0, 0.0, 0.0, 0.0, 0.0) for _ in self.limits.strings)
-        packs = tuple((0, 0.0, 0.0) for _ in self.limits.packs)
-        self.put(Orders(0, 0, 0, b"", True, nothing, packs, bytes(cell_bytes(self.limits.cells))), now_ns)
+        will = self.guard.decide(None, now_ns)
+        self.put(replace(will, strings=((0, 0.0, 0.0, 0.0, 0.0),) * len(will.strings)), now_ns)
 
 
 def main(folder: Path) -> int:

@@ -6,12 +6,14 @@ ends, the limits go to zero at once, and the outputs fall when the current is lo
 cause is gone and control itself has ordered it open: nothing closes by the mere return of a frame, process or value.
 """
 
+import math
 from dataclasses import dataclass
 
 from cellarer.guard.limits import Limits, StringLimits
 from cellarer.guard.rules import BOTH, CHARGE, DISCHARGE, HELD_UP, NO_DATA, RESTARTED, RULES, Rule, Trip
 
 NEVER = -(2**62)
+UNSEEN = math.nan, NEVER  # value and time of a signal that never came
 RELEASE_NS = 1_000_000_000  # a cause counts as gone after it was good for so long
 OUTPUTS = 31  # minus, precharge, plus, charge switch, discharge switch
 CHARGE_SWITCH, DISCHARGE_SWITCH = 8, 16
@@ -71,7 +73,7 @@ class Guard:
         self.strings = [StringState() for _ in limits.strings]
         self.trips: dict[tuple[str, int], Trip] = {}
         self.consent = "none yet"  # why control's wish counts or not
-        self._seen: dict[int, tuple[float, int]] = {}  # signal number → value, time of the last good sample
+        self._seen: dict[int | None, tuple[float, int]] = {}  # signal number → value, time of the last good sample
         self._watched: dict[int, str] = {}  # signal number → signal
         self._owners: dict[int, tuple[int, ...]] = {}  # signal number → strings
         self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
@@ -117,25 +119,25 @@ class Guard:
         if signal is None:
             return False
         low, high = self.limits.plausible[signal]
-        if not (low <= value <= high and self._seen.get(place, (0.0, NEVER))[1] < time_ns <= now_ns):
+        if not (low <= value <= high and self._seen.get(place, UNSEEN)[1] < time_ns <= now_ns):
             return False
         self._seen[place] = (value, time_ns)
         tripped = False
         for check in self._checks[place]:
             sign = check.rule.sign
             if not sign * value <= sign * check.limit:  # what cannot be compared is bad
-                tripped |= self._count(check, place, value, time_ns)
+                tripped |= self._count(check, place, value)
             elif check.count:
                 check.count = 0
                 check.bad.discard(place)
         return tripped
 
-    def _count(self, check: Check, place: int, value: float, time_ns: int) -> bool:
+    def _count(self, check: Check, place: int, value: float) -> bool:
         check.count += 1
         if check.count < check.rule.samples:
             return False
         check.bad.add(place)
-        return self._trip(check.rule, check.string, time_ns, self._name(place, check.string), value, check.limit)
+        return self._trip(check.rule, check.string, self._name(place, check.string), value, check.limit)
 
     def _limit(self, rule: Rule, string: int) -> float:
         if not rule.limit:
@@ -148,23 +150,23 @@ class Guard:
         first = {"cell_voltage": own.cells[0], "temp_degC": own.temperatures[0]}.get(signal)
         return signal if first is None else f"{signal} {place - first + 1}"
 
-    def _trip(self, rule: Rule, string: int, now_ns: int, what: str, value: float, limit: float) -> bool:
+    def _trip(self, rule: Rule, string: int, what: str, value: float = math.nan, limit: float = math.nan) -> bool:
         trip = self.trips.get((rule.name, string))
         if trip is not None and trip.gone_ns is None:
             return False
-        self.trips[rule.name, string] = Trip(rule, now_ns, what, value, limit)
+        self.trips[rule.name, string] = Trip(rule, what, value, limit)
         return True
 
-    def link_restarted(self, strings: tuple[int, ...], now_ns: int) -> None:
+    def link_restarted(self, strings: tuple[int, ...]) -> None:
         """Take note that a link was started again: what it drives may have opened, and must not close by itself."""
         for string in strings:
-            self._trip(RESTARTED, string, now_ns, "its outputs may have fallen", 0.0, 0.0)
+            self._trip(RESTARTED, string, "its outputs may have fallen")
 
     def decide(self, wish: Orders | None, now_ns: int) -> Orders:
         """Return what goes to the gate now. Counter, expiry and site are the caller's."""
         if not 0 <= now_ns - self._decided_ns <= self.limits.gap_ns:
             for string in range(len(self.strings)):
-                self._trip(HELD_UP, string, now_ns, "outputs have fallen meanwhile", 0.0, 0.0)
+                self._trip(HELD_UP, string, "outputs have fallen meanwhile")
         self._decided_ns = now_ns
         good = wish if wish is not None and self._consents(wish, now_ns) else None
         if wish is None:
@@ -194,26 +196,25 @@ class Guard:
         """Trip where a signal that the site has is missing or too old; scan only when something can have become so."""
         if now_ns < self._stale_at_ns:
             return
-        ages, stale = self.limits.max_age_ns, set()
-        next_ns = now_ns + min(ages.values())
+        ages, next_ns = self.limits.max_age_ns, -NEVER
+        stale: list[set[int]] = [set() for _ in self.strings]
         for place, signal in self._watched.items():
-            value_ns = self._seen.get(place, (0.0, NEVER))[1]
+            value_ns = self._seen.get(place, UNSEEN)[1]
             if 0 <= now_ns - value_ns <= ages[signal]:
                 next_ns = min(next_ns, value_ns + ages[signal] + 1)
                 continue
             for string in self._owners[place]:
-                stale.add(string)
-                self._trip(NO_DATA, string, now_ns, self._name(place, string), 0.0, 0.0)
-        for string in range(len(self.strings)):
-            self._bad[NO_DATA.name, string] = {-1} if string in stale else set()
-        self._stale_at_ns = now_ns + self.limits.cycle_ns if stale else next_ns
+                stale[string].add(place)
+                self._trip(NO_DATA, string, self._name(place, string))
+        for string, places in enumerate(stale):
+            self._bad[NO_DATA.name, string] = places
+        self._stale_at_ns = now_ns + self.limits.cycle_ns if any(stale) else next_ns
 
     def _release(self, good: Orders | None, now_ns: int) -> None:
         """End trips whose cause is gone, that control answered by ordering open, and that were reset if need be."""
         for key, trip in list(self.trips.items()):
             string = key[1]
             if self._bad.get(key):
-                trip.gone_ns, trip.reset = None, False
                 continue
             trip.gone_ns = now_ns if trip.gone_ns is None else trip.gone_ns
             if good is None:
@@ -255,7 +256,7 @@ class Guard:
         if waited_ns >= own.open_delay_ns:
             return True
         # The current of before the zero limits says nothing: a sample of afterwards must say that it has fallen.
-        value, time_ns = self._seen.get(own.current if own.current is not None else -1, (0.0, NEVER))
+        value, time_ns = self._seen.get(own.current, UNSEEN)
         settled_ns = state.ending_ns + self.limits.consent_ns
         return settled_ns <= time_ns <= now_ns and abs(value) <= own.break_A
 
@@ -264,7 +265,7 @@ class Guard:
         state.held &= ~outputs
         state.waiting |= outputs if own.kind in ("fets", "separate") else OUTPUTS
         state.ending_ns = None
-        seen = self._seen.get(own.current if own.current is not None else -1)
+        seen = self._seen.get(own.current)
         state.opened_ns = now_ns
         state.opened_A = None if seen is None else seen[0]
         state.opened_why = trips[0].text if trips else self.consent

@@ -41,7 +41,6 @@ class Ring:
         if magic != b"CELLRING" or version != 1 or size != RING_START + self._slot * self._slots or self._slots < 1:
             raise FilesError(f"{path} is not a ring of version 1")
         self._words = memoryview(self._map)[:RING_START].cast("Q")
-        self.lost = 0
         if write:
             self._words[4] += 1
 
@@ -61,25 +60,15 @@ class Ring:
         return int(self._slot - SLOT.size)
 
     def fresh(self) -> list[bytes]:
-        """Return the whole records since the last call; what is torn or overwritten is counted as lost."""
-        records = []
+        """Return the whole records since the last call; what is torn or overwritten is not there."""
         end = self.next
-        if end - self._place > self._slots:
-            self.lost += end - self._place - self._slots
-            self._place = end - self._slots
-        for sequence in range(self._place, end):
-            record = self._record(sequence)
-            if record is None:
-                self.lost += 1
-            else:
-                records.append(record)
-        self._place = max(self._place, end)
-        return records
+        first, self._place = max(self._place, end - self._slots), end
+        return [record for n in range(first, end) if (record := self._record(n)) is not None]
 
     def newest(self) -> bytes | None:
         """Return the newest record, the one before if that is not whole, else None."""
         end = self.next
-        for sequence in range(end - 1, max(end - 3, -1), -1):
+        for sequence in (end - 1, end - 2):
             record = self._record(sequence)
             if record is not None:
                 return record

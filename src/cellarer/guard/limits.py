@@ -5,7 +5,6 @@ data-sheet cap of the cells. Signal numbers are places in the flat sample; null 
 """
 
 import json
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -195,16 +194,19 @@ def _signal(data: object, where: str) -> int | None:
     return None if data is None else _whole(data, where, 0, 10**8)
 
 
-def _range(data: object, where: str) -> tuple[int, int]:
+def _two(data: object, where: str, names: str) -> list[object]:
     both = _list(data, where)
     if len(both) != 2:
-        raise LimitsError(f"{where} = {data!r}, must be [first, count]")
-    return _whole(both[0], where, 0, 10**8), _whole(both[1], where, 0, 10**7)
+        raise LimitsError(f"{where} = {data!r}, must be {names}")
+    return both
+
+
+def _range(data: object, where: str) -> tuple[int, int]:
+    first, count = _two(data, where, "[first, count]")
+    return _whole(first, where, 0, 10**8), _whole(count, where, 0, 10**7)
 
 
 def _span(data: object, where: str) -> tuple[float, float]:
-    both = _list(data, where)
-    if len(both) != 2 or not all(isinstance(x, int | float) and math.isfinite(x) for x in both):
-        raise LimitsError(f"{where} = {data!r}, must be [low, high]")
-    low = _number(both[0], where, -1e12, 1e12)
-    return low, _number(both[1], where, low, 1e12)
+    low, high = _two(data, where, "[low, high]")
+    least = _number(low, where, -1e12, 1e12)
+    return least, _number(high, where, least, 1e12)

@@ -47,7 +47,6 @@ class Trip:
     """A rule that said no on one string, and why."""
 
     rule: Rule
-    since_ns: int
     what: str  # signal and number, as people count
     value: float
     limit: float
