@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from cellarer import __version__
 from cellarer.cli import COMMANDS, cellarer, main
+from cellarer.runtime import campaign
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "src" / "cellarer" / "commands"
@@ -181,15 +182,32 @@ def test_every_shipped_site_passes_its_own_check() -> None:
         ("bleed_mA = 200 }", 'bleed_mA = 200, topology = "flyback" }', "no device drives the converter of cell 1"),
     ],
 )
-def test_what_check_refuses_does_not_run(was: str, now: str, said: str, tmp_path: Path) -> None:
+def test_what_check_refuses_does_not_run(
+    was: str, now: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = resources.files("cellarer.config").joinpath("sites/home.toml").read_text()
     assert was in text
     site = tmp_path / "site.toml"
     site.write_text(text.replace(was, now))
-    for arguments in (["check", str(site)], ["run", str(site), "--state", str(tmp_path / "state")]):
-        done = run(*arguments)
-        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "state").exists()
+    state, out = tmp_path / "state", tmp_path / "out.csv"
+    for line in (
+        "check SITE", f"run SITE --state {state}", f"simulate SITE --out {out}", f"simulate SITE --years 1 --out {out}",
+        "simulate SITE --balance none", "campaign SITE", "campaign home SITE+all",
+    ):  # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["cellarer", *line.replace("SITE", str(site)).split()])
+        with pytest.raises(SystemExit, match="2"):
+            main()
+        assert said in capsys.readouterr().err
+    assert not state.exists() and not out.exists()
+
+
+@pytest.mark.parametrize("variant", ["home:lto_23ah", "home+all", "laptop:a123_26650"])
+def test_a_campaign_takes_variants_of_what_check_lets_run(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(
+        campaign, "campaign", lambda subjects, *_, **__: asked.append(subjects) or campaign.Outcome(1, 1, 0.0)
+    )
+    assert call("campaign", variant, "--json").exit_code == 0 and asked == [(variant,)]
 
 
 def test_check_names_file_key_value_and_range(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def command(
     """Inject faults into SITE and measure the reaction.
 
     SITE: shipped names or paths; home:lto_23ah is a site with other cells, home+all one with every input. Without any:
-    all shipped sites and some variants. Single faults, random pairs and quiet hours, in virtual time. Same seed: same
-    hash.
+    all shipped sites and some variants. What `check` refuses is refused. Single faults, random pairs and quiet hours,
+    in virtual time. Same seed: same hash.
     """
     if not 1 <= seeds <= MOST:
         raise Mistake(f"--seeds = {seeds}: allowed is 1 to {MOST}")
@@ -40,8 +40,12 @@ def command(
         raise Mistake(f"--jobs = {jobs}: allowed is 0 (all processors) to {MOST_JOBS}")
     if out is not None and not out.parent.is_dir():
         raise Mistake(f"--out = {out}: the folder {out.parent} does not exist")
+    from cellarer.commands.check import sound
     from cellarer.runtime import campaign, campaign_plot, campaign_report
+    from cellarer.runtime.campaign_world import subject
 
+    for name in sites:
+        sound(subject(name.removesuffix("+all")))  # +all: inputs that no device carries, for the campaign alone
     with console.progress("injecting faults") as progress:
         found = campaign.campaign(sites or campaign.SUBJECTS, seeds, seed, hours, progress, jobs=jobs or processors())
     if out is not None:

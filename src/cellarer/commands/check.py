@@ -53,8 +53,8 @@ def _periods_s(site: "Site") -> "Floats":
     return periods_s(site.file, site.config.layout)
 
 
-def sound(site: "Site") -> None:
-    """Raise ConfigError or Mistake for a site that must not run, with key, value and what is allowed.
+def sound(site: "Site") -> "Site":
+    """Return a site that may run. Raises ConfigError or Mistake for others, with key, value and what is allowed.
 
     Every driver and face is made once: a device that cannot deliver what the site names is told here, not at the wheel.
     """
@@ -69,6 +69,7 @@ def sound(site: "Site") -> None:
         raise
     except ValueError as error:
         raise console.Mistake(f"{site.path}: {error}") from error
+    return site
 
 
 def _wire(site: "Site") -> None:

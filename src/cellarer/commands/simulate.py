@@ -33,7 +33,7 @@ def command(
 ) -> None:  # fmt: skip
     """Run SITE (a shipped name or a path) in virtual time, in one process, much faster than real time.
 
-    Same site, same seed: same bytes. The hash is printed.
+    Same site, same seed: same bytes. The hash is printed. What `check` refuses is not simulated.
     """
     seconds, years = _seconds(times), times["years"] or 0.0
     if policies and years < 1.0:
@@ -43,11 +43,12 @@ def command(
         return
     console.can_write_table(out, report)
     from cellarer import config
+    from cellarer.commands.check import sound
     from cellarer.lab import tables
     from cellarer.runtime import report as reports
     from cellarer.runtime import simulate, simulate_report
 
-    loaded = config.load(site)
+    loaded = sound(config.load(site))
     if loaded.file.simulation is None:
         raise Mistake(f"{site}: simulation is missing: a site is simulated as its section [simulation] says")
     seed = loaded.file.simulation.seed if seed is None else seed

@@ -21,13 +21,14 @@ def run(
     """Run SITE over years and show what became of it."""
     console.can_write_table(out, report)
     from cellarer import config
+    from cellarer.commands.check import sound
     from cellarer.lab import tables
     from cellarer.runtime import policies as charging
     from cellarer.runtime import report as reports
     from cellarer.runtime import years as lives
     from cellarer.runtime import years_report
 
-    count, loaded = whole_years(years), config.load(site)
+    count, loaded = whole_years(years), sound(config.load(site))
     simulation = loaded.file.simulation
     if simulation is None:
         raise Mistake(f"{site}: simulation is missing: a site is simulated as its section [simulation] says")
