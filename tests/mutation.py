@@ -52,7 +52,9 @@ GUARD = (
     [PACKAGE / "guard" / f"{name}.py" for name in ("decide", "rules", "limits", "files", "__main__")],
     ["tests/guard"],
 )
-ROOMS = {"core": CORE, "guard": GUARD}
+KERNEL = ([PACKAGE / "core" / "kernel.py"], ["tests/core/test_compiled.py"])
+COMPILED = ("judge", "runs")  # of the kernel: the compiled forms of what CORE judges; here they run as Python
+ROOMS = {"core": CORE, "kernel": KERNEL, "guard": GUARD}
 BUILT = ("core.decide.sequence", "core.decide.charge")  # modules with tables that functions of the core make at import
 # Tests traced together: each looks at one exploration that the first of them makes, or takes next to no time
 EXPLORED = ("test_fault_machine", "test_switchgear_table")
@@ -81,12 +83,12 @@ class Runner:
         self.session, self.items = session, session.items
         warm(self.room)
         self.reach = self.baseline()
-        built = [module_of(f) for f in self.judged if f.name != "__main__.py"]
+        built = [module_of(f) for f in self.judged if f.name not in ("__main__.py", "kernel.py")]
         built += [f"cellarer.{name}" for name in BUILT if self.room == "core" and f"cellarer.{name}" not in built]
         self.built = [sys.modules[name] for name in built]
         self.at_import = set(forked(self.imported, WALL_S, HANGS_S))
         end_s = time.monotonic() + 60 * self.wanted.minutes
-        every = [m for f in self.files for m in mutants(f)]
+        every = [m for f in self.files for m in mutants(f) if self.room != "kernel" or m.function in COMPILED]
         size = len(every) if self.wanted.size == "all" else min(int(self.wanted.size), len(every))
         chosen = random.Random(self.wanted.seed).sample(every, size)
         killers: dict[str, Counter[int]] = {}
@@ -225,8 +227,11 @@ def warm(room: str) -> None:
 
     for file in (*CORE[0], *GUARD[0]):
         importlib.import_module(module_of(file))
-    for name in TABLES if room == "core" else ():
+    for name in TABLES if room != "guard" else ():
         closed(name)
+    for name in COMPILED if room == "kernel" else ():
+        kernel = importlib.import_module(module_of(KERNEL[0][0]))
+        setattr(kernel, name, getattr(kernel, name).py_func)
 
 
 def said(mutant: Mutant) -> str:

@@ -45,6 +45,7 @@ kernel_limit = pytest.importorskip("cellarer.core.kernel_limit")
 Dispatcher = pytest.importorskip("numba.core.dispatcher").Dispatcher
 SECOND = 1_000_000_000
 NOW = 1_000 * SECOND
+TICK = SECOND // 20  # debounce and release times are made of these: the memory meets them to the nanosecond
 
 
 def some_state(config: Config, g: np.random.Generator) -> State:
@@ -64,10 +65,10 @@ def some_state(config: Config, g: np.random.Generator) -> State:
         wire_heat=g.uniform(0.0, 9e4, state.watch.wire_heat.shape),
     )
     faults = Faults(
-        bad_since_ns=np.where(g.random(shape) < 0.5, FOREVER, NOW - g.integers(0, 3 * SECOND, shape)),
-        good_since_ns=np.where(g.random(shape) < 0.5, FOREVER, NOW - g.integers(0, 9 * SECOND, shape)),
+        bad_since_ns=np.where(g.random(shape) < 0.5, FOREVER, NOW - TICK * g.integers(0, 60, shape)),
+        good_since_ns=np.where(g.random(shape) < 0.5, FOREVER, NOW - TICK * g.integers(0, 180, shape)),
         counted=g.integers(0, 4, shape),
-        counted_ns=np.where(g.random(shape) < 0.5, NEVER, NOW - g.integers(0, SECOND, shape)),
+        counted_ns=np.where(g.random(shape) < 0.5, NEVER, NOW - TICK * g.integers(0, 4, shape)),
         active=g.random(shape) < 0.2,
         latched=g.random(shape) < 0.2,
         raised_value=np.full(shape, np.nan),
@@ -84,7 +85,7 @@ def some_runs(config: Config, g: np.random.Generator) -> Runs:
     if g.random() < 0.3:
         return runs.start()
     counted = g.integers(0, 6, n)
-    return Runs(np.where(counted == 0, FOREVER, NOW - g.integers(0, 3 * SECOND, n)), counted)
+    return Runs(np.where(counted == 0, FOREVER, NOW - TICK * g.integers(0, 60, n)), counted)
 
 
 def some_sample(config: Config, g: np.random.Generator) -> Sample:
