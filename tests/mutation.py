@@ -63,6 +63,7 @@ QUICK_S = 0.3
 BUDGET_S = 60.0  # of processor time for all tests of a mutant
 SLOW_S = 20.0  # of processor time for one test
 HANGS_S = 100.0  # of processor time for a mutant: more is a hang
+DAY_S = 86400.0  # for all tests, each of which has a limit of its own
 WALL_S = 900.0  # for one that sleeps; other work may share the processor
 
 
@@ -131,14 +132,22 @@ class Runner:
         if kept.exists():
             told = json.loads(kept.read_text())
             known = told["reach"] if told["source"] == source else {}
-        for name in dict.fromkeys(item.path.stem for item in self.items):
-            new = [i for i, item in enumerate(self.items) if item.path.stem == name and item.nodeid not in known]
-            for group in [new] if name in TOGETHER and new else [[i] for i in new]:
-                answer = forked(lambda group=group: self.traced(group), WALL_S, 6 * SLOW_S) or {}  # type: ignore[misc]
-                assert not answer.get("failed"), f"{answer['failed']} fails without any mutant"
-                for i in group:  # one that takes too long reaches nothing: it takes no part
-                    known[self.items[i].nodeid] = answer.get("seconds", 3 * SLOW_S), answer.get("reached", [])
-                kept.write_text(json.dumps({"source": source, "reach": known}))
+
+        def trace() -> Any:
+            reached: set[str] = set()
+            for file in self.judged:
+                watch(file, sys.modules[module_of(file)], reached)
+            for name in dict.fromkeys(item.path.stem for item in self.items):
+                new = [i for i, item in enumerate(self.items) if item.path.stem == name and item.nodeid not in known]
+                for group in [new] if name in TOGETHER and new else [[i] for i in new]:
+                    answer = forked(lambda group=group: self.traced(group, reached), WALL_S, 6 * SLOW_S) or {}  # type: ignore[misc]
+                    assert not answer.get("failed"), f"{answer['failed']} fails without any mutant"
+                    for i in group:  # one that takes too long reaches nothing: it takes no part
+                        known[self.items[i].nodeid] = answer.get("seconds", 3 * SLOW_S), answer.get("reached", [])
+                    kept.write_text(json.dumps({"source": source, "reach": known}))
+            return known
+
+        known = forked(trace, DAY_S, DAY_S)
         return [tuple(known[item.nodeid]) for item in self.items]
 
     def imported(self) -> list[str]:
@@ -149,11 +158,8 @@ class Runner:
             reload(module, codes.get(module) or code_of(module))
         return sorted(reached)
 
-    def traced(self, group: list[int]) -> Any:
+    def traced(self, group: list[int], reached: set[str]) -> Any:
         """Run tests in one process; return the time of one, what they reach, and which failed."""
-        reached: set[str] = set()
-        for file in self.judged:
-            watch(file, sys.modules[module_of(file)], reached)
         failed = [self.items[i].nodeid for i, after in zip(group, [*group[1:], None]) if self.fails(i, after)][:1]
         return {"seconds": time.process_time() / len(group), "reached": sorted(reached), "failed": failed}
 

@@ -79,7 +79,7 @@ class Guard:
         self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
         self._checks: dict[int, list[Check]] = {}  # signal number → what is looked at when it comes
         self._decided_ns = now_ns
-        self._stale_at_ns = NEVER  # before this nothing can become stale
+        self._fresh_until_ns = NEVER  # nothing can become stale before
         for number, string in enumerate(limits.strings):
             self._watch(number, string)
 
@@ -194,21 +194,21 @@ class Guard:
 
     def _look_for_stale(self, now_ns: int) -> None:
         """Trip where a signal that the site has is missing or too old; scan only when something can have become so."""
-        if now_ns < self._stale_at_ns:
+        if now_ns <= self._fresh_until_ns:
             return
-        ages, next_ns = self.limits.max_age_ns, -NEVER
+        ages, until_ns = self.limits.max_age_ns, -NEVER
         stale: list[set[int]] = [set() for _ in self.strings]
         for place, signal in self._watched.items():
             value_ns = self._seen.get(place, UNSEEN)[1]
             if 0 <= now_ns - value_ns <= ages[signal]:
-                next_ns = min(next_ns, value_ns + ages[signal] + 1)
+                until_ns = min(until_ns, value_ns + ages[signal])
                 continue
             for string in self._owners[place]:
                 stale[string].add(place)
                 self._trip(NO_DATA, string, self._name(place, string))
         for string, places in enumerate(stale):
             self._bad[NO_DATA.name, string] = places
-        self._stale_at_ns = now_ns + self.limits.cycle_ns if any(stale) else next_ns
+        self._fresh_until_ns = now_ns + self.limits.cycle_ns if any(stale) else until_ns
 
     def _release(self, good: Orders | None, now_ns: int) -> None:
         """End trips whose cause is gone, that control answered by ordering open, and that were reset if need be."""
