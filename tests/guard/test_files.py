@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_a_record_of_another_number_length_or_sum_is_none(tmp_path: Path, byte: 
     board.tear(1, byte)
     assert board.reader.newest() == b"a" * 8
     assert board.reader.fresh() == [b"a" * 8]
+
+
+@pytest.mark.parametrize("length", (8, 9, 12))
+def test_a_record_that_is_longer_than_its_slot_is_none(tmp_path: Path, length: int) -> None:
+    board = Board(tmp_path)
+    board.writer.write(b"a" * 8)
+    data = b"b" * length
+    with open(board.path, "r+b") as file:
+        file.seek(64)
+        file.write(struct.pack("<QII", 0, length, zlib.crc32(data, zlib.crc32(struct.pack("<QI", 0, length)))) + data)
+    assert board.reader.fresh() == ([data] if length == 8 else [])
 
 
 @pytest.mark.parametrize(("at", "value"), [(0, b"X"), (8, b"\x02"), (12, b"\x01"), (16, b"\x09"), (16, b"\x00")])

@@ -292,6 +292,7 @@ def test_main_looks_until_it_is_told_to_stop_and_then_leaves(
     assert program.main(tmp_path) == 0
     assert rounds == [0.004] * 3, "several looks in a cycle of 20 ms"
     assert limits == [(resource.RLIMIT_RTTIME, (500_000, 500_000))], "it may not spin for longer than half a second"
+    assert RingReader(tmp_path / "guard").next == 1, "it looked, and told so at once"
     last = RingReader(tmp_path / "gate").newest()
     assert last is not None and struct.unpack_from("<4sHHII", last)[4] == 1, "control consents, and still it leaves"
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN, "an interrupt is for the supervisor"
