@@ -230,6 +230,18 @@ def _cause(world: World, way: str, there: bool) -> None:
         world.now_ns += 301 * MS
 
 
+@pytest.mark.parametrize("kind", ["contactors", "fets", "separate"])
+@pytest.mark.parametrize("way", ["no data", "link", "held up"])
+def test_what_the_guard_does_not_know_closes_off_both_paths(kind: str, way: str) -> None:
+    world = World(kind)
+    _cause(world, way, True)
+    world.tick()
+    while not world.guard.trips:
+        world.tick()
+    assert world.held and world.orders.strings[0][0] & 96 == 96, "it waits for the current"
+    assert world.ms_until_open() is not None
+
+
 @pytest.mark.parametrize("way", ["low", "stop", "interlock", "no data", "link", "held up"])
 def test_other_trips_need_no_reset_but_control_must_answer_by_ordering_open(way: str) -> None:
     world = World()
