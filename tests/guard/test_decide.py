@@ -376,7 +376,20 @@ def test_the_order_that_opens_one_path_gives_the_other_back(kind: str) -> None:
         world.tick()
     assert (world.held, world.charge_A, world.discharge_A) == (16, 0.0, 140.0)
     world.values[CELLS[2]] = 2.0
+    assert world.guard.strings[0].opened_why == "cell over-voltage: cell_voltage 3 = 3.8, limit 3.7"
     assert world.ms_until_open() == 30 + 500, "the wait begins anew"
+    assert world.guard.strings[0].opened_why == "cell under-voltage: cell_voltage 3 = 2, limit 2.2"
+
+
+@pytest.mark.parametrize("kind", ["fets", "separate"])
+def test_an_older_cause_of_one_path_is_not_said_of_the_other(kind: str) -> None:
+    world = World(kind)
+    world.values[CELLS[2]] = 3.8
+    world.run(600)
+    assert world.held == 16
+    world.control_lives = False
+    assert world.ms_until_open() is not None
+    assert world.guard.strings[0].opened_why == "control is silent"
 
 
 def test_a_string_without_switchgear_loses_its_limits_and_gets_them_back() -> None:

@@ -23,13 +23,14 @@ def command(site: str, running: bool, state: Path | None, faults: tuple[str, ...
 
     First while the site does not run: everything stays open, each cell is bled for a moment, and you are asked to warm
     the temperature sensors. Then with --running while a charger charges. A simulated site does all of it by itself.
-    Ends with 1 when something is wrong.
+    Ends with 1 when something is wrong; what `check` refuses is refused here too.
     """
     from cellarer import config
     from cellarer.board.ring import BoardError
+    from cellarer.commands.check import sound
     from cellarer.runtime.commission import commission
 
-    loaded = config.load(site)
+    loaded = sound(config.load(site))
     rig = _rig(loaded, running, state, faults)
     try:
         found = commission(rig, console.say)

@@ -268,7 +268,8 @@ class Guard:
         seen = self._seen.get(own.current)
         state.opened_ns = now_ns
         state.opened_A = None if seen is None else seen[0]
-        state.opened_why = trips[0].text if trips else self.consent
+        causes = [t.text for t in trips if _outputs(own.kind, t.rule.paths) & outputs]
+        state.opened_why = causes[0] if causes else self.consent
 
     def _limited(self, number: int, good: Orders | None, paths: int) -> String:
         """Return bits and limits of a string: control's limits, zero for a path that is refused or about to fall."""

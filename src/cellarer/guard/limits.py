@@ -109,7 +109,7 @@ def parse_limits(data: object) -> Limits:
     spans = _keys(top["plausible"], "plausible", set(SIGNALS))
     return Limits(
         site=_text(top["site"], "site"),
-        config_sha256=_text(top["config_sha256"], "config_sha256"),
+        config_sha256=_sha256(top["config_sha256"], "config_sha256"),
         origin_ns=_whole(top["origin_ns"], "origin_ns", -(2**62), 2**62),
         speed_permille=_whole(top["speed_permille"], "speed_permille", 1, 100_000),
         cycle_ns=_whole(top["cycle_ns"], "cycle_ns", 1_000_000, 10**11),
@@ -176,6 +176,13 @@ def _text(data: object, where: str) -> str:
     if not isinstance(data, str) or not data:
         raise LimitsError(f"{where} = {data!r}, must be a text")
     return data
+
+
+def _sha256(data: object, where: str) -> str:
+    text = _text(data, where)
+    if len(text) != 64 or set(text) - set("0123456789abcdef"):
+        raise LimitsError(f"{where} = {text!r}, must be 64 hexadecimal digits")
+    return text
 
 
 def _whole(data: object, where: str, low: int, high: int) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,16 @@ def start_s() -> float:
     return min(alone(16, 1)[0] for _ in range(3))
 
 
+def version_s() -> float:
+    """Return seconds that `cellarer --version` takes, the best of five."""
+    program = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv = ['cellarer', '--version']; from cellarer.cli import main; main()",
+    ]
+    return min(timeit.repeat(lambda: subprocess.run(program, check=True, capture_output=True), number=1, repeat=5))
+
+
 def rss_MB(count: int) -> float:
     """Return the resident memory of a process like control after so many cycles of 10 000 cells, in MB."""
     return alone(CONTROL_CELLS, count)[1]
@@ -206,6 +217,7 @@ def baselines(effort: Effort) -> dict[str, object]:
         "over_filterpy": number(ours / foreign),
         "estimator_step_cell_updates_per_s": rate(lambda: work, 1000.0, seconds),
         "ekf_cell_updates_per_s": {str(n): many_rate(n, seconds) for n in effort.many},
+        "version_s": version_s(),
         "machine_p99_over_p50": tail(),
         "cycle_parts_us": {str(n): parts(site_of(n), count) for n, count in effort.parts},
         "roofline": {name: number(value) for name, value in roofline().items()},
