@@ -324,5 +324,6 @@ OWN_TESTS = {
     "current_reversed",
     "current_unanswered",
     "current_open",
-}  # test_response.py, test_open_current.py
+    "converter_off",
+}  # test_response.py, test_open_current.py, test_balance.py
 TIMED = {*SILENCES, *OWN_TESTS}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
+import pytest
 from tests.core.bench import Bench, closed
+from tests.core.sites import TABLES
 
-from cellarer.core.decide import balance
+from cellarer.config.load import build
+from cellarer.core.decide import balance, signals
 from cellarer.model.values import NEVER, Plan
 
 FOREVER_NS = 10**15
@@ -115,3 +119,113 @@ def _look(bench: Bench):  # type: ignore[no-untyped-def]
     state = bench.state
     seen, digest = measure(bench.config, state.watch, bench.sample(), state.current_zero, bench.now_ns)
     return Look(bench.config, seen, digest, state.watch, state, bench.now_ns)
+
+
+MOVE_A, CELL = 2.0, 1
+
+
+@cache
+def converting(reads: bool, share: float = 1.0) -> Bench:
+    """Return a closed bench at half charge with a flyback converter for each cell, in steps of half a second."""
+    table = TABLES["one"] | {"signals": TABLES["one"]["signals"] + ["converter_current"] * reads}
+    balancing = {"topology": "flyback", "move_A": MOVE_A, "measure_share": share}
+    bench = Bench(build(table | {"pack": [table["pack"][0] | {"balancing": balancing}]}, "converters").config).close()
+    bench.step(set_soc=0.5)
+    bench.run(0.2)
+    bench.dt_ns = 500_000_000
+    return bench
+
+
+def take(bench: Bench, share: float) -> None:
+    """Let the plan say for how much of the time the converter of the cell takes charge in."""
+    move = np.zeros((2, 4))
+    move[1, CELL] = share
+    bench.plan = Plan(FOREVER_NS, np.zeros(4), np.full(1, np.nan), move, np.full(1, np.nan))
+
+
+def moving(ordered: float, *, reads: bool = True) -> Bench:
+    """Return a bench whose converter works as ordered, so far."""
+    bench = converting(reads).fork()
+    take(bench, ordered)
+    bench.step()
+    passes(bench, ordered * MOVE_A)
+    return bench
+
+
+def passes(bench: Bench, current: float) -> None:
+    if bench.config.sensing.present[bench.layout.where["converter_current"]].all():
+        bench.put("converter_current", current, CELL)
+
+
+def off_order(bench: Bench) -> bool:
+    return bool(bench.state.faults.active[bench.config.faults.name.index("converter_off_order"), 0])
+
+
+@pytest.mark.parametrize("ordered", [1.0, 0.2, 0.0])
+@pytest.mark.parametrize("way", [-1.0, 1.0])
+def test_a_converter_is_named_beyond_its_limit_and_not_within(ordered: float, way: float) -> None:
+    limit_A = 0.3 * MOVE_A * max(ordered, signals.LEAST_ORDER)
+    for share, named in ((0.98, False), (1.02, True)):
+        bench = moving(ordered)
+        passes(bench, ordered * MOVE_A + way * share * limit_A)
+        bench.run(40.0)
+        assert off_order(bench) == named
+        assert bench.command.move[1, CELL] == (0.0 if named else ordered), "converters of the string stop"
+        assert bench.command.plus.all()
+
+
+def test_a_converter_is_named_when_it_was_off_for_long_enough_and_rests_for_a_day() -> None:
+    for seconds, named in ((29.5, False), (31.0, True)):
+        bench = moving(1.0)
+        passes(bench, 0.0)
+        bench.run(seconds)
+        assert off_order(bench) == named
+    bench.dt_ns = 60_000_000_000
+    bench.run(23.9 * 3600.0)
+    assert off_order(bench) and bench.command.move[1, CELL] == 0.0
+    bench.run(720.0, lambda b: not off_order(b))
+    bench.step()
+    assert not off_order(bench) and bench.command.move[1, CELL] == 1.0, "it is tried again"
+
+
+def test_what_is_measured_of_a_converter_counts_and_else_what_is_ordered() -> None:
+    for reads, passed, got in ((True, 1.0, 1.0), (True, np.nan, 2.0), (False, np.nan, 2.0)):
+        bench = moving(1.0, reads=reads)
+        before = bench.state.balancing.moved_Ah
+        passes(bench, passed)
+        bench.run(10.0)
+        gained = (bench.state.balancing.moved_Ah - before) * 3600.0 / 10.0
+        others = np.delete(gained, CELL)
+        assert gained[CELL] - others.mean() == pytest.approx(got, rel=0.06)
+        np.testing.assert_allclose(others, others[0])
+
+
+def test_a_sensor_that_shows_little_at_rest_moves_nothing_on_paper_and_one_that_shows_more_does() -> None:
+    for passed, moved in ((0.98 * 0.02 * MOVE_A, False), (1.02 * 0.02 * MOVE_A, True)):
+        bench = moving(0.0)
+        before = bench.state.balancing.moved_Ah
+        passes(bench, passed)
+        bench.run(10.0)
+        assert (bench.state.balancing.moved_Ah[CELL] > before[CELL]) == moved
+
+
+def test_converters_that_work_unread_for_a_minute_are_remembered() -> None:
+    for seconds, unread in ((59.0, False), (62.0, True)):
+        bench = moving(1.0)
+        bench.silence("converter_current")
+        bench.run(seconds)
+        assert (bench.state.balancing.unread_ns > NEVER).tolist() == [False, unread, False, False]
+    never = moving(1.0, reads=False)
+    never.run(1.0)
+    assert never.state.balancing.unread_ns[CELL] == never.now_ns
+
+
+def test_converters_pause_so_that_cells_are_measured() -> None:
+    bench, moves = converting(True, 0.95).fork(), []
+    take(bench, 1.0)
+    for _ in range(480):
+        bench.step()
+        passes(bench, MOVE_A * bench.command.move[1, CELL])
+        moves.append(bench.command.move[1, CELL])
+    pause = np.flatnonzero(np.array(moves) == 0.0) * 0.5
+    assert pause.tolist() == [*np.arange(114.0, 120.0, 0.5), *np.arange(234.0, 240.0, 0.5)]

@@ -39,6 +39,7 @@ class Told:
         self.capacity = config.capacity_Ah * (1.0 + 0.01 * g.normal(size=CELLS))
         self.scale = 1.1 + 0.05 * g.normal(size=CELLS)
         self.offset_A, self.measured, self.moved_Ah = 0.0, True, np.zeros(CELLS)
+        self.unread_h = np.nan  # when a converter last worked unread
         self.bench, self.passed_Ah, self.current_A = Bench(config), 0.0, 0.0
         self.before: Diagnosis = diagnose.start(config)
 
@@ -51,7 +52,9 @@ class Told:
         put(buffer, "p55", (5e-4 * self.config.capacity_Ah / PARALLEL) ** 2)
         estimators.Pairs(*pairs).closed[:] = 5.0 if self.measured else 0.0
         state = estimators.EstimateState(buffer, state.unknown, pairs)
-        balancing = replace(self.bench.state.balancing, moved_Ah=self.moved_Ah)
+        unread_ns = np.full(CELLS, NEVER)
+        unread_ns[0] = NEVER if np.isnan(self.unread_h) else round(self.unread_h * HOUR_NS) + 1  # of any cell
+        balancing = replace(self.bench.state.balancing, moved_Ah=self.moved_Ah, unread_ns=unread_ns)
         world = replace(self.bench.state, diagnosis=self.before, balancing=balancing)
         unused: Any = None
         now_ns = round(hours * HOUR_NS) + 1
@@ -93,6 +96,21 @@ def test_leakage_is_told_by_three_looks_within_days_and_bleeding_is_no_leakage(c
         bled.soc, bled.moved_Ah = bled.soc - 0.5 * lost, bled.moved_Ah - 0.5 * lost * config.capacity_Ah
         bled.look(hours)
     assert bled.value("self_discharge") > -np.inf and trips(config, bled) == set()
+
+
+def test_a_leak_is_claimed_only_once_no_converter_of_the_string_worked_unread() -> None:
+    balancing = {"topology": "flyback", "bleed_mA": 0}
+    made = build(table([pack("a", CELLS, parallel=PARALLEL, balancing=balancing)], CELL_SIDE + CONTACTS + FACTS), "x")
+    told, hourly, names = Told(made.config), np.where(np.arange(CELLS) == BAD, 0.012, 0.0), {}
+    for hour in range(21):
+        told.unread_h = min(float(hour), 8.0)  # the converters work until then
+        told.look(float(hour))
+        names[hour] = trips(made.config, told)
+        told.soc = told.soc - hourly
+    unproven, leaks = {"converter_charge_missing"}, {"cell_self_discharge", "cell_internal_short"}
+    assert [hour for hour, found in names.items() if found == unproven] == [6, 7, 8, 9]
+    assert [hour for hour, found in names.items() if found == leaks] == list(range(17, 21))  # 3 h of rest, 6 of looks
+    assert told.cell("self_discharge") == BAD and told.value("charge_lost") == -np.inf
 
 
 @pytest.mark.parametrize("when", ["early", "late"])

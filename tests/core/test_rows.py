@@ -26,7 +26,8 @@ def enabled(name: str, string: int, timed: bool) -> list[tuple[str, int, str]]:
 PLACES = [("one", 0), ("ragged", 2), ("fets", 1), ("supervised", 1)]
 ROWS = [row for place in PLACES for row in enabled(*place, timed=False)]
 UNTIMED = {"temperature_rises_fast", "thermal_runaway", "thermal_runaway_precursor", "cell_reading_stuck",
-           "current_sensor_reversed", "current_sensor_jumped", "current_on_open_string"}  # fmt: skip
+           "current_sensor_reversed", "current_sensor_jumped", "current_on_open_string",
+           "converter_off_order", "converter_charge_missing"}  # fmt: skip
 SILENT_ROWS = [(n, s, row) for place in PLACES for n, s, row in enabled(*place, timed=True) if row not in UNTIMED]
 
 

@@ -139,6 +139,22 @@ def test_planner_control_and_world_agree_on_what_converters_do(kind: Topology, s
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@given(seeds)
+@settings(max_examples=10)
+def test_what_is_measured_of_dead_and_stuck_converters_tells_what_all_cells_get(kind: Topology, seed: int) -> None:
+    here, rng = site(kind), np.random.default_rng(seed)
+    ordered = rng.uniform(0.1, 0.5, (2, CELLS)) * (np.arange(2)[:, None] == rng.integers(0, 2, CELLS))
+    really = np.where(rng.random(CELLS) < 0.3, np.array([[0.0], [0.7]]) * (rng.random(CELLS) < 0.5), ordered)
+    volts = np.full(CELLS, 3.3) + (0.01 * rng.standard_normal(CELLS) if kind == Topology.CAPACITOR else 0.0)
+    own, others = Converters(here).sides(really, volts)
+    np.testing.assert_allclose(counted.into_cells(here, ordered, volts, own), own + others, atol=1e-9)
+    unread = np.full(CELLS, np.nan)
+    np.testing.assert_array_equal(
+        counted.into_cells(here, ordered, volts, unread), counted.into_cells(here, ordered, volts)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_converters_bring_is_told_and_is_what_they_bring(kind: Topology) -> None:
     here, soc, volts = site(kind), drawn(5), 3.2 + drawn(5)
     _, plan, figures = programme.replan(here, None, replace(known(soc), voltage_model=volts), np.zeros(CELLS), HOT, 0)

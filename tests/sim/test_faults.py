@@ -50,7 +50,8 @@ class Run:
 def scenario(name: str | None, kind: str, current: float, shape: str = "step") -> Run:
     """Close, load, bleed, heat and open two separate packs; the fault is in the first one, from 0.25 s on."""
     load = {"kind": "constant", "current_A": current, "delay_s": 0.0}
-    place = site(kind=kind, packs=2, parallel=2, load=load, heater=True, cooler=True)
+    balancing = {"bleed_mA": 200, "topology": "flyback"}
+    place = site(kind=kind, packs=2, parallel=2, load=load, heater=True, cooler=True, balancing=balancing)
     world = plant(place, bus_of_pack=[0, 1])
     if name:
         world.inject(name, string=0, cell=1, size=SIZES.get(name), start_s=0.25, shape=shape)
@@ -62,6 +63,7 @@ def scenario(name: str | None, kind: str, current: float, shape: str = "step") -
     for step in range(40):
         now = step * 0.25
         orders.bleed[[1, 5]] = now >= 5.0
+        orders.move[:, [1, 5]] = np.array([[0.0], [0.3]]) * (now >= 5.0)
         orders.heater[:] = float(now < 5.0)
         orders.minus[:] = 0.5 <= now < 8.0
         orders.precharge[:] = 0.75 <= now < 3.0

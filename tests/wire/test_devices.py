@@ -109,6 +109,16 @@ def test_without_authority_no_converter_is_driven() -> None:
     assert all(box.outputs(0).bleed) and not any((*box.outputs(0).give, *box.outputs(0).take))
 
 
+def test_a_module_that_measures_its_converters_says_what_they_pass_and_what_it_does_not_know() -> None:
+    passed = np.array([0.0, 2.0, -2.0, math.nan, 0.4, -65.0, 0.002, 0.0])
+    values = {"cell_voltage": CELLS, "converter_current": passed}
+    measures = device("cmu", cells=8, temperatures=2, options={"measures_converters": True})
+    np.testing.assert_allclose(said(values, measures)["converter_current"], passed, atol=1e-9)
+    assert "converter_current" not in said(values, CMU)
+    with pytest.raises(ValueError, match="which cmu does not carry with these options"):
+        driver(device("cmu", cells=8, signals=["converter_current"]))
+
+
 SWITCH = device("switchbox", authority="switch")
 
 

@@ -64,6 +64,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         "switchgear": gear != "none", "neighbours": series > 1, "sensors": sensors > 1, "shared": gear == "contactors",
     }  # fmt: skip
     facts |= {"many_sensors": sensors > 2}
+    facts |= {"converters": np.array([p.balancing.topology != "none" for p, _ in packs])}
     facts |= {name: np.array([getattr(p, name) for p, _ in packs]) for name in ("heater", "cooler")}
     config = Config(
         site=site.name,

@@ -91,6 +91,16 @@ SIGNALS: tuple[Quantity, ...] = (
     Quantity(
         "supply_voltage", "pack", "V", 0, 60.0, 0.2, 2.0, "auxiliary supply of the controller and contactor coils"
     ),
+    Quantity(
+        "converter_current",
+        "cell",
+        "A",
+        -1000.0,
+        1000.0,
+        0.5,
+        2.0,
+        "what this cell's balancing converter puts into the cell, + charges",
+    ),
 )
 
 BY_NAME = {q.name: q for q in SIGNALS}

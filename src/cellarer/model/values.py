@@ -18,11 +18,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.int8]
 Bools = NDArray[np.bool_]
+Record = TypeVar("Record")
 
 NEVER = -(2**62)
 FOREVER = 2**62
 WAYS = ("charge", "discharge")  # axis `way`
-CELL_SUSPICIONS = ("self_discharge", "joint_resistance", "weak_cell", "lost_parallel", "current_drift")
+CELL_SUSPICIONS = ("self_discharge", "joint_resistance", "weak_cell", "lost_parallel", "current_drift", "charge_lost")
 SUSPICIONS = (*CELL_SUSPICIONS, "string_joints")  # decide/diagnose.py
 HORIZONS_S = (2.0, 10.0, 30.0, 1800.0)  # axis `horizon` of SOP; the last stands for continuous
 
@@ -291,6 +292,7 @@ class Balancing:
     dirty_ns: Ints  # (cell,) when its reading was disturbed last
     moved_Ah: Floats  # (cell,) put in by converters less bled, since the start
     counted_Ah: Floats  # (cell,) of that what the estimators know
+    unread_ns: Ints  # (cell,) when its converter was last ordered to work and not measured; NEVER = it never was
     unbled: Floats  # (3, string) highest cell V and current A when readings stood last, drop V that bleeding makes
 
 
@@ -476,9 +478,6 @@ class State:
     window: Window
     command: Command
     seen: Seen
-
-
-Record = TypeVar("Record")
 
 
 def renew(record: Record, **changes: object) -> Record:

@@ -164,6 +164,7 @@ UNSEEN = {
     ), SLOW),
     **dict.fromkeys(("precharge_welded", "contactors_chatter", "precharge_fast", "precharge_hot"), NEXT),
     **dict.fromkeys(("contact_resistance", "bleed_stuck_on", "bleed_stuck_off", "pump_stuck"), NO_ROW),
+    **dict.fromkeys(("converter_dead", "converter_stuck"), "no shipped site has converters"),
     "link_holds": "the load empties the link all the same",
     **dict.fromkeys(("charger_ignores_limits", "inverter_ignores_limits"),
                     "judged as a forced current above the limit"),

@@ -181,6 +181,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("A5", "fuse_blown", 1, "", "fuse blown", _knob("cut_string", "string")),
     Fault("A6", "bleed_stuck_on", 1, "", "a cell is bled all the time", _knob("bleed_stuck", "cell")),
     Fault("A6", "bleed_stuck_off", -1, "", "a cell is never bled", _knob("bleed_stuck", "cell")),
+    Fault("A6", "converter_dead", 1, "", "a cell's converter passes nothing", _knob("converter_dead", "cell")),
+    Fault("A6", "converter_stuck", -1, "1", "a converter gives (−) or takes this share of the time, unasked",
+          _knob("converter_stuck", "cell")),
     # I: insulation
     Fault("I1", "insulation_low", 300, "ohm/V", "insulation worse than it should be",
           _knob("insulation", "pack", "", _per_volt)),

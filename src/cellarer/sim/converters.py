@@ -23,13 +23,18 @@ class Converters:
 
     def into_cells(self, move: Floats, volts: Floats) -> Floats:
         """Return the current into each cell, (cell,) A. move (2, cell) share of the time; volts (cell,)."""
-        result = np.zeros(volts.size)
+        return np.asarray(self.sides(move, volts).sum(axis=0))
+
+    def sides(self, move: Floats, volts: Floats) -> Floats:
+        """Return the current into each cell by its own converter, and by those of others, (2, cell) A."""
+        result = np.zeros((2, volts.size))
         if not move.any():
             return result
         for string in self.strings:
             first = int(self.layout.first_cell[string])
             mine = slice(first, first + int(self.config.series[string]))
-            result[mine] = self._string(string, np.clip(move[:, mine], 0.0, 1.0), np.maximum(volts[mine], NO_VOLTS))
+            drive, cell_V = np.clip(move[:, mine], 0.0, 1.0), np.maximum(volts[mine], NO_VOLTS)
+            result[:, mine] = self._string(string, drive, cell_V)
         return result
 
     def _string(self, string: int, move: Floats, volts: Floats) -> Floats:
@@ -40,16 +45,16 @@ class Converters:
                 return _between(drive[0, :-1], drive[1, :-1], volts, share)
             case Topology.CAPACITOR:
                 flow = drive.max(axis=0)[:-1] * -np.diff(volts) / CAPACITOR_V
-                return np.append(0.0, flow) - np.append(flow, 0.0)
+                return np.array((-np.append(flow, 0.0), np.append(0.0, flow)))
             case Topology.FLYBACK:
                 power = share * (drive[0] * volts).sum() - (drive[1] * volts).sum() / share
-                return np.asarray(drive[1] - drive[0] + power / volts.sum())
+                return np.array((drive[1] - drive[0], np.full(volts.size, power / volts.sum())))
             case Topology.BUS:
                 size = int(table.module[string])
                 wide = np.repeat(drive[:, ::size], size, axis=1)[:, : volts.size]
-                return _pooled(wide, volts, share * share)
+                return np.array((_pooled(wide, volts, share * share), np.zeros(volts.size)))
             case _:
-                return _pooled(drive, volts, share)
+                return np.array((_pooled(drive, volts, share), np.zeros(volts.size)))
 
 
 def _between(up: Floats, down: Floats, volts: Floats, share: float) -> Floats:
@@ -57,7 +62,7 @@ def _between(up: Floats, down: Floats, volts: Floats, share: float) -> Floats:
     low, high = volts[:-1], volts[1:]
     own = share * down * high / low - up
     other = share * up * low / high - down
-    return np.append(own, 0.0) + np.append(0.0, other)
+    return np.array((np.append(own, 0.0), np.append(0.0, other)))
 
 
 def _pooled(drive: Floats, volts: Floats, share: float) -> Floats:

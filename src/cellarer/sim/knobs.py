@@ -34,6 +34,8 @@ KNOBS: tuple[Knob, ...] = (
     Knob("heat_W", "cell", 0.0, "heat into the cores of the group"),
     Knob("core_degC", "cell", NAN, "temperature that core and surface are held at"),
     Knob("bleed_stuck", "cell", 0.0, "1: the bleed switch is stuck on, −1: off"),
+    Knob("converter_dead", "cell", 0.0, "1: the cell's converter passes nothing"),
+    Knob("converter_stuck", "cell", NAN, "share of the time that the cell's converter takes, − gives, ordered or not"),
     Knob("leak", "cell", 1.0, "factor on self-discharge"),
     Knob("weld_minus", "string", 0.0, "1: the contact is welded"),
     Knob("weld_precharge", "string", 0.0, "1: the contact is welded"),

@@ -182,6 +182,10 @@ class Plant:
         stuck = knobs["bleed_stuck"]
         self.bleeding = (orders.bleed | (stuck > 0.5)) & (stuck > -0.5)
         self.move = orders.move
+        if not knobs.turned.isdisjoint(("converter_dead", "converter_stuck")):
+            stuck = knobs["converter_stuck"]
+            forced = np.array((np.maximum(-stuck, 0.0), np.maximum(stuck, 0.0)))
+            self.move = np.where(np.isnan(stuck), self.move, forced) * (knobs["converter_dead"] < 0.5)
         heater = np.maximum(orders.heater, knobs["heater_stuck"]) * knobs["heater"] * self._heater_fed()
         pump = np.maximum(orders.pump, knobs["pump_stuck"]) * knobs["pump"]
         self.air = np.clip(np.stack([heater, pump]), 0.0, 1.0)

@@ -83,6 +83,7 @@ def signals(plant: "Plant") -> Floats:
         "gas": vented(plant), "ignition": asks, "charge_plug": plugged, "charger_present": charger,
         "coolant_degC": plant.heat.node_degC, "ambient_degC": plant.heat.ambient_degC,
         "supply_voltage": fixed.supply_V - plant.knobs["sag_V"],
+        "converter_current": plant.converters.sides(plant.move, plant.voltage)[0],
     }  # fmt: skip
     for name, value in values.items():
         out[where[name]] = value

@@ -51,6 +51,8 @@ FAULTS: Mapping[str, str] = {
     "temperature_spread": "imbalance",
     "cell_self_discharge": "internal",
     "cell_internal_short": "internal",
+    "converter_off_order": "imbalance",
+    "converter_charge_missing": "imbalance",
     "joint_resistance": "internal",
     "string_joints": "internal",
     "cell_weak": "imbalance",

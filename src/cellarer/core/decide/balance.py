@@ -15,10 +15,13 @@ from cellarer.core.decide.converters import has_next, into_cells, kinds
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import MOVE_STEP, Config
-from cellarer.model.values import NEVER, Balancing, Bools, Command, Floats, Ints, Plan
+from cellarer.model.values import NEVER, Balancing, Bools, Floats, Ints, Plan
 
 TURN_NS = 120_000_000_000  # of which `share` is bleeding; polarisation by a bleed current is below a microvolt
 SETTLE_NS = 500_000_000  # until filters of a measuring chip have settled after a bleeder went off
+UNREAD_NS = 60_000_000_000  # a reading that is lost for less leaves what was ordered: 2 A for a minute are 33 mAh
+OFFSET_SHARE = 0.02  # of a converter's full current: what its sensor may show at none (own estimate, 1 % twice)
+STOPPING = ("converter_off", "charge_lost")  # signals whose rows stop the converters of a string
 
 
 def start(config: Config) -> Balancing:
@@ -27,7 +30,7 @@ def start(config: Config) -> Balancing:
     no, zero, never = np.zeros(cells, bool), np.zeros(cells), np.full(cells, NEVER)
     unknown = np.full((3, strings), np.nan)
     return Balancing(
-        no, np.zeros(strings, bool), np.full(strings, NEVER), np.zeros(strings, np.int64), never, zero, zero,
+        no, np.zeros(strings, bool), np.full(strings, NEVER), np.zeros(strings, np.int64), never, zero, zero, never,
         unknown,
     )  # fmt: skip
 
@@ -37,10 +40,29 @@ def _has_hardware(config: Config) -> bool:
     return bool(np.count_nonzero(config.balance.bleed_A)) or bool(kinds(config))
 
 
-def other_A(config: Config, command: Command, voltage: Floats) -> Floats:
+def other_A(look: Look) -> Floats:
     """Return what bleeders and converters put into each cell beside the string's current, (cell,) A."""
+    config, command = look.config, look.state.command
     bled = np.where(command.bleed, -config.balance.bleed_A[config.layout.string_of_cell], 0.0)
-    return bled + into_cells(config, command.move, voltage) if kinds(config) else bled
+    return bled + into_cells(config, command.move, look.of("cell_voltage"), _passed(look)) if kinds(config) else bled
+
+
+def _passed(look: Look) -> Floats:
+    """Return what converters are measured to pass, (cell,) A; NaN = not measured.
+
+    With nothing ordered a small reading is the offset of its sensor, which must not add up.
+    """
+    config, measured = look.config, look.of("converter_current")
+    small = np.abs(measured) <= OFFSET_SHARE * config.balance.move_A[config.layout.string_of_cell]
+    return np.where(small & ~(look.state.command.move > 0.0).any(axis=0), 0.0, measured)
+
+
+def _unread_ns(look: Look) -> Ints:
+    """Return when each cell's converter was last ordered to work and not measured, (cell,)."""
+    at = look.config.layout.where["converter_current"]
+    silent = ~look.config.sensing.present[at] | (look.now_ns - look.seen.valid_ns[at] > UNREAD_NS)
+    worked = (look.state.command.move > 0.0).any(axis=0)
+    return np.where(worked & silent, look.now_ns, look.state.balancing.unread_ns)
 
 
 def disturbed(look: Look) -> Bools | None:
@@ -58,8 +80,8 @@ def disturbed(look: Look) -> Bools | None:
 
 
 def steady_s(config: Config, memory: Balancing, now_ns: int) -> float:
-    """Return for how long who bleeds stays as it is, s; inf where nobody does."""
-    if not np.count_nonzero(memory.chosen):
+    """Return for how long who bleeds and what moves stays as it is, s; inf where nothing does."""
+    if not (np.count_nonzero(memory.chosen) or np.count_nonzero(memory.planned)):
         return float("inf")
     since_ns = now_ns - memory.begin_ns
     on_ns = config.balance.share * TURN_NS
@@ -80,15 +102,18 @@ def balance(
     if not _has_hardware(config):
         return before, command.bleed, command.move
     table, owner, now_ns = config.balance, config.layout.string_of_cell, look.now_ns
-    moved_Ah = before.moved_Ah
-    if np.count_nonzero(command.bleed) or np.count_nonzero(command.move):
-        moved_Ah = moved_Ah + other_A(config, command, look.of("cell_voltage")) * (dt_s / 3600.0)
+    moved_Ah, unread_ns, converts = before.moved_Ah, before.unread_ns, bool(kinds(config))
+    if converts or np.count_nonzero(command.bleed):
+        moved_Ah = moved_Ah + other_A(look) * (dt_s / 3600.0)
+    if converts and np.count_nonzero(command.move):
+        unread_ns = _unread_ns(look)
     planned = plan.expires_ns > now_ns
     hot = look.extremes[2]
     sane = ~np.isnan(look.extremes[1]) & (hot <= table.max_degC) & ~(demand.open[1] | demand.ramp[1])
     sane &= look.flows[0] if planned else look.current >= -config.idle_A
     chosen, begin_ns, turn = before.chosen, before.begin_ns, before.turn
-    idle = ~np.logical_or.reduceat(chosen, config.layout.first_cell)
+    moves = plan.move.any(axis=0) if planned and converts else False  # they pause too
+    idle = ~np.logical_or.reduceat(chosen | moves, config.layout.first_cell)
     again = idle | (now_ns - begin_ns >= TURN_NS) | (planned != before.planned)
     if np.count_nonzero(again):
         begin_ns, turn = np.where(again, now_ns, begin_ns), turn + again
@@ -97,11 +122,11 @@ def balance(
     if planned:
         chosen = chosen & (plan.bleed_Ah > 0.0)
     on = (sane & (now_ns - begin_ns < table.share * TURN_NS))[owner]
-    move = _moves(look, plan, demand, on) if planned and kinds(config) else np.zeros_like(command.move)
+    move = _moves(look, plan, demand, on) if planned and converts else np.zeros_like(command.move)
     dirty_ns = before.dirty_ns if dirty is None else np.where(dirty, now_ns, before.dirty_ns)
     counted_Ah = before.moved_Ah if estimated else before.counted_Ah
     stays = np.full(sane.size, planned)
-    memory = Balancing(chosen, stays, begin_ns, turn, dirty_ns, moved_Ah, counted_Ah, look.unbled[1:])
+    memory = Balancing(chosen, stays, begin_ns, turn, dirty_ns, moved_Ah, counted_Ah, unread_ns, look.unbled[1:])
     return memory, chosen & on & (table.bleed_A > 0.0)[owner], move
 
 
@@ -140,6 +165,12 @@ def _bounded(look: Look, need: Floats, turn: Ints) -> Bools:
     return wanted & (rank < most[owner])
 
 
+@lru_cache(maxsize=16)
+def _stoppers(config: Config) -> Ints:
+    """Return the rows of the fault table that stop the converters of their string."""
+    return np.flatnonzero([signal in STOPPING for signal in config.faults.signal])
+
+
 def _moves(look: Look, plan: Plan, demand: Demand, on: Bools) -> Floats:
     """Return what converters do, (2, cell): as planned, between cells that may give and cells that may take.
 
@@ -151,6 +182,7 @@ def _moves(look: Look, plan: Plan, demand: Demand, on: Bools) -> Floats:
     next_gives, next_takes = np.append(gives[1:], False), np.append(takes[1:], False)
     beside = config.balance.topology[owner] <= 2
     ok = np.array((gives & (next_takes | ~beside), takes & (next_gives | ~beside)))
-    free = on & ~(demand.open[0] | demand.ramp[0])[owner]
+    failed = look.state.faults.active[_stoppers(config)].any(axis=0)
+    free = on & ~(demand.open[0] | demand.ramp[0] | failed)[owner]
     steps = np.floor(np.minimum(plan.move, 1.0) / MOVE_STEP + 1e-6)  # what is ordered is what is counted
     return np.where(ok & free & (steps > 0.0), steps * MOVE_STEP, 0.0)

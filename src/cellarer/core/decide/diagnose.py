@@ -12,6 +12,9 @@ config refuses a level above `ramp`). Runs once a minute: these faults grow over
 - lost_parallel      1: of p cells side by side one is gone when capacity falls by 1/p and resistance rises by 1/(p − 1)
 - current_drift      C: offset of the current sensor that rest and voltage have shown, or that no cell of the string
                      got between two looks at its charge; beyond what a sound sensor may have.
+- charge_lost        1/h: the same as self_discharge, of strings whose converters worked unmeasured meanwhile: whether a
+                     cell leaks or its converter is dead looks alike, and no cell is said to leak. With the converters
+                     stopped for three hours the looks begin anew, and a cell that leaks is named as such.
 - string_joints      ohm: of the string, what lies outside the sense wires of its cells (joints.py)
 """
 
@@ -96,6 +99,8 @@ def _remember(
     (older_ns, since_ns), now_ns, moved = before.then_ns, look.now_ns, look.state.balancing.moved_Ah
     shift, sigma = _shift(look, tables, estimator)
     first = np.isnan(before.shift_sigma_Ah[0]) | (sigma < BETTER * before.shift_sigma_Ah[0])
+    unread_ns = _unread_ns(look)  # a leak that a row would name lets converters rest for less
+    first |= (unread_ns > older_ns) & (now_ns - unread_ns >= SHORTEST_NS)
     second, age_ns = since_ns > NEVER, _since(look, older_ns)
     late = ~first & (age_ns >= np.minimum(np.where(second, 3 * (since_ns - older_ns), SHORTEST_NS), LONGEST_NS))
     passed_on = late & second & (age_ns >= LONGEST_NS)
@@ -132,12 +137,15 @@ def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimator
     capacity, limits = estimators.capacity_Ah(tables, estimator), look.config.limits
     sound = SOUND_SHARE * np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
     shown, nobody = np.abs(offset) - SURE * offset_sigma, _nobody_got(look, tables, estimator, capacity)
+    lost, unread_ns = _leakage(look, tables, estimator) / capacity, _unread_ns(look)
+    unproven = unread_ns > look.state.diagnosis.then_ns[0]
     return np.stack([
-        _leakage(look, tables, estimator) / capacity,
+        np.where(unproven, np.nan, lost),
         more * (1.0 - SURE * scale_sigma),
         (missing - SURE * pairs.relative) * measured,
         np.minimum(lost_Ah, lost_ohm),
         (np.maximum(shown, nobody[owner]) - sound[owner]) / capacity,
+        np.where(unproven, lost, NOT_NOW),
     ])  # fmt: skip
 
 
@@ -148,6 +156,13 @@ def _shift(
     found = estimators.imbalance(tables, estimator, look.config.layout.string_of_cell)
     away = np.abs(estimators.soc(tables, estimator) - 0.5)
     return found.shift_Ah, np.hypot(found.shift_sigma_Ah, away * estimators.capacity_sigma_Ah(tables, estimator))
+
+
+def _unread_ns(look: Look) -> Ints:
+    """Return when a converter of each cell's string last worked unmeasured, (cell,)."""
+    layout = look.config.layout
+    last_ns = np.maximum.reduceat(look.state.balancing.unread_ns, layout.first_cell)
+    return np.asarray(last_ns[layout.string_of_cell])
 
 
 def _since(look: Look, then_ns: Ints) -> Ints:

@@ -15,17 +15,19 @@ import numpy as np
 
 from cellarer.core.decide import signals_gear as gear
 from cellarer.core.decide import signals_heat as heat
+from cellarer.core.decide.converters import own_A
 from cellarer.core.decide.derived import NEIGHBOURS_V
 from cellarer.core.decide.look import FEEDBACK, Reading, hides, masked, one, worst
 from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
-from cellarer.model.config import Config
+from cellarer.model.config import Config, Topology
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints
 
 DEFIED = 0.05  # of the limit: ignored from 5 % above it (core/slow.py OVER_LIMIT), defied from 10 %
+LEAST_ORDER = 0.1  # of a converter's full current: of less than this a reading says little (own estimate)
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
 
@@ -218,6 +220,22 @@ def current_reversed(look: Look) -> Reading:
     return Reading(value, look.config.layout.yes, _since(look.config, memory.looked_ns))
 
 
+def converter_off(look: Look) -> Reading:
+    """How far what a converter passes is from what it was ordered, as a share of that, of a tenth of all at least.
+
+    A switched capacitor is ordered no current: voltages make it.
+    """
+    return worst(look, _converter_off(look), look.time_ns("converter_current"), "cell")
+
+
+def _converter_off(look: Look) -> Floats:
+    table, owner, move = look.config.balance, look.config.layout.string_of_cell, look.state.command.move
+    ordered = own_A(look.config, move, look.of("cell_voltage"))
+    off = np.abs(look.of("converter_current") - ordered)
+    off = off / np.maximum(np.abs(ordered), LEAST_ORDER * table.move_A[owner])
+    return np.where(table.topology[owner] == Topology.CAPACITOR, np.nan, off)
+
+
 def insulation_low(look: Look) -> Reading:
     """Insulation resistance per volt of the string, negative, ohm/V."""
     pack = look.config.layout.pack_of_string
@@ -298,6 +316,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "gas": Measured("gas", "high"),
     "foreign_alarm": Measured("foreign_alarm", "high"),
     "foreign_silence": Measured("foreign_alarm", "overdue"),
+    "converter_off": converter_off,
     "insulation_low": insulation_low,
     "supply_low": Measured("supply_voltage", "low"),
     "contact_welded": gear.contact_welded,
@@ -322,6 +341,7 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
     "hot_spot": lambda look: (look.of("temp_degC"), "temp"),
     "cell_frozen": lambda look: (_frozen(look), "cell"),
     "cell_stuck": lambda look: (_stuck(look), "cell"),
+    "converter_off": lambda look: (_converter_off(look), "cell"),
     "runaway": lambda look: (heat.running_away(look), "temp"),
     "runaway_precursor": lambda look: (heat.heralding(look), "temp"),
 }

@@ -6,8 +6,12 @@ that is repeated, corrupted or sent under another module's id is refused. Balanc
 Public module protocols were weighed and left (docs/devices/cmu.md): none carries counter, CRC and open wire at once.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from cellarer.model.config import MOVE_STEP
-from cellarer.wire.table import Blocks, Field, Message, Protocol, Role
+from cellarer.wire.table import Blocks, Field, Message, Option, Protocol, Role
 
 MOST = 48
 
@@ -20,6 +24,16 @@ def _tail() -> tuple[Field, ...]:
     )
 
 
+PASSED = "converter_currents"
+
+
+def _vary(protocol: Protocol, options: Mapping[str, Any]) -> Protocol:
+    """Return the table of a board that measures its converters, or not."""
+    if options["measures_converters"]:
+        return protocol
+    return replace(protocol, messages=tuple(m for m in protocol.messages if m.name != PASSED))
+
+
 PROTOCOL = Protocol(
     name="cmu",
     title="Cellarer module controller",
@@ -28,6 +42,8 @@ PROTOCOL = Protocol(
     drops_after_ms=2000,
     not_tested="any hardware; the protocol is offered to makers of boards",
     source="own, docs/devices/cmu.md",
+    options={"measures_converters": Option(False, "the board measures what the converter of each cell really passes")},
+    vary=_vary,
     messages=(
         Message(
             "cells",
@@ -68,6 +84,30 @@ PROTOCOL = Protocol(
             id_step=1,
             extended=True,
             means="one bit per cell, 24 cells",
+        ),
+        Message(
+            PASSED,
+            0x0CB01301,
+            (
+                Field(
+                    "converter_current",
+                    0,
+                    16,
+                    signed=True,
+                    scale=0.002,
+                    unit="A",
+                    unknown=-0x8000,
+                    low=-0x7FFF,
+                    count=3,
+                ),
+                *_tail(),
+            ),
+            period_ms=500,
+            blocks=Blocks("cell", 3),
+            id_step=1,
+            extended=True,
+            means="with the option `measures_converters`: what converters put into their own cells, mean "
+            "since the last frame, + charges; 0x8000: not measured",
         ),
         Message(
             "bleed",

@@ -1,0 +1,104 @@
+"""Converters that do not do as ordered, beside cells that leak: with a reading of what each passes, and without.
+
+Hours of the whole cycle on a simulated pack, steps of up to a minute. The plan is fixed: it fills one cell slowly, as
+the planner would fill one that is low, or that leaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cellarer import config
+from cellarer.config.load import Site, build
+from cellarer.model.values import FOREVER, no_plan
+from cellarer.runtime.balancing import KNOWN, World
+
+CELL, CAPACITY_AH, MOVE_A, SHORT_OHM = 4, 50.0, 2.0, 8.0
+SHARE = 0.2  # of the time: 0.4 A, C/125; a short of 8 ohm takes as much
+SHORT, UNPROVEN, OFF = "cell_internal_short", "converter_charge_missing", "converter_off_order"
+LEAKS = {SHORT, "cell_self_discharge"}
+
+
+def site(reads: bool) -> Site:
+    table = config.load("home").file.model_dump(mode="json", exclude_unset=True)
+    pack = table["pack"][0]
+    pack.pop("limits", None)
+    pack |= {"cell": "nmc_50ah", "balancing": {"topology": "flyback", "move_A": MOVE_A}}
+    table["simulation"]["load"] = {"kind": "home", "inverter_A": 20.0, "solar_kWp": 1.0, "demand_kWh_per_day": 2.0}
+    for device in table["device"]:
+        if device["protocol"] == "cmu":
+            device["authority"] = "limit"
+            if reads:
+                device |= {"options": {"measures_converters": True}}
+                device["signals"] = [*device["signals"], "converter_current"]
+    return build(table, "nmc with converters")
+
+
+def lived(
+    reads: bool, hours: float, *faults: tuple[str, float], planned: float = SHARE
+) -> tuple[dict[str, float], World]:
+    """Return when each row was raised first, h, and the world after so many hours."""
+    world, raised = World(site(reads), "active", 1, 0.005, KNOWN), dict[str, float]()
+    move = np.zeros((2, world.layout.size["cell"]))
+    move[1, CELL] = planned
+    plan = replace(no_plan(move.shape[1], 1), expires_ns=FOREVER, move=move)
+    world.planner = lambda state: plan  # type: ignore[assignment]
+    for fault, size in faults:
+        world.plant.inject(fault, cell=CELL, size=size, start_s=60.0)
+    while world.plant.time_s < hours * 3600.0:
+        faults_now = world.step().faults.active[:, 0]
+        for row in np.flatnonzero(faults_now).tolist():
+            raised.setdefault(world.config.faults.name[row], world.plant.time_s / 3600.0)
+    return raised, world
+
+
+def off(world: World) -> float:
+    """Return how wrong SOC of the cell is, against the other cells."""
+    error = world.state.estimate.soc - world.plant.truth.soc
+    return float(error[CELL] - np.delete(error, CELL).mean())
+
+
+def test_a_dead_converter_that_nobody_reads_stops_balancing_and_is_no_leak() -> None:
+    raised, world = lived(False, 16.5, ("converter_dead", 1.0))
+    assert 6.0 < raised[UNPROVEN] < 6.5 and not LEAKS & set(raised)
+    assert not world.state.command.move.any() and world.state.command.plus.all()
+    told = world.state.diagnosis  # nine hours after the stop cells are judged again
+    assert -np.inf < told.value[0, 0] < 0.0002
+
+
+def test_a_dead_converter_that_is_read_is_named_within_its_budget_and_moves_nothing_on_paper() -> None:
+    raised, world = lived(True, 1.0, ("converter_dead", 1.0))
+    row = world.config.faults.name.index(OFF)
+    assert set(raised) == {OFF} and raised[OFF] * 3600.0 < 60.0 + world.config.faults.budget_ns[row] * 1e-9
+    assert world.state.faults.raised_cell[row, 0] == CELL and world.state.faults.raised_value[row, 0] == pytest.approx(
+        1, abs=0.1
+    )
+    assert not world.state.command.move.any() and world.state.command.plus.all()
+    assert abs(world.state.balancing.moved_Ah[CELL]) < 0.01
+
+
+@pytest.mark.parametrize("planned", [0.0, SHARE])
+def test_a_converter_that_is_stuck_and_read_is_named_and_counted(planned: float) -> None:
+    raised, world = lived(True, 4.0, ("converter_stuck", -SHARE), planned=planned)
+    assert set(raised) - {"cell_over_voltage_operating"} == {OFF} and raised[OFF] < 0.05
+    assert world.state.balancing.moved_Ah[CELL] == pytest.approx(-4.0 * SHARE * MOVE_A, rel=0.05)
+    assert abs(off(world)) < 0.005
+
+
+def test_a_converter_that_is_stuck_unasked_and_unread_looks_like_a_leak() -> None:
+    raised, _ = lived(False, 14.0, ("converter_stuck", -SHARE), planned=0.0)
+    assert 6.0 < raised[SHORT] < 14.0 and UNPROVEN not in raised
+
+
+def test_a_short_behind_a_converter_that_is_read_is_found_as_without_one() -> None:
+    raised, _ = lived(True, 6.5, ("internal_short", SHORT_OHM))
+    assert 6.0 < raised[SHORT] < 6.5 and not {UNPROVEN, OFF} & set(raised)
+
+
+def test_a_short_behind_a_converter_that_nobody_reads_is_found_within_its_budget() -> None:
+    raised, world = lived(False, 16.5, ("internal_short", SHORT_OHM))
+    assert raised[UNPROVEN] < 6.5 < raised[SHORT] < 16.5
+    assert raised[SHORT] * 3600.0 < world.config.faults.budget_ns[world.config.faults.name.index(SHORT)] * 1e-9
