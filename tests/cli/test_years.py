@@ -16,7 +16,7 @@ from cellarer.commands.console import Mistake
 from cellarer.config import ConfigError
 from cellarer.config.load import build
 from cellarer.lab import tables
-from cellarer.runtime import policies, years, years_report
+from cellarer.runtime import plots, policies, years, years_apart, years_report
 
 HOME = config.load("home")
 
@@ -86,6 +86,7 @@ def test_a_cell_without_a_law_is_named() -> None:
 
 def test_command_prints_json_table_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(years, "DAYS", 2)
+    monkeypatch.setattr(years_apart.os, "sched_getaffinity", lambda pid: {0})  # a second process knows no short days
     out, report = tmp_path / "life.csv", tmp_path / "life.html"
     args = ["simulate", "home", "--years", "1", "--policies", "--json", "--out", str(out), "--report", str(report)]
     done = CliRunner().invoke(cellarer, args)
@@ -95,6 +96,33 @@ def test_command_prints_json_table_and_report(tmp_path: Path, monkeypatch: pytes
     assert found["policies"][0]["years_to_80_pct"] is None
     assert len(out.read_text().splitlines()) == 1 + len(found["policies"])
     assert "to 80 %" in report.read_text() and "<svg" in report.read_text()
+
+
+def test_groups_of_policies_are_joined_in_their_order_and_are_what_each_is(lives: years.Lives) -> None:
+    chosen, told = [life.policy for life in lives.lives], list[float]()
+    joined = years_apart.compare(HOME, 3, 5, chosen, told.append, jobs=1, days=2)
+    assert [life.policy for life in joined.lives] == chosen and told[-1] == 1.0 and told == sorted(told)
+    for group, at in ((chosen[:2], 0), (chosen[2:], 2)):
+        alone = years.live(HOME, 3, 5, group, days=2)
+        for k, life in enumerate(alone.lives):
+            np.testing.assert_equal(joined.lives[at + k].series, life.series)
+            np.testing.assert_equal(joined.lives[at + k].cells_pct, life.cells_pct)
+    assert joined.seen[0] <= lives.seen[0] + 0.1 and len({joined.hash, alone.hash, lives.hash}) == 3
+    assert years_apart.compare(HOME, 3, 5, chosen[:1], jobs=2, days=2).lives[0].policy == chosen[0]
+
+
+def test_what_goes_wrong_in_a_process_of_its_own_is_said() -> None:
+    table = HOME.file.model_dump(mode="json", exclude_unset=True)
+    table["pack"][0] |= {"cell": "naion_hakadi_18650", "limits": {}}
+    with pytest.raises(ConfigError, match="ageing"):
+        years_apart.compare(build(table, "x.toml"), 1, 1, policies.fitting(HOME.file.simulation), jobs=2)  # type: ignore[arg-type]
+
+
+def test_every_policy_has_a_line_of_its_own(lives: years.Lives) -> None:
+    many = replace(lives, lives=lives.lives * 3)
+    for panel in years_report._against(many):
+        assert len({(plots.COLOURS[line.colour], line.dashed) for line in panel.content}) == 9  # type: ignore[union-attr]
+    assert len(set(plots.SERIES)) == len(plots.SERIES) >= len(policies.POLICIES)
 
 
 @pytest.mark.parametrize("args", (["--years", "1.5"], ["--years", "101"], ["--policies"]))

@@ -26,7 +26,7 @@ def run(
     from cellarer.runtime import policies as charging
     from cellarer.runtime import report as reports
     from cellarer.runtime import years as lives
-    from cellarer.runtime import years_report
+    from cellarer.runtime import years_apart, years_report
 
     count, loaded = whole_years(years), sound(config.load(site))
     simulation = loaded.file.simulation
@@ -34,7 +34,8 @@ def run(
         raise Mistake(f"{site}: simulation is missing: a site is simulated as its section [simulation] says")
     chosen = charging.fitting(simulation) if policies else (charging.AS_IS,)
     with console.progress(f"{count} years of {loaded.file.name}") as progress:
-        result = lives.live(loaded, count, simulation.seed if seed is None else seed, chosen, lives.DAYS, progress)
+        drawn = simulation.seed if seed is None else seed
+        result = years_apart.compare(loaded, count, drawn, chosen, progress, days=lives.DAYS)
     if out is not None:
         tables.write(out, years_report.columns(result))
     if report is not None:

@@ -7,3 +7,6 @@ class ConfigError(ValueError):
     def __init__(self, file: str, key: str, value: object, allowed: str) -> None:
         super().__init__(f"{file}: {key} = {value!r}: allowed is {allowed}")
         self.file, self.key, self.value, self.allowed = file, key, value, allowed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ConfigError, (self.file, self.key, self.value, self.allowed)  # between processes

@@ -25,6 +25,10 @@ COLOURS = {
     "fault": "#9b2c2c",
     "quiet": "#718096",
 }
+# For things of one kind beside each other: apart for every kind of sight (Okabe and Ito, Color Universal Design, 2008)
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a8a")
+COLOURS |= {f"series {n}": colour for n, colour in enumerate(SERIES)}
+LEGEND_COLUMNS = 4
 STYLE: dict[Any, object] = {
     "svg.fonttype": "none",  # text stays text: small, searchable
     "svg.hashsalt": "cellarer",
@@ -120,7 +124,7 @@ def _lines(axis, lines: tuple[Line, ...], time_s: Floats, begin: float, scale: f
             axis.fill_between(
                 x, (line.y - line.band)[at], (line.y + line.band)[at], color=colour, alpha=0.18, linewidth=0
             )
-    axis.legend(loc="upper right", frameon=False, ncols=len(lines), fontsize=8.0)
+    axis.legend(loc="upper right", frameon=False, ncols=min(len(lines), LEGEND_COLUMNS), fontsize=8.0)
     axis.margins(y=0.18)
 
 

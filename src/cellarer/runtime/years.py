@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.cells.ageing import AgeingLaw
 from cellarer.config import ConfigError, Site
 from cellarer.config.load import build
 from cellarer.config.schema import SimulationFile, YearFile
@@ -70,6 +71,7 @@ class Lives:
     days: int  # simulated of each year
     steps: int
     lives: tuple[Life, ...]
+    seen: tuple[float, float, float]  # lowest and highest temperature of a cell, degC; highest rate, 1/h
     beyond: tuple[str, ...]  # where the law is used outside the tests that it comes from
     source: str
     hash: str
@@ -330,21 +332,20 @@ class Book:
             for n, policy in enumerate(made.policies)
         )
         digest = hashlib.sha256(stack.tobytes() + made.ageing.loss.tobytes()).hexdigest()
-        return Lives(site, seed, years, days, made.steps, lives, tuple(_beyond(made.ageing)), law.source, digest,
+        seen = float(made.ageing.seen_degC[0]), float(made.ageing.seen_degC[1]), made.ageing.seen_rate
+        return Lives(site, seed, years, days, made.steps, lives, seen, tuple(beyond(law, seen)), law.source, digest,
                      law.compared, law.compared_source)  # fmt: skip
 
 
-def _beyond(ageing: Ageing) -> list[str]:
-    """Say where the world has been outside the conditions that the law was measured under."""
-    law, (low, high) = ageing.law, ageing.seen_degC
+def beyond(law: AgeingLaw, seen: tuple[float, float, float]) -> list[str]:
+    """Say where the world has been outside the conditions that the law was measured under. seen: as of Lives."""
+    low, high, rate = seen
     said = []
     if low < law.measured_degC[0] or high > law.measured_degC[1]:
         said.append(
             f"cells between {low:.0f} and {high:.0f} degC; the law comes from tests between "
             f"{law.measured_degC[0]:g} and {law.measured_degC[1]:g} degC"
         )
-    if ageing.seen_rate > law.measured_rate_per_h[1]:
-        said.append(
-            f"rates up to {ageing.seen_rate:.2g}C; the law comes from tests up to {law.measured_rate_per_h[1]:g}C"
-        )
+    if rate > law.measured_rate_per_h[1]:
+        said.append(f"rates up to {rate:.2g}C; the law comes from tests up to {law.measured_rate_per_h[1]:g}C")
     return said

@@ -1,11 +1,9 @@
 """What years of a site have to say: figures for JSON, a table of policies, and the report with its plots."""
 
-from itertools import cycle
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.runtime.plots import COLOURS, Line, Panel, draw
+from cellarer.runtime.plots import SERIES, Line, Panel, draw
 from cellarer.runtime.report import Figure, Report, Section
 from cellarer.runtime.years import FIELDS, Life, Lives
 
@@ -192,9 +190,9 @@ def _panels(result: Lives, life: Life) -> list[Panel]:
 
 
 def _against(result: Lives) -> list[Panel]:
-    colours, lines, energy = cycle(COLOURS), [], []
+    lines, energy = [], []
     for n, life in enumerate(result.lives):
-        colour, dashed = next(colours), n >= len(COLOURS)
+        colour, dashed = f"series {n % len(SERIES)}", n >= len(SERIES)
         lines.append(Line(life.policy.name, colour, _from_new(life, "capacity_pct", 100.0), dashed=dashed))
         delivered = np.concatenate([[0.0], np.cumsum(life.series["discharged_kWh"]) / 1e3])
         energy.append(Line(life.policy.name, colour, delivered, dashed=dashed))
