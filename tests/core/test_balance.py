@@ -180,10 +180,10 @@ def test_a_converter_is_named_when_it_was_off_for_long_enough_and_rests_for_a_da
         passes(bench, 0.0)
         bench.run(seconds)
         assert off_order(bench) == named
-    bench.dt_ns = 60_000_000_000
+    bench.dt_ns = 600_000_000_000
     bench.run(23.9 * 3600.0)
     assert off_order(bench) and bench.command.move[1, CELL] == 0.0
-    bench.run(720.0, lambda b: not off_order(b))
+    bench.run(1800.0, lambda b: not off_order(b))
     bench.step()
     assert not off_order(bench) and bench.command.move[1, CELL] == 1.0, "it is tried again"
 
