@@ -82,9 +82,9 @@ def test_a_dead_converter_that_is_read_is_named_within_its_budget_and_moves_noth
 
 @pytest.mark.parametrize("planned", [0.0, SHARE])
 def test_a_converter_that_is_stuck_and_read_is_named_and_counted(planned: float) -> None:
-    raised, world = lived(True, 4.0, ("converter_stuck", -SHARE), planned=planned)
+    raised, world = lived(True, 1.5, ("converter_stuck", -SHARE), planned=planned)
     assert set(raised) - {"cell_over_voltage_operating"} == {OFF} and raised[OFF] < 0.05
-    assert world.state.balancing.moved_Ah[CELL] == pytest.approx(-4.0 * SHARE * MOVE_A, rel=0.05)
+    assert world.state.balancing.moved_Ah[CELL] == pytest.approx(-1.5 * SHARE * MOVE_A, rel=0.05)
     assert abs(off(world)) < 0.005
 
 
