@@ -33,7 +33,7 @@ def test_every_command_and_option_is_documented(name: str) -> None:
 
 
 def test_no_option_is_documented_that_does_not_exist() -> None:
-    known = {option for name in COMMANDS for option in options(name)} | {"--help"}
+    known = {option for name in COMMANDS for option in options(name)} | {"--help", "--version"}
     assert set(re.findall(r"(?<![\w-])--[a-zA-Z][\w-]*", CLI)) - known == set()
 
 
