@@ -20,7 +20,6 @@ from cellarer.commands.console import Mistake
 from cellarer.config import ConfigError
 from cellarer.config.load import SITES, Site
 from cellarer.guard.limits import parse_limits
-from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import Sample
 from cellarer.runtime.campaign_guard import Guards
 from cellarer.runtime.clock import Clock
@@ -109,7 +108,6 @@ def test_the_slower_of_two_looks_is_the_bound() -> None:
     for extra, s in (("", 0.1), (slow, 0.4), (BOTH.replace("cells = 8", "cells = 8\nperiod_ms = 50"), 0.1)):
         site = built(extra)
         assert periods_s(site.file, site.config.layout)[site.config.layout.where["cell_voltage"]] == pytest.approx(s)
-    assert BY_NAME["cell_voltage"].period_s < 0.4
 
 
 REFUSED = {
