@@ -215,12 +215,18 @@ def test_charge_that_no_cell_got_shows_an_offset_that_never_rests(
 ) -> None:
     monkeypatch.setattr(diagnose, "COUNTED_NS", HOUR_NS)
 
-    def counted(hours: float, *, leaks: float = 0.0, lost_at: float = -1.0) -> set[str]:
+    def counted(
+        hours: float, *, leaks: float = 0.0, lost_at: float = -1.0, surer: tuple[float, float, int] = (9.0, 1.0, 0)
+    ) -> set[str]:
+        """surer: from which hour on, by what factor, and how many of the cells are known better."""
         told = Told(config)
+        sigma = told.sigma
         start, capacity = told.soc, float(told.capacity.mean())
         for minute in range(round(hours * 60.0) + 1):
             told.passed_Ah = way * 0.1 * capacity * minute / 60.0
             told.soc = start + way * leaks * 0.1 * minute / 60.0 * (np.arange(CELLS) != BAD)
+            better = (np.arange(CELLS) < surer[2]) & (minute >= 60.0 * surer[0])
+            told.sigma = np.where(better, surer[1] * sigma, sigma)
             told.current_A = np.nan if minute == round(60.0 * lost_at) else 0.0
             told.look(minute / 60.0)
         return trips(config, told) - {"cell_self_discharge", "cell_internal_short"}
@@ -229,6 +235,28 @@ def test_charge_that_no_cell_got_shows_an_offset_that_never_rests(
     assert counted(0.9) == set()  # too short
     assert counted(1.1, lost_at=0.5) == set()  # current was unknown for a while
     assert counted(1.1, leaks=1.0) == set()  # all cells but one got it: that one leaks
+    assert counted(1.1, surer=(0.9, 0.45, CELLS)) == {"current_sensor_drift"}  # so late it would tell less than the old
+    assert counted(1.1, surer=(0.5, 0.2, CELLS)) == set()  # worth to begin anew
+    assert counted(1.1, surer=(0.5, 0.2, CELLS - 2)) == {"current_sensor_drift"}  # two cells witness it
+    assert counted(1.1, surer=(0.5, 0.2, CELLS - 1)) == set()  # one does not do
+
+
+@pytest.mark.parametrize(("drift", "left"), [(-1e-6, 1.0), (1e-6, 0.0)])
+def test_a_current_that_surely_drifts_teaches_no_capacity(config: Config, drift: float, left: float) -> None:
+    bench = Bench(config)
+    bench.run(1.0)
+    estimator, value = bench.state.estimator, bench.state.diagnosis.value.copy()
+    assert isinstance(estimator, estimators.EstimateState)
+    pairs = estimator.pairs.copy()
+    estimators.Pairs(*pairs).anchor[:] = 1.0
+    value[SUSPICIONS.index("current_drift")] = drift
+    bench.state = replace(
+        bench.state, estimator=replace(estimator, pairs=pairs), diagnosis=replace(bench.state.diagnosis, value=value)
+    )
+    bench.run(15.0)
+    found = bench.state.estimator
+    assert isinstance(found, estimators.EstimateState)
+    assert estimators.Pairs(*found.pairs).anchor.tolist() == [left] * CELLS
 
 
 def test_healthy_spread_stays_silent(config: Config) -> None:

@@ -24,6 +24,7 @@ from cellarer.core.validate import RATE_WINDOW_NS, TOLD_SLOTS, filtered, frozen_
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
+    SUSPICIONS,
     Advised,
     Bools,
     Counters,
@@ -55,6 +56,7 @@ SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
 ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
 FOLLOW_S = 5.0  # s: … and then take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
+DRIFT = SUSPICIONS.index("current_drift")
 SENSOR_SHARE = 0.02  # of the rating, which no sensor's full scale is below: error of currents, GB/T 38661-2020
 
 
@@ -384,9 +386,10 @@ def _learnt(
 ) -> estimators.EstimateState:
     """Count with the capacity that was learnt; anchor cells that are empty, where they are not known as well already.
 
-    A recording counts with the capacity that it was given, unless asked otherwise, and has no ends of its own.
+    A current that surely drifts teaches none. A recording keeps the one that it was given, and has no ends of its own.
     """
     config, owner = look.config, look.config.layout.string_of_cell
+    estimator = estimators.doubted(estimator, (look.state.diagnosis.value[DRIFT] > 0.0)[owner])
     estimator = estimators.adopt_capacity(tables, estimator)
     low = look.of("cell_voltage") < config.limits.discharge_V[owner]
     if not low.any():

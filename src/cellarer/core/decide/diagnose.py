@@ -36,6 +36,7 @@ SHORTEST_NS = 3 * 3600 * 1_000_000_000  # between two of the three looks at the 
 LONGEST_NS = 7 * 24 * 3600 * 1_000_000_000  # … after so long the oldest one is renewed …
 STEADY = 0.5  # of a leakage must show between the first two looks, and between the last two
 COUNTED_NS = 12 * 3600 * 1_000_000_000  # between two looks that tell of current that nobody got
+WITNESSES = 2  # cells of a string that have to agree on it
 BETTER = 0.5  # … or as soon as a newer one is known so much better, of its sigma: a flat curve tells only at its ends
 SOUND_SHARE = 0.005  # of the rating, which is no more than full scale: zero of sound shunts, 0.1 to 0.5 % (data sheets)
 BOTH = 2.0  # sigmas where two independent signs must agree
@@ -179,12 +180,18 @@ def _put_in(look: Look) -> Floats:
 def _counted(
     look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, new: Diagnosis
 ) -> Diagnosis:
-    """Return the memory with the look that counted charge is compared with: renewed when better, or after a gap."""
+    """Return the memory with the look that counted charge is compared with: renewed when better, or after a gap.
+
+    Better is a look that tells more once it is as old as it has to be than the one before will tell at that time.
+    """
     before, owner = look.state.diagnosis, look.config.layout.string_of_cell
     soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
     gap = look.now_ns - before.time_ns[0, 0] > 2 * EVERY_NS if before.time_ns[0, 0] > NEVER else True
-    renew = np.isnan(before.counted_sigma) | (sigma < BETTER * before.counted_sigma) | np.isnan(look.current)[owner]
-    renew |= gap | (_since(look, before.counted_ns) >= LONGEST_NS)
+    age_ns, both = _since(look, before.counted_ns), np.hypot(before.counted_sigma, sigma)
+    better = (sigma < BETTER * before.counted_sigma) & (
+        np.hypot(sigma, sigma) * (age_ns + COUNTED_NS) < both * COUNTED_NS
+    )
+    renew = np.isnan(before.counted_sigma) | better | np.isnan(look.current)[owner] | gap | (age_ns >= LONGEST_NS)
     return replace(
         new,
         counted_Ah=np.where(renew, _put_in(look), before.counted_Ah),
@@ -199,21 +206,22 @@ def _nobody_got(
 ) -> Floats:
     """Return the current that the sensor shows and no cell of a string got, for sure, (string,) A; −inf: not known.
 
-    One cell that leaks, or is known badly, makes no offset: what counts is what every cell agrees on.
+    One cell that leaks, or is known badly, makes no offset: what counts is what every cell agrees on that was looked at
+    long enough ago, at least WITNESSES of them.
     """
     before, first = look.state.diagnosis, look.config.layout.first_cell
     hours = _since(look, before.counted_ns) / 3.6e12
     due = hours >= COUNTED_NS / 3.6e12
-    if not due.any():
+    enough = np.add.reduceat(due, first, dtype=np.int64) >= np.minimum(look.config.series, WITNESSES)
+    if not enough.any():
         return np.full(first.size, NOT_NOW)
     more = estimators.soc(tables, estimator) - before.counted_soc
     drift = _put_in(look) - before.counted_Ah - more * capacity
     sigma = capacity * np.hypot(before.counted_sigma, estimators.soc_sigma(tables, estimator))
     sigma = np.hypot(sigma, more * estimators.capacity_sigma_Ah(tables, estimator))
-    hours = np.where(due, hours, np.nan)
-    bounds = np.stack((drift - SURE * sigma, -drift - SURE * sigma)) / hours
-    least = np.minimum.reduceat(np.where(np.isnan(bounds), NOT_NOW, bounds), first, axis=1)
-    return np.asarray(least.max(axis=0))
+    bounds = np.stack((drift - SURE * sigma, -drift - SURE * sigma)) / np.where(due, hours, 1.0)
+    bounds = np.where(due, np.where(np.isnan(bounds), NOT_NOW, bounds), np.inf)
+    return np.where(enough, np.minimum.reduceat(bounds, first, axis=1).max(axis=0), NOT_NOW)
 
 
 def _leakage(look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState) -> Floats:

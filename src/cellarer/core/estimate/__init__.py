@@ -4,7 +4,7 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 `step` when the estimation is due, then the read-out functions.
 """
 
-from cellarer.core.estimate.adopt import adopt_capacity, go_on, looked
+from cellarer.core.estimate.adopt import adopt_capacity, doubted, go_on, looked
 from cellarer.core.estimate.advise import Advice, advise
 from cellarer.core.estimate.advise import of_cell as advise_cell
 from cellarer.core.estimate.between import anchor, between_sigma, empty, with_between
@@ -66,6 +66,7 @@ __all__ = [
     "core_temperature",
     "current_offset",
     "current_offset_sigma",
+    "doubted",
     "empty",
     "energy",
     "go_on",

@@ -60,6 +60,15 @@ def adopt_capacity(
     return replace(state, buffer=buffer)
 
 
+def doubted(state: EstimateState, cells: Bools) -> EstimateState:
+    """Forget the anchors of cells, (cell,), whose current cannot be believed: what flowed since tells no capacity."""
+    if not np.count_nonzero(cells):
+        return state
+    pairs = state.pairs.copy()
+    Pairs(*pairs).anchor[cells] = 0.0
+    return replace(state, pairs=pairs)
+
+
 def go_on(cfg: EstimatorConfig, state: EstimateState, before: EstimateState) -> EstimateState:
     """Begin another recording of the same cells: what `before` learnt of capacity is kept, and counted with."""
     return adopt_capacity(cfg, replace(state, pairs=carried(before.pairs)), eager=True, at_once=True)
