@@ -88,3 +88,15 @@ def test_while_it_opens_the_current_itself_counts() -> None:
     bench.step(open=True)
     assert bench.run(1.0, lambda b: b.active(ROW)) <= 0.4
     assert bench.phase() in (Phase.OPENING, Phase.OPEN)
+
+
+def test_a_link_that_other_strings_of_the_bank_hold_up_is_no_weld() -> None:
+    bench, row = closed("ragged").fork(), "link_does_not_fall"
+    bench.cells[bench.layout.first_cell[0]] += 1.0
+    volts = bench.layout.total(bench.cells)
+    bench.put("link_voltage", volts)
+    bench.run(25.0)
+    assert bench.phase(0) == Phase.OPEN and bench.phase(1) == Phase.CLOSED and not bench.active(row)
+    bench.step(open=True)
+    bench.run(25.0)
+    assert [bench.active(row, string) for string in range(volts.size)] == [True] * volts.size

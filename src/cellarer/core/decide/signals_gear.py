@@ -48,13 +48,16 @@ def contact_slow(look: Look) -> Reading:
 
 
 def link_follows(look: Look) -> Reading:
-    """1 where the link is still at string voltage although all switches are ordered open: welded by voltage."""
+    """1 where the link is still at string voltage although the whole bank is ordered open: welded by voltage.
+
+    A string of the bank that is closed, or that its own BMS keeps, holds the link up for all of them.
+    """
     string, link = look.of("string_voltage"), look.of("link_voltage")
     same = np.abs(string - link) <= 0.05 * np.abs(string)
     reading = one(
         np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
     )
-    return masked(reading, look.all_off, look.config.layout.yes)
+    return masked(reading, look.config.layout.yes & look.all_off.all(), look.config.layout.yes)
 
 
 def precharge_failures(look: Look) -> Reading:
