@@ -28,7 +28,7 @@ from accuracy_sets import LEFT_OUT, SPLITS, Split, Trial, cell_file, trials
 from cellarer.cells import load
 from cellarer.core import estimate
 from cellarer.model.cell import CellModel
-from cellarer.runtime.replay import CAPACITY_SIGMA, TAILS
+from cellarer.runtime.replay import MEASURED_SIGMA, TAILS
 
 HERE = Path(__file__).resolve().parent.parent / "data"
 LATE_S = 600.0
@@ -120,7 +120,7 @@ def _judge(model: CellModel, split: Split, trial: Trial, cases: tuple[Case, ...]
     start = np.array([truth[0] + away * case.start for case in cases])
     state = estimate.init(
         cfg, start, TAILS * np.array([case.sigma for case in cases]),
-        capacity_sigma_Ah=CAPACITY_SIGMA * believed, resistance_scale=np.array([case.resistance for case in cases]),
+        capacity_sigma_Ah=MEASURED_SIGMA * believed, resistance_scale=np.array([case.resistance for case in cases]),
     )  # fmt: skip
     dt = np.diff(t, prepend=t[0])
     _, soc, sigma = estimate.run_block(cfg, state, volts, amperes, run.temp_degC[rows][:, None], dt)

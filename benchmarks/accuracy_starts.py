@@ -18,7 +18,7 @@ from accuracy_sets import SPLITS, Trial, cell_file, trials
 from cellarer.cells import load
 from cellarer.core import estimate
 from cellarer.model.cell import CellModel
-from cellarer.runtime.replay import CAPACITY_SIGMA, TAILS
+from cellarer.runtime.replay import MEASURED_SIGMA, TAILS
 
 WRONG = np.array([-0.35, -0.3, -0.25, -0.2, -0.1, 0.0, 0.1, 0.2, 0.25, 0.3, 0.35])
 SIGMA, LATE = 0.1, 600
@@ -35,7 +35,7 @@ def started(model: CellModel, trial: Trial, starts: int, rows: int) -> tuple[np.
     at, wrong, told = (x[(told >= 0.0) & (told <= 1.0)] for x in (at, wrong, told))
     n, here = len(at), at[None] + np.arange(rows)[:, None]
     cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, q), np.ones(n), learn_C=estimate.RECORDED_C)
-    state = estimate.init(cfg, told, np.full(n, TAILS * SIGMA), capacity_sigma_Ah=np.full(n, CAPACITY_SIGMA * q))
+    state = estimate.init(cfg, told, np.full(n, TAILS * SIGMA), capacity_sigma_Ah=np.full(n, MEASURED_SIGMA * q))
     dt = np.r_[0.0, np.full(rows - 1, 1.0)]
     _, soc, sigma = estimate.run_block(cfg, state, run.voltage[here], run.current[here], run.temp_degC[here], dt)
     return soc - trial.truth[here], sigma, wrong
