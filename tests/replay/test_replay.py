@@ -168,6 +168,17 @@ def test_estimate_only_gives_equal_soc() -> None:
             np.testing.assert_allclose(quick.columns[name], whole.columns[name], atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("said", "sigma"), [({}, 0.02), ({"capacity_Ah": 2.9}, 0.01), ({"capacity_Ah": 2.9, "learn_capacity": True}, 0.05)]
+)
+def test_a_measured_capacity_is_believed_more_than_that_of_a_cell_file(said: dict[str, float], sigma: float) -> None:
+    told = Settings("panasonic_18650pf", initial_soc=1.0, initial_sigma=0.01, **said)  # type: ignore[arg-type]
+    ready = replay.prepare(read(US06, 20), told)
+    known = replay._initial(ready)
+    assert known is not None
+    assert (known.capacity_sigma_Ah / known.capacity_Ah).tolist() == pytest.approx([sigma])
+
+
 def test_learnt_capacity_is_counted_with(tmp_path: Path) -> None:
     """A C/20 discharge of 2.98 Ah, replayed with a capacity of 3.2 Ah: only when asked does the filter count anew."""
     source = tables.read(DATA / "panasonic_18650pf" / "ocv_c20_25degC.parquet").columns
