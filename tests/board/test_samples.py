@@ -53,3 +53,20 @@ def test_signals_that_the_site_does_not_have_are_counted(path: Path) -> None:
 
 def test_the_ring_holds_64_seconds(path: Path) -> None:
     assert SampleReader(path).slots >= 64 * 1000
+
+
+def test_many_records_at_once_leave_what_each_alone_would(path: Path) -> None:
+    """Out of order, the same signal several times, at the same time twice, foreign ones between."""
+    dice = np.random.default_rng(3)
+    writer, alone, whole = SampleWriter(path), SampleReader(path), SampleReader(path)
+    one, at_once = [(np.full(9, np.nan), np.full(9, NEVER)) for _ in range(2)]
+    for _ in range(50):
+        for _ in range(int(dice.integers(0, 8))):
+            signals = dice.integers(0, 11, int(dice.integers(1, 20))).tolist()
+            writer.put(int(dice.integers(1, 12)), 1, [(signal, float(dice.random())) for signal in signals])
+            while alone.take(*one, limit=1):
+                pass
+        whole.take(*at_once)
+        for each, all_ in zip(one, at_once, strict=True):
+            np.testing.assert_array_equal(each, all_)
+    assert alone.foreign == whole.foreign > 0

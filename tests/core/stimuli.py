@@ -14,7 +14,7 @@ import numpy as np
 from tests.core.bench import Bench
 
 from cellarer.core.decide.signals import DEFIED
-from cellarer.core.slow import OVER_LIMIT, SENSOR_SHARE
+from cellarer.core.followed import OVER_LIMIT, SENSOR_SHARE
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Phase
 
 Apply = Callable[[Bench, int, float], None]

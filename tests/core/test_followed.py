@@ -7,7 +7,7 @@ import pytest
 from tests.core.bench import Bench, closed
 
 from cellarer.config import check
-from cellarer.core import slow
+from cellarer.core import followed
 from cellarer.core.validate import TOLD_SLOTS
 
 
@@ -39,7 +39,7 @@ def test_who_does_not_come_down_defies_after_that_time_and_not_before(dt_ms: flo
     limit = float(bench.command.window.charge_A[0])
     bench.put("current", limit)
     bench.put("cell_voltage", 3.56, 1)
-    slot_s = slow.ANSWER_NS * 1e-9 / (TOLD_SLOTS - 1)
+    slot_s = followed.ANSWER_NS * 1e-9 / (TOLD_SLOTS - 1)
     bench.run(9.9)
     assert over(bench) <= 0.0 and float(bench.command.window.charge_A[0]) == 0.0
     bench.run(slot_s + 5.0)  # it may come down by a fifth of its rating in a second, and this one does not at all
@@ -47,7 +47,7 @@ def test_who_does_not_come_down_defies_after_that_time_and_not_before(dt_ms: flo
     assert np.isfinite(bench.state.watch.told_A).all()
 
 
-SLOT_S = slow.ANSWER_NS * 1e-9 / (TOLD_SLOTS - 1)
+SLOT_S = followed.ANSWER_NS * 1e-9 / (TOLD_SLOTS - 1)
 
 
 @pytest.mark.parametrize(("share", "row"), [(1.05, "charge_limit_ignored"), (1.10, "charge_limit_defied")])
@@ -59,7 +59,7 @@ def test_an_excess_counts_beyond_its_share_and_what_a_sound_sensor_may_be_wrong(
     bench.run(10.0)
     rated = float(max(bench.config.limits.rated_charge_A[0], bench.config.limits.rated_discharge_A[0]))
     limit = float(bench.state.watch.allowed_charge_A[0])
-    bench.put("current", share * limit + max(slow.SENSOR_SHARE * rated, bench.config.idle_A[0]) + beyond_A)
+    bench.put("current", share * limit + max(followed.SENSOR_SHARE * rated, bench.config.idle_A[0]) + beyond_A)
     bench.run(6.0)
     assert bench.active(row) == (beyond_A > 0.0)
 
@@ -70,9 +70,9 @@ def test_a_machine_that_ignores_the_fall_of_a_limit_is_opened_within_the_time_th
     bench.put("current", float(bench.command.window.charge_A[0]))
     bench.put("cell_voltage", 3.56, 1)
     answer_s, budget_s = check.ANSWER_S["charge_defied"], 5.0
-    assert answer_s == SLOT_S + slow.ANSWER_NS * 1e-9 + slow.FOLLOW_S
-    bench.run(slow.ANSWER_NS * 1e-9)
+    assert answer_s == SLOT_S + followed.ANSWER_NS * 1e-9 + followed.FOLLOW_S
+    bench.run(followed.ANSWER_NS * 1e-9)
     assert bench.command.minus[0]
-    bench.run(answer_s - slow.ANSWER_NS * 1e-9 + budget_s)
+    bench.run(answer_s - followed.ANSWER_NS * 1e-9 + budget_s)
     assert bench.active("charge_limit_defied")
     assert not bench.command.minus[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from cellarer.board.durable import read_durable
 from cellarer.board.files import Folder
 from cellarer.board.messages import EventRecord, EventWriter, create_messages
 from cellarer.board.ring import RingReader, RingWriter, create_ring
+from cellarer.board.snapshot import SECONDS
 from cellarer.history.reader import Reader
 from cellarer.model.layout import layout
 from cellarer.runtime import recorder as recorders
+from cellarer.runtime.children import FIRST_S, PAUSES_S, STILL_S
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.recorder import Recorder
 
@@ -154,15 +157,55 @@ def test_the_guards_openings_become_events_once(folder: Folder, recorder: Record
 def test_every_view_is_recorded_and_one_that_comes_again_is_recorded_once(
     folder: Folder, tmp_path: Path, recorder: Recorder
 ) -> None:
-    recorder.round()
+    recorder.take_seconds()
     recorder.writer.close()
     views = [VIEW | {"unix_s": 1e9 + second} for second in range(4)]
     coming = iter([views[:3], [], views[1:]])
     second = Recorder(folder, tmp_path, recorder.clock, recorder.guard.layout, lambda: next(coming))
     for _ in range(3):
-        second.round()
+        second.take_seconds()
     second.writer.close()
     reader = Reader(tmp_path / "history.db")
     assert reader.channels() == ["pack1.current_A"]
     table = reader.table(["pack1.current_A"], 1e9, 1e9 + 4.0, 4)
     assert table.series["pack1.current_A"].avg.tolist() == [12.5] * 4
+
+
+def test_a_disk_that_does_not_answer_costs_no_second(
+    folder: Folder, tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.writer.close()
+    create_ring(folder.seconds, 16, 8)
+    seconds, reader = RingWriter(folder.seconds), RingReader(folder.seconds)
+    held, answers, write = threading.Event(), threading.Event(), recorders.write_durable
+
+    def late(*record: object) -> None:
+        held.set()
+        answers.wait(20.0)
+        write(*record)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recorders, "write_durable", late)
+    RingWriter(folder.durable).write(b"held up")
+    second = Recorder(
+        folder, tmp_path, recorder.clock, recorder.guard.layout,
+        lambda: [VIEW | {"unix_s": 1e9 + int(data)} for data in reader.read()],
+    )  # fmt: skip
+    second.start()
+    try:
+        assert held.wait(5.0)
+        for number in range(3 * seconds.slots):
+            seconds.write(b"%d" % number)
+            end = time.monotonic() + 5.0
+            while reader.place < seconds.next and time.monotonic() < end:
+                time.sleep(0.01)
+            assert reader.place == seconds.next, "read while the disk is awaited"
+        assert RingReader(folder.durable_kept).newest() is None
+    finally:
+        answers.set()
+        second.close()
+    table = Reader(tmp_path / "history.db").table(["pack1.current_A"], 1e9, 1e9 + number + 1, number + 1)
+    assert table.series["pack1.current_A"].avg.tolist() == [12.5] * (number + 1)
+
+
+def test_memory_holds_the_seconds_of_the_longest_start_of_services() -> None:
+    assert max(PAUSES_S) + FIRST_S + STILL_S < SECONDS

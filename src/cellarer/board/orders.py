@@ -13,6 +13,7 @@ all cells what their converters give, and for all what they take, u8 each: steps
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ PACK = np.dtype([("bits", "u1"), ("spare", "u1", 7), ("heater", "<f8"), ("pump",
 OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 CLOSED = (1 << len(OUTPUTS)) - 1
 VETO_CHARGE, VETO_DISCHARGE = 32, 64  # set by the guard
+VETOED = VETO_CHARGE | VETO_DISCHARGE
 LIMITS = ("charge_A", "discharge_A", "charge_V", "discharge_V")
 FULL = round(1.0 / MOVE_STEP)  # code of a converter that works all the time
 # Bits of a pack: digital outputs, and requests that the guard must hear of.
@@ -78,11 +80,18 @@ class Orders:
     @property
     def vetoed(self) -> Bools:
         """Return (string,) whether the guard refuses a path."""
-        return self._bits(VETO_CHARGE | VETO_DISCHARGE)
+        return self._bits(VETOED)
 
     def _bits(self, mask: int) -> Bools:
         bits: Bytes = self.strings["bits"]
         return (bits & mask) > 0
+
+
+class Vetoes(NamedTuple):
+    """What control needs of an order at the gate."""
+
+    time_ns: int
+    vetoed: Bools  # (string,) the guard refuses a path
 
 
 def create_orders(path: Path, strings: int, packs: int, cells: int) -> None:
@@ -99,6 +108,11 @@ def of_cells(bleed: Bools, move: Floats) -> bytes:
     """Return the part of a record that is about cells. A converter is never ordered more than its share."""
     codes = np.floor(np.clip(move, 0.0, 1.0) * FULL + 1e-6).astype(np.uint8)
     return np.packbits(bleed, bitorder="little").tobytes() + codes.tobytes()
+
+
+def _bits(facts: list[Bools]) -> Bytes:
+    """Return the bits of each string or pack: the first fact is the least significant one."""
+    return np.packbits(np.array(facts), axis=0, bitorder="little")[0]
 
 
 class WishWriter:
@@ -129,8 +143,7 @@ class WishWriter:
     @staticmethod
     def _strings(command: Command) -> NDArray[np.void]:
         strings = np.zeros(command.minus.size, STRING)
-        for bit, name in enumerate(OUTPUTS):
-            strings["bits"] |= getattr(command, name).astype(np.uint8) << bit
+        strings["bits"] = _bits([getattr(command, name) for name in OUTPUTS])
         for name in LIMITS:
             strings[name] = getattr(command.window, name)
         return strings
@@ -139,9 +152,7 @@ class WishWriter:
     def _packs(command: Command, reset: Bools) -> NDArray[np.void]:
         packs = np.zeros(command.heater.size, PACK)
         packs["heater"], packs["pump"] = command.heater, command.pump
-        for bit, name in enumerate(FLAGS):
-            packs["bits"] |= getattr(command, name).astype(np.uint8) << bit
-        packs["bits"] |= reset.astype(np.uint8) * np.uint8(RESET)
+        packs["bits"] = _bits([*[getattr(command, name) for name in FLAGS], reset])
         return packs
 
     def _put(
@@ -176,6 +187,14 @@ class OrdersReader:
         data = self._ring.newest()
         return None if data is None else parse(data, self._magic)
 
+    def vetoes(self) -> Vetoes | None:
+        """Return what the newest whole order refuses; None if there is none. It does not look at cells."""
+        data = self._ring.newest()
+        if data is None:
+            return None
+        head, strings = _head(data, self._magic)
+        return Vetoes(head[6], (strings["bits"] & VETOED) > 0)
+
     def close(self) -> None:
         """Let go of the file."""
         self._ring.close()
@@ -183,15 +202,20 @@ class OrdersReader:
 
 def parse(data: bytes, magic: bytes) -> Orders:
     """Return the Orders in a record. Raises BoardError when it is none."""
-    if len(data) < HEAD.size:
-        raise BoardError(f"an order of {len(data)} bytes is too short")
-    found, n_string, n_pack, n_cell, flags, counter, time_ns, expires_ns, site = HEAD.unpack_from(data)
-    size = _size(n_string, n_pack, n_cell)
-    if found != magic or size != len(data):
-        raise BoardError(f"an order of {len(data)} bytes says it is {found!r} of {size} bytes, expected {magic!r}")
-    strings = np.frombuffer(data, STRING, n_string, HEAD.size)
+    (_, _, n_pack, n_cell, flags, counter, time_ns, expires_ns, site), strings = _head(data, magic)
     packs = np.frombuffer(data, PACK, n_pack, HEAD.size + strings.nbytes)
     bits = np.frombuffer(data, np.uint8, -1, HEAD.size + strings.nbytes + packs.nbytes)
     bleed = np.unpackbits(bits, count=n_cell, bitorder="little").astype(bool)
     move = np.minimum(bits[bits.size - 2 * n_cell :].reshape(2, n_cell), FULL) / FULL
     return Orders(counter, time_ns, expires_ns, site, bool(flags & LEAVING), strings, packs, bleed, move)
+
+
+def _head(data: bytes, magic: bytes) -> tuple[tuple[Any, ...], NDArray[np.void]]:
+    """Return (the fields of HEAD, strings) of a record. Raises BoardError when it is none."""
+    if len(data) < HEAD.size:
+        raise BoardError(f"an order of {len(data)} bytes is too short")
+    head = HEAD.unpack_from(data)
+    size = _size(*head[1:4])
+    if head[0] != magic or size != len(data):
+        raise BoardError(f"an order of {len(data)} bytes says it is {head[0]!r} of {size} bytes, expected {magic!r}")
+    return head, np.frombuffer(data, STRING, head[1], HEAD.size)

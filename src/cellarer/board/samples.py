@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cellarer.board.ring import RingReader, RingWriter, create_ring
 
 PAIRS = 8
-HEAD = struct.Struct("<qII")
+HEAD, TIME = struct.Struct("<qII"), struct.Struct("<q")
 PAIR = np.dtype([("signal", "<u4"), ("value", "<f8")])
 KEEP_S = 64  # how long a reader may be late and still lose nothing
 _PACKERS = [struct.Struct("<qII" + "Id" * n) for n in range(PAIRS + 1)]
@@ -52,22 +52,26 @@ class SampleReader(RingReader):
         A record older than what is known is kept out: a repeated or delayed record never refreshes anything.
         """
         records = self.read(limit)
-        for record in records:
-            measured_ns, _, count = HEAD.unpack_from(record)
-            pairs = np.frombuffer(record, PAIR, count, HEAD.size)
-            signal = pairs["signal"]
-            ok = signal < value.size
-            if not ok.all():
-                self.foreign += int((~ok).sum())
-                signal, pairs = signal[ok], pairs[ok]
-            bring(value, time_ns, measured_ns, signal, pairs["value"])
+        if not records:
+            return 0
+        records.sort(key=TIME.unpack_from)  # what bears the same time stays in order
+        heads = np.array([HEAD.unpack_from(record) for record in records])
+        pairs = np.frombuffer(b"".join([record[HEAD.size :] for record in records]), PAIR)
+        measured_ns = heads[:, 0].repeat(heads[:, 2])
+        signal, readings = pairs["signal"], pairs["value"]
+        ok = signal < value.size
+        if not ok.all():
+            self.foreign += int((~ok).sum())
+            measured_ns, signal, readings = measured_ns[ok], signal[ok], readings[ok]
+        bring(value, time_ns, measured_ns, signal, readings)
         return len(records)
 
 
-def bring(value: Floats, time_ns: Ints, measured_ns: int, signal: NDArray[np.integer], readings: Floats) -> None:
-    """Bring one record into value and time_ns, both (signal,); what is known to be newer stays."""
+def bring(value: Floats, time_ns: Ints, measured_ns: Ints | int, signal: NDArray[np.integer], readings: Floats) -> None:
+    """Bring readings, oldest first, into value and time_ns, both (signal,); what is known to be newer stays."""
     newer = time_ns[signal] <= measured_ns
     if not newer.all():
+        measured_ns = np.broadcast_to(measured_ns, newer.shape)[newer]
         signal, readings = signal[newer], readings[newer]
-    value[signal] = readings
+    value[signal] = readings  # of a signal that is there twice the last one stays
     time_ns[signal] = measured_ns

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ T = TypeVar("T")
 PRIVATE = ("state.watch", "state.estimator", "state.forecast", "state.faults.runs")
 
 SLOTS = 4  # a reader has three cycles to copy
-SECONDS, SECONDS_BYTES = 70, 32 * 2**20  # of the last seconds so many are kept, or as many as fit, at least LEAST
+SECONDS, SECONDS_BYTES = 330, 32 * 2**20  # of the last seconds so many are kept, or as many as fit, at least LEAST
 LEAST = 8
 
 
@@ -66,7 +66,7 @@ def _plain(value: T) -> T:
 def create_snapshot(path: Path, first: Snapshot, *, seconds: bool = False) -> None:
     """Make the snapshot file for Snapshots of the shape of `first`, and its outline beside it.
 
-    seconds  one Snapshot each second goes there: it keeps those of the last minute
+    seconds  one Snapshot each second goes there: it keeps those of the last minutes
     """
     size = 0
 
@@ -96,13 +96,15 @@ class SnapshotWriter:
         size, node = _outline(path)
         self._ring = RingWriter(path)
         self._buffer = bytearray(size)
-        self._parts: list[tuple[Callable[[object], Any], NDArray[np.generic]]] = []
+        self._views: dict[str, NDArray[np.generic]] = {}
         self._add("", node)
+        self._parts = attrgetter(*self._views)
+        self._written: tuple[object, ...] = (None,) * len(self._views)
 
     def _add(self, name: str, node: tree.Outline) -> None:
         if "a" in node:
             view = cast(NDArray[np.generic], tree.build(node, memoryview(self._buffer)))
-            self._parts.append((attrgetter(name), view))
+            self._views[name] = view
         elif "f" in node:
             for part, below in cast(dict[str, tree.Outline], node["f"]).items():
                 self._add(f"{name}.{part}".lstrip("."), below)
@@ -110,9 +112,15 @@ class SnapshotWriter:
             raise BoardError(f"{name} of a snapshot is no array: it would never change")
 
     def write(self, value: Snapshot) -> None:
-        """Publish a Snapshot. Its arrays must have the shapes of the first one."""
-        for get, view in self._parts:
-            view[...] = get(value)  # no cast here: it costs as much as the copy
+        """Publish a Snapshot. Its arrays must have the shapes of the first one; nobody alters them afterwards.
+
+        What is the same object as in the Snapshot before stands in the buffer already: so it is with most of them.
+        """
+        parts = self._parts(value)
+        for part, before, view in zip(parts, self._written, self._views.values(), strict=True):
+            if part is not before:
+                view[...] = part  # no cast here: it costs as much as the copy
+        self._written = parts
         self._ring.write(self._buffer)
 
     def close(self) -> None:

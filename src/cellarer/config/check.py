@@ -34,8 +34,8 @@ ON_ARRIVAL = {"emergency_stop", "crash"}  # what the guard opens for without wai
 LOOKS = {"current_unanswered": 6}  # so many looks of a second (core/response.py), or samples if those are rarer
 # Exponential mean (decide/sequence.py REST_S): what is twice the threshold has passed it after as long, errors included
 MEAN_S = {"current_open": 0.3}
-# What a machine has after its limit fell, before it can be told from one that answers late: core/slow.py ANSWER_NS (one
-# slot of it more, since slots are whole ones) and FOLLOW_S
+# What a machine has after its limit fell, before it can be told from one that answers late: core/followed.py ANSWER_NS
+# (one slot of it more, since slots are whole ones) and FOLLOW_S
 ANSWER_S = dict.fromkeys(("charge_over_limit", "discharge_over_limit", "charge_defied", "discharge_defied"), 12.0 + 5.0)
 # Made of medians of three samples: they lag by one
 MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate", "runaway", "runaway_precursor"}

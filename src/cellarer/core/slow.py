@@ -18,9 +18,10 @@ from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
 from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose
 from cellarer.core.decide.signals import Look
+from cellarer.core.followed import followed
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.response import respond
-from cellarer.core.validate import RATE_WINDOW_NS, TOLD_SLOTS, filtered, frozen_since, median, recall, temp_rates
+from cellarer.core.validate import RATE_WINDOW_NS, filtered, frozen_since, median, recall, temp_rates
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
@@ -53,11 +54,7 @@ GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integ
 FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current, where full is defined, or what the curve says
 NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
-ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
-FOLLOW_S = 5.0  # s: … and then take this long from full current to none
-OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
 DRIFT = SUSPICIONS.index("current_drift")
-SENSOR_SHARE = 0.02  # of the rating, which no sensor's full scale is below: error of currents, GB/T 38661-2020
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +144,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         passed = np.where(counts, mean * dt_s, 0.0)
         charge, total = charge + passed, total + passed
         known_s = known_s + np.where(counts, dt_s, 0.0)
-    told, told_ns, allowed, over = _followed(config, state, current, now_ns)
+    told, told_ns, allowed, over = followed(config, state, current, now_ns)
     kept = (keep_plain if plain or _kernel is None else _keep)(config, state, seen, total)
     return Watch(
         valid_ns=seen.valid_ns,
@@ -226,57 +223,6 @@ def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Fl
     flows = np.where(np.isnan(current), most, np.abs(current))
     left = np.exp(-(now_ns - state.time_ns) * 1e-9 / config.limits.wire_s)
     return left * before + (1.0 - left) * flows * flows
-
-
-def _followed(config: Config, state: State, current: Floats, now_ns: int) -> tuple[Floats, int, Floats, Floats]:
-    """Return (told, told_ns, allowed, over) as below; where limits are published to nobody, nobody is over them."""
-    if _published(config) is None:
-        return state.watch.told_A, state.watch.told_ns, *_nobody(config)
-    told, told_ns = _told(state, now_ns)
-    return told, told_ns, *_over(config, state, current, told, now_ns)
-
-
-def _told(state: State, now_ns: int) -> tuple[Floats, int]:
-    """Return (the greatest limit published in each of the last slots of time, newest first, begin of the newest)."""
-    before, told, slot_ns = state.watch, state.watch.told_A, ANSWER_NS // (TOLD_SLOTS - 1)
-    limit = np.array((state.window.charge_A, state.window.discharge_A))
-    begin_ns = before.told_ns if before.told_ns > NEVER else now_ns - TOLD_SLOTS * slot_ns
-    new = (now_ns - begin_ns) // slot_ns
-    if new == 0:
-        more = np.count_nonzero(limit > told[0])
-        return (np.concatenate((np.maximum(told[:1], limit), told[1:])) if more else told), begin_ns
-    kept = max(TOLD_SLOTS - new, 0)
-    told = np.concatenate((np.broadcast_to(limit, (TOLD_SLOTS - kept, *limit.shape)), told[:kept]))
-    return told, begin_ns + new * slot_ns
-
-
-def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: int) -> tuple[Floats, Floats]:
-    """Return (allowed, over), A, (way, string): the limits as machines can follow them, how far current goes beyond.
-
-    A limit that falls a little every second is never followed exactly by a machine that answers late: whoever keeps
-    one of the limits of the last ANSWER_NS obeys. And a sound sensor may show a little more than flows.
-    """
-    dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
-    rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
-    before = state.watch
-    allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
-    allowed = np.maximum(told.max(axis=0), allowed)
-    over = np.array((current, -current)) - OVER_LIMIT * allowed - np.maximum(SENSOR_SHARE * rated, config.idle_A)
-    return allowed, np.where(config.switch.kind != Switchgear.NONE, over, -np.inf)
-
-
-@lru_cache(maxsize=16)
-def _published(config: Config) -> Bools | None:
-    """Return where limits are published to anybody, (string,); None = nowhere."""
-    published = config.switch.kind != Switchgear.NONE
-    return published if published.any() else None
-
-
-@lru_cache(maxsize=16)
-def _nobody(config: Config) -> tuple[Floats, Floats]:
-    """Return (allowed, over) where no limit is published, (way, string)."""
-    shape = 2, config.layout.yes.size
-    return np.zeros(shape), np.full(shape, -np.inf)
 
 
 def _waited(look: Look, estimator: estimators.EstimateState) -> Known:

@@ -19,7 +19,7 @@ from cellarer.board.durable import read_durable
 from cellarer.board.inputs import KEYFRAME_NS, InputWriter
 from cellarer.board.lifetime import read_ledger
 from cellarer.board.messages import EventRecord, EventWriter, RequestReader
-from cellarer.board.orders import Orders, OrdersReader, WishWriter
+from cellarer.board.orders import OrdersReader, Vetoes, WishWriter
 from cellarer.board.plans import PlanReader
 from cellarer.board.ring import BoardError, RingReader, RingWriter
 from cellarer.board.samples import SampleReader
@@ -73,7 +73,7 @@ class Control:
         self.plan = self.noted_plan = self.plans.plan
         now_ns = self.clock.now_ns()
         self.state: State = start(config, now_ns, self._restore())
-        self.orders: Orders | None = None
+        self.vetoes: Vetoes | None = None
         self.vetoed = np.zeros(size["string"], bool)
         self.reset_left = 0
         self.reset = np.zeros(size["pack"], bool)
@@ -192,11 +192,11 @@ class Control:
 
     def _vetoed(self, now_ns: int) -> np.ndarray:
         """Return (string,) what the guard refuses, or holds no more; a new veto becomes an event with its reason."""
-        self.orders = self.gate.newest() if self.gate.next else None
-        if self.orders is None or now_ns - self.orders.time_ns > self.process.run.drop_ns:
+        self.vetoes = self.gate.vetoes()
+        if self.vetoes is None or now_ns - self.vetoes.time_ns > self.process.run.drop_ns:
             vetoed = np.ones_like(self.vetoed)
         else:
-            vetoed = self.orders.vetoed
+            vetoed = self.vetoes.vetoed
         new = vetoed & ~self.vetoed & self._closed()
         if new.any():
             for string in np.flatnonzero(new).tolist():
@@ -218,7 +218,7 @@ class Control:
 
     def _refused(self) -> np.ndarray:
         """Return (string,) what the guard's newest order refuses; nothing where there is no order."""
-        return np.zeros_like(self.vetoed) if self.orders is None else np.asarray(self.orders.vetoed)
+        return np.zeros_like(self.vetoed) if self.vetoes is None else self.vetoes.vetoed
 
     def _recorder_live(self) -> bool:
         now_ns = time.monotonic_ns()

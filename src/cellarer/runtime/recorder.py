@@ -1,7 +1,8 @@
 """The recorder: events and series into the history, durable state onto the disk, each acknowledged when it is there.
 
 A thread of the services, so that a slow disk holds up neither the page nor control: who waits for an acknowledgement
-sees that none comes, and closing is refused until it does.
+sees that none comes, and closing is refused until it does. The series have a second thread, which never waits for the
+disk: the board keeps their seconds for a few minutes only.
 """
 
 import json
@@ -65,16 +66,18 @@ class Recorder:
         self.complaint = ""
         self._round_s = time.monotonic()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder")
+        self._disk = threading.Thread(target=self._run, name="recorder")
+        self._seconds = threading.Thread(target=self._follow, name="seconds")
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._seconds.start()
+        self._disk.start()
 
     @property
     def alive(self) -> bool:
         """Tell whether it still records; if not, an error of ours has ended it."""
-        return self._thread.is_alive()
+        return self._disk.is_alive() and self._seconds.is_alive()
 
     def health(self) -> Health:
         """Return how all of it fares: the history, the durable state, the log of inputs, the lifetime ledger."""
@@ -92,7 +95,8 @@ class Recorder:
     def close(self) -> None:
         """Write what waits and end."""
         self._stop.set()
-        self._thread.join()
+        self._disk.join()
+        self._seconds.join()
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):
@@ -102,20 +106,29 @@ class Recorder:
             self.inputs.close()
         if self.lifetime is not None:
             self.lifetime.write(now=True)
+        self._seconds.join()
         self.writer.close(1.0)
         for source in self.sources:
             source.acknowledge()
 
+    def _follow(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            self.take_seconds()
+        self.take_seconds()
+
+    def take_seconds(self) -> None:
+        """Hand what is new of the series to the history, which keeps it in memory until the disk takes it."""
+        for seen in self.series():
+            self.writer.append(float(seen["unix_s"]), channels(seen))  # type: ignore[arg-type]
+
     def round(self) -> None:
-        """Look once at everything."""
+        """Look once at everything else; may wait for the disk."""
         self._round_s = time.monotonic()
         self._keep_durable()
         self._move_events()
         self.guard.move()
         if self.inputs is not None:
             self.inputs.move()
-        for seen in self.series():
-            self.writer.append(float(seen["unix_s"]), channels(seen))  # type: ignore[arg-type]
 
     def _move_events(self) -> None:
         """Hand new events of all sources over by their time, acknowledge those that are on the disk."""

@@ -5,13 +5,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.derived import DERIVED, FOREIGN
+from cellarer.core.decide.derived import DERIVED, FOREIGN, Derived
 from cellarer.core.decide.look import FLOWS, Look, Reading, hides
 from cellarer.core.decide.signals import PLAIN, SIGNALS, Measured, Suspected
-from cellarer.core.digest import KINDS, NOT_NOW
+from cellarer.core.digest import KINDS, NOT_NOW, Digest
 from cellarer.model.config import Config
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import NEVER, SUSPICIONS, Bools, Floats, Ints
+from cellarer.model.values import NEVER, SUSPICIONS, Bools, Diagnosis, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,14 +56,15 @@ def gather(config: Config) -> Gather:
 def read(look: Look) -> tuple[Floats, Bools, Ints]:
     """Return value, known and time of all that rows look at, flat; `gather(config).index` says where each row looks."""
     digest, told, plan = look.digest, look.state.diagnosis, gather(look.config)
-    passed = [look.derived] if look.derived else [_reading(look, name, plan.passed) for name in DERIVED]
-    derived = [*passed, *(SIGNALS[name](look) for name in plan.derived)]
+    parts = [SIGNALS[name](look) for name in plan.derived]
+    if look.derived is None:
+        parts = [*(_reading(look, name, plan.passed) for name in DERIVED), *parts]
+    wide: list[Digest | Diagnosis | Derived] = [digest, told] if look.derived is None else [digest, told, look.derived]
+    value, known, time_ns = zip(*parts, strict=True) if parts else ((), (), ())
     return (
-        np.concatenate([digest.value.reshape(-1), told.value.reshape(-1), *[r.value.reshape(-1) for r in derived]]),
-        np.concatenate([digest.known.reshape(-1), told.known.reshape(-1), *[r.known.reshape(-1) for r in derived]]),
-        np.concatenate(
-            [digest.time_ns.reshape(-1), told.time_ns.reshape(-1), *[r.time_ns.reshape(-1) for r in derived]]
-        ),
+        np.concatenate([*(each.value.reshape(-1) for each in wide), *value]),
+        np.concatenate([*(each.known.reshape(-1) for each in wide), *known]),
+        np.concatenate([*(each.time_ns.reshape(-1) for each in wide), *time_ns]),
     )
 
 

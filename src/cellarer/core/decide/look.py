@@ -76,6 +76,11 @@ class Look:
         return self.seen.time_ns[self.config.layout.where[name]]
 
     @once
+    def now(self) -> Ints:
+        """The time of this cycle, (string,)."""
+        return np.full(self.config.layout.yes.size, self.now_ns)
+
+    @once
     def current(self) -> Floats:
         """String current, A, (string,)."""
         return self.of("current")
@@ -186,6 +191,16 @@ class Look:
         return present.reshape(5, n), closed.reshape(5, n), np.array(ordered), time_ns.reshape(5, n)
 
     @once
+    def contradictions(self) -> tuple[Bools, Bools, Bools, Ints]:
+        """Contacts that are closed though ordered open, and open though ordered closed, (contact, string) each.
+
+        Also whether all that are present are known, and when the newest was read, (string,).
+        """
+        present, closed, ordered, time_ns = self.contacts
+        known = ~np.logical_or.reduce(present & np.isnan(closed), axis=0)
+        return present & ~ordered & (closed == 1.0), present & ordered & (closed == 0.0), known, time_ns.max(axis=0)
+
+    @once
     def all_off(self) -> Bools:
         """The string's switchgear is ordered open and had time to follow, (string,)."""
         if not has_switchgear(self.config):
@@ -208,6 +223,12 @@ def hides(config: Config) -> Bools | None:
     where = config.layout.where
     foreign = np.array([config.sensing.present[where[f"cell_voltage_{end}"]] for end in ("high", "low")])
     return foreign if foreign.any() else None
+
+
+@lru_cache(maxsize=16)
+def not_now(config: Config) -> Floats:
+    """Return the value of what applies to no string now, (string,)."""
+    return np.full(config.layout.yes.size, NOT_NOW)
 
 
 @lru_cache(maxsize=16)

@@ -8,10 +8,11 @@ charger present the pair may close for charging only. Values: facts of foxBMS (b
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.look import once
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look, has_switchgear
@@ -222,7 +223,7 @@ def _resting(look: Look, before: Switches) -> Switches:
 def _trusting(look: Look, before: Switches) -> Switches:
     """Remember since when all that closing rests on has been known."""
     since_ns = np.where(trusted(look), np.minimum(before.trusted_ns, look.now_ns), FOREVER)
-    return before if np.array_equal(since_ns, before.trusted_ns) else replace(before, trusted_ns=since_ns)
+    return replace(before, trusted_ns=since_ns) if np.count_nonzero(since_ns != before.trusted_ns) else before
 
 
 def _waits(look: Look, now: Switches, wishes: Wishes) -> list[Event]:
@@ -255,39 +256,39 @@ class Facts:
     def table(self) -> SwitchTable:
         return self.look.config.switch
 
-    @cached_property
+    @once
     def held_ns(self) -> Ints:
         """How long the phase has lasted."""
         return self.look.now_ns - self.before.since_ns
 
-    @cached_property
+    @once
     def settled(self) -> Bools:
         return self.held_ns >= self.table.settle_ns
 
-    @cached_property
+    @once
     def wish(self) -> Bools:
         return self.wishes.closed[self.look.config.layout.pack_of_string]
 
-    @cached_property
+    @once
     def ready(self) -> Bools:
         """Closing is wished, confirmed, ours to do, and rests on what has been known for long enough."""
         confirmed = self.wishes.confirmed[self.look.config.layout.pack_of_string]
         known = self.look.now_ns - self.before.trusted_ns >= TRUSTED_NS
         return self.wish & known & (self.table.authority == SWITCH) & confirmed
 
-    @cached_property
+    @once
     def free(self) -> Bools:
         """(way, string): no fault on the path."""
         return ~self.demand.blocked
 
-    @cached_property
+    @once
     def due(self) -> Bools:
         """(way, string): a path must open now: its fault does not ramp, its current has fallen, or it never will."""
         along = np.array((self.look.current, -self.look.current))
         waited = self.look.now_ns - self.before.ramp_ns >= self.table.open_delay_ns
         return self.demand.open | (self.demand.ramp & ((along <= self.table.break_A) | waited))
 
-    @cached_property
+    @once
     def charger(self) -> Bools:
         return self.look.of("charger_present")[self.look.config.layout.pack_of_string] == 1.0
 
@@ -301,7 +302,7 @@ class Facts:
     def cool(self) -> Bools:
         return self.before.resistor_J <= 0.5 * self.table.resistor_max_J
 
-    @cached_property
+    @once
     def plus(self) -> Bools:
         return self.settled & _closed(self.look, "feedback_plus")
 

@@ -26,7 +26,7 @@ from cellarer.model.config import Config, Topology
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints
 
-DEFIED = 0.05  # of the limit: ignored from 5 % above it (core/slow.py OVER_LIMIT), defied from 10 %
+DEFIED = 0.05  # of the limit: ignored from 5 % above it (core/followed.py OVER_LIMIT), defied from 10 %
 LEAST_ORDER = 0.1  # of a converter's full current: of less than this a reading says little (own estimate)
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
@@ -250,7 +250,7 @@ def silence(*names: str) -> Callable[[Look], Reading]:
     def read_overdue(look: Look) -> Reading:
         owned = [look.config.layout.owned[name] for name in names]
         value = np.maximum.reduce([look.digest.value[OVERDUE, at] for at in owned])
-        return Reading(value, look.config.layout.yes, np.full(value.shape, look.now_ns))
+        return Reading(value, look.config.layout.yes, look.now)
 
     return read_overdue
 

@@ -5,7 +5,8 @@ How signals work: signals.py.
 
 import numpy as np
 
-from cellarer.core.decide.look import AWAITED, COOLING, OPENING, Look, Reading, masked, one
+from cellarer.core.decide.look import AWAITED, COOLING, OPENING, Look, Reading, masked, not_now, one
+from cellarer.core.digest import NOT_NOW
 from cellarer.model.values import NEVER, Bools
 
 SURE = 3.0  # sigmas by which a mean current must exceed its own noise
@@ -13,6 +14,8 @@ SURE = 3.0  # sigmas by which a mean current must exceed its own noise
 
 def current_open(look: Look) -> Reading:
     """|current| through a string whose switchgear is ordered open, A; once it is open, what its mean surely shows."""
+    if not np.count_nonzero(look.all_off):
+        return Reading(not_now(look.config), look.flows[0], look.time_ns("current"))
     before = look.state.switches
     sure = np.abs(before.rest_A) - SURE * np.sqrt(before.rest_variance)
     shown = np.where(before.phase == OPENING, np.abs(look.current), np.maximum(sure, 0.0))
@@ -20,31 +23,33 @@ def current_open(look: Look) -> Reading:
     return masked(reading, look.all_off, look.config.layout.yes)
 
 
-def _contact(look: Look, judged: Bools, wrongly_closed: bool) -> Reading:
-    """1 where an auxiliary contact contradicts its coil; contacts lie side by side in the sample.
+def _contact(look: Look, wrong: Bools, awaited: bool | None) -> Reading:
+    """1 where an auxiliary contact contradicts its coil.
 
-    judged: (contact, string) those that are looked at now
+    wrong: (contact, string); awaited: only contacts that the sequence waits for, or only the others; None = all
     """
-    present, closed, ordered, time_ns = look.contacts
-    wrong = present & judged & (ordered != wrongly_closed) & (closed == float(wrongly_closed))
-    some = wrong.any(axis=0)
-    known = ~np.logical_or.reduce(present & np.isnan(closed), axis=0)
-    return Reading(some.astype(np.float64), known, np.where(some & ~wrong, NEVER, time_ns).max(axis=0))
+    _, _, known, newest_ns = look.contradictions
+    if not np.count_nonzero(wrong):
+        return Reading(np.zeros(known.size), known, newest_ns)
+    if awaited is not None:
+        wrong = wrong & (AWAITED[:, look.state.switches.phase] == awaited)
+    some = np.logical_or.reduce(wrong, axis=0)
+    return Reading(np.where(some, 1.0, 0.0), known, np.where(some & ~wrong, NEVER, look.contacts[3]).max(axis=0))
 
 
 def contact_welded(look: Look) -> Reading:
     """1 where a contact stays closed although ordered open."""
-    return _contact(look, look.config.layout.yes, wrongly_closed=True)
+    return _contact(look, look.contradictions[0], None)
 
 
 def contact_stuck_open(look: Look) -> Reading:
     """1 where a contact that was closed is open although ordered closed; closing itself has its own time-out."""
-    return _contact(look, ~AWAITED[:, look.state.switches.phase], wrongly_closed=False)
+    return _contact(look, look.contradictions[1], awaited=False)
 
 
 def contact_slow(look: Look) -> Reading:
     """1 where a contact that is being closed has not followed its coil yet."""
-    return _contact(look, AWAITED[:, look.state.switches.phase], wrongly_closed=False)
+    return _contact(look, look.contradictions[1], awaited=True)
 
 
 def link_follows(look: Look) -> Reading:
@@ -52,28 +57,25 @@ def link_follows(look: Look) -> Reading:
 
     A string of the bank that is closed, or that its own BMS keeps, holds the link up for all of them.
     """
-    string, link = look.of("string_voltage"), look.of("link_voltage")
-    same = np.abs(string - link) <= 0.05 * np.abs(string)
-    reading = one(
-        np.where(np.isnan(string) | np.isnan(link), np.nan, same.astype(np.float64)), look.time_ns("link_voltage")
-    )
-    return masked(reading, look.config.layout.yes & look.all_off.all(), look.config.layout.yes)
+    string, link, time_ns = look.of("string_voltage"), look.of("link_voltage"), look.time_ns("link_voltage")
+    known = ~np.isnan(string + link)
+    if not look.all_off.all():
+        return Reading(not_now(look.config), known, time_ns)
+    return Reading(np.where(known, np.abs(string - link) <= 0.05 * np.abs(string), NOT_NOW), known, time_ns)
 
 
 def precharge_failures(look: Look) -> Reading:
     """1 while a string cools after the last try that it had: a latched row, so that one reset gives the tries back."""
     before = look.state.switches
     spent = (before.tries >= look.config.switch.tries) & (before.phase == COOLING)
-    return Reading(spent.astype(np.float64), look.config.layout.yes, np.full(spent.shape, look.now_ns))
+    return Reading(spent.astype(np.float64), look.config.layout.yes, look.now)
 
 
 def open_under_load(look: Look) -> Reading:
     """|current| that still flows in phase OPENING, A: the switch does not break it, only a fuse will."""
-    reading = one(np.abs(look.current), look.time_ns("current"))
-    opening = look.state.switches.phase == OPENING
-    return masked(reading, opening, look.config.layout.yes)
+    opening, known = look.state.switches.phase == OPENING, look.flows[0]
+    return Reading(np.where(opening & known, np.abs(look.current), NOT_NOW), known, look.time_ns("current"))
 
 
 def contact_wear(look: Look) -> Reading:
-    wear = look.state.switches.wear
-    return Reading(wear, look.config.layout.yes, np.full(wear.shape, look.now_ns))
+    return Reading(look.state.switches.wear, look.config.layout.yes, look.now)
