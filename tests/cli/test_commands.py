@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from cellarer import __version__
 from cellarer.cli import COMMANDS, cellarer, main
+from cellarer.commands import console
 from cellarer.runtime import campaign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,3 +212,17 @@ def test_check_names_file_key_value_and_range(tmp_path: Path) -> None:
     assert found["ok"] is False
     for text in ("site.toml", "pack.0.series", "= 0", "greater than or equal to 1"):
         assert text in found["error"]
+
+
+def test_long_work_without_a_terminal_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.progress("injecting faults") as progress:
+        for minute in range(4):
+            now[0] = 40.0 * minute
+            progress(0.1 * minute)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "injecting faults: 20 %\n"

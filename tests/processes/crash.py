@@ -44,6 +44,7 @@ STAY_S = 0.4  # and they stay open
 OUT_S = 0.6  # how long services and faces are left in trouble
 LATE_S = 0.04  # a machine that is later than that misses deadlines by itself: consent lasts 60 ms
 HOLE_S = 2.0  # a row each second: more than this after the last row, and more than a second is lost
+LATER_S = 400.0  # after a hole its cause can still be told: so long memory holds the seconds
 CAUGHT_S = 8.0  # a recorder that fell is missed after 5 s
 FRESH_S = 3.0  # limits heard must have been published within this, or be zero
 TOGETHER = 0.5  # share of disturbed links, controls and guards beside which something else is disturbed
@@ -63,6 +64,7 @@ class Machine(threading.Thread):
         self.stop, self.wrong, self.frames = False, list[str](), 0
         self.published_s: list[float] = []
         self.starts, self._cycle = 1, -1  # runs of control that published something
+        self.live: list[tuple[float, bool]] = []  # since when somebody recorded, or nobody
 
     def run(self) -> None:
         told: list[tuple[float, float]] = []  # when, charge limit as control published it
@@ -78,6 +80,8 @@ class Machine(threading.Thread):
                 self.published_s.append(shot.unix_s)
                 self.starts += shot.state.cycle < self._cycle
                 self._cycle = shot.state.cycle
+                if not self.live or self.live[-1][1] != shot.recorder_live:
+                    self.live.append((shot.unix_s, shot.recorder_live))
                 told.append((now, float(shot.state.command.pack_charge_A[0])))
             told = [one for one in told if now - one[0] < FRESH_S]
             most = max((limit for _, limit in told), default=0.0)
@@ -99,6 +103,7 @@ class Campaign:
         self.machine = Machine(site)
         self.machine.start()
         self.begin_s = time.monotonic()
+        self.done: list[tuple[float, str]] = []
 
     def disturb(self, first: tuple[str, str], more: tuple[str, str] | None = None) -> None:
         """Disturb one process, or two at once, at a random moment; judge; let the site come back."""
@@ -114,6 +119,7 @@ class Campaign:
         begin_ns = self._newest_ns()
         for role, how in pair:
             os.kill(pids[role], HOW[how])
+            self.done.append((time.time(), f"{role} {how}"))
         names = [f"{role} {how}" for role, how in pair]
         outcome = self._opens(names) if vital and carried else "was open" if vital else self._goes_on(names, carried)
         if outcome in ("fell open", "disturbed", "late"):
@@ -212,6 +218,13 @@ class Campaign:
         told = self.site.guard_says()
         self.result.late.append(f"{' and '.join(names)}: {machine}; {seen}; {happened}; guard: {told}")
 
+    def _around(self, begin_s: float, end_s: float) -> list[str]:
+        """Return what was done and what the system said of itself in this time, and when somebody recorded."""
+        events = self.site.history().events(100_000, kinds=["system"])
+        said = [(float(str(e["unix_s"])), f"{e['name']}: {e['cause']}") for e in events]
+        live = [(at, "recorded" if live else "not recorded") for at, live in self.machine.live]
+        return [f"{at:.2f} {text}" for at, text in sorted((*self.done, *said, *live)) if begin_s < at < end_s]
+
     def closed(self) -> bool:
         """Tell whether any main contact is closed, as the switch box says."""
         return any(self.site.contacts.get(f"feedback_{n}") == 1.0 for n in ("minus", "plus"))
@@ -254,8 +267,9 @@ class Campaign:
         before = rows[np.searchsorted(rows, published, "right") - 1]
         result.hole_s, worst = float((published - before).max()), int((published - before).argmax())
         if result.hole_s > HOLE_S:
-            near = [f"{e.unix_s:.2f} {e.name}" for e in events if before[worst] - 5 < e.unix_s < published[worst] + 5]
-            self.wrong(f"{published[worst]:.2f} was published, the last row is of {before[worst]:.2f}: {near}")
+            last, after = before[worst], rows[rows > before[worst]][0]
+            said = self._around(float(last) - 5.0, float(after) + LATER_S)
+            self.wrong(f"{published[worst]:.2f} was published, there are rows of {last:.2f} and {after:.2f}: {said}")
         result.wrong += self.machine.wrong
         result.starts = self.machine.starts
         if self.machine.frames == 0:

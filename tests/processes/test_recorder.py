@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cellarer.board.durable import read_durable
+from cellarer.board.durable import read_durable, write_durable
 from cellarer.board.files import Folder
 from cellarer.board.messages import EventRecord, EventWriter, create_messages
 from cellarer.board.ring import RingReader, RingWriter, create_ring
@@ -177,12 +177,12 @@ def test_a_disk_that_does_not_answer_costs_no_second(
     recorder.writer.close()
     create_ring(folder.seconds, 16, 8)
     seconds, reader = RingWriter(folder.seconds), RingReader(folder.seconds)
-    held, answers, write = threading.Event(), threading.Event(), recorders.write_durable
+    held, answers = threading.Event(), threading.Event()
 
     def late(*record: object) -> None:
         held.set()
         answers.wait(20.0)
-        write(*record)  # type: ignore[arg-type]
+        write_durable(*record)  # type: ignore[arg-type]
 
     monkeypatch.setattr(recorders, "write_durable", late)
     RingWriter(folder.durable).write(b"held up")
@@ -209,3 +209,18 @@ def test_a_disk_that_does_not_answer_costs_no_second(
 
 def test_memory_holds_the_seconds_of_the_longest_start_of_services() -> None:
     assert max(PAUSES_S) + FIRST_S + STILL_S < SECONDS
+
+
+def test_seconds_that_are_lost_are_told(folder: Folder, tmp_path: Path, recorder: Recorder) -> None:
+    recorder.writer.close()
+    lost = 0
+    second = Recorder(folder, tmp_path, recorder.clock, recorder.guard.layout, list, lost=lambda: lost)
+    second.take_seconds()
+    lost = 17
+    for _ in range(3):
+        second.take_seconds()
+    lost = 20  # within the minute: told later
+    second.take_seconds()
+    second.writer.close()
+    (event,) = Reader(tmp_path / "history.db").events(10, kinds=["system"])
+    assert (event["name"], event["value"]) == ("history has a hole", 17.0)

@@ -144,6 +144,11 @@ class SnapshotReader:
         """Yield the Snapshots since the last call, oldest first; at first all that are there."""
         return map(self._snapshot, self._ring.read())
 
+    @property
+    def lost(self) -> int:
+        """How many were overwritten before `since` came to read them."""
+        return self._ring.lost
+
     def _snapshot(self, data: bytes) -> Snapshot:
         found = _plain(cast(Snapshot, tree.build(self._outline, memoryview(data))))
         return replace(found, state=_plain(found.state))

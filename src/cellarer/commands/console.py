@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ import click
 Progress = Callable[[float], None]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout, nothing else.")
+LINE_S = 60.0  # between two lines of progress where there is no terminal
 FILE = click.Path(path_type=Path)
 
 
@@ -62,9 +64,12 @@ def grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """Show a bar on stderr while a fraction 0…1 is reported to the function that this yields; silent without a tty."""
+    """Show a bar on stderr while a fraction 0…1 is reported to the function that this yields.
+
+    Without a terminal it is a line a minute: a log shows that long work goes on, short work says nothing.
+    """
     if not sys.stderr.isatty():
-        yield lambda fraction: None
+        yield _lines(label)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -78,6 +83,18 @@ def progress(label: str) -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=1.0)
         yield lambda fraction: bar.update(task, completed=fraction)
+
+
+def _lines(label: str) -> Progress:
+    said_s = time.monotonic()
+
+    def tell(fraction: float) -> None:
+        nonlocal said_s
+        if (now_s := time.monotonic()) - said_s >= LINE_S:
+            said_s = now_s
+            say(f"{label}: {100.0 * fraction:.0f} %")
+
+    return tell
 
 
 def can_write(out: Path | None, report: Path | None) -> None:

@@ -32,6 +32,7 @@ from cellarer.runtime.notify import say
 from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
+TELL_S = 60.0  # between two events of seconds that are lost
 STUCK_S = 5.0  # a round that takes longer is told: the disk does not answer
 COLLECT_S = 0.5  # between two looks at what control was given
 
@@ -50,10 +51,16 @@ class Recorder:
         series: Callable[[], Iterable[View]],
         inputs: "Inputs | None" = None,
         lifetime: Keeper | None = None,
+        lost: Callable[[], int] = lambda: 0,
     ) -> None:
-        """series: gives the views since its last call, one a second; at first all that memory still holds."""
-        self.clock, self.state_dir, self.series = clock, state_dir, series
+        """series: gives the views since its last call, one a second; at first all that memory still holds.
+
+        lost: says how many of them were gone before it was called.
+        """
+        self.clock, self.state_dir, self.series, self.lost = clock, state_dir, series, lost
+        self._told, self._told_s = 0, -math.inf
         self.writer = Writer(state_dir / "history.db")
+        self._run_id = folder.events_id.read_text()
         self.inputs = inputs
         note = inputs.note if inputs is not None else lambda event: None
         self.sources = [_Source(folder, name, self.writer, note) for name in SOURCES]
@@ -120,6 +127,23 @@ class Recorder:
         """Hand what is new of the series to the history, which keeps it in memory until the disk takes it."""
         for seen in self.series():
             self.writer.append(float(seen["unix_s"]), channels(seen))  # type: ignore[arg-type]
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        """Make an event of seconds that the history will never have; of a loss that goes on, one a minute."""
+        lost, now_s = self.lost() + self.writer.health().dropped_frames, time.monotonic()
+        if lost == self._told or now_s - self._told_s < TELL_S:
+            return
+        said, now_ns = lost - self._told, self.clock.now_ns()
+        self._told, self._told_s = lost, now_s
+        event = {
+            "seq": now_ns // 1000, "unix_s": self.clock.unix_s(now_ns), "time_ns": now_ns, "kind": "system",
+            "name": "history has a hole", "pack": None, "string": None, "cell": None, "value": float(said),
+            "limit": None, "cause": "services or the disk could not follow",
+            "text": f"{said} seconds of the history are lost: services or the disk could not follow",
+        }  # fmt: skip
+        say(f"services: {event['text']}")
+        self.writer.append_events([event], f"recorder {self._run_id}")
 
     def round(self) -> None:
         """Look once at everything else; may wait for the disk."""

@@ -59,6 +59,10 @@ class Source:
         """Yield the view of every second since the last call; at first of those that memory holds. For one thread."""
         return map(self._viewed, self._seconds.since())
 
+    def lost(self) -> int:
+        """Return how many seconds were gone before `series` came to read them."""
+        return self._seconds.lost
+
     def _viewed(self, snapshot: Snapshot) -> View:
         unix_s, overruns = snapshot.unix_s, snapshot.overruns
         return view(self._config, snapshot.state, unix_s=unix_s, overruns=overruns, report=self.report)
@@ -166,7 +170,9 @@ def main(process: Process, _name: str) -> int:
     run, folder = process.run, process.folder
     inputs = Inputs(folder, run, worth(frozenset(grave(config))))
     lifetime = Keeper(config, [Path(place) for place in run.lifetime])
-    recorder = Recorder(folder, Path(run.state_dir), process.clock, config.layout, source.series, inputs, lifetime)
+    recorder = Recorder(
+        folder, Path(run.state_dir), process.clock, config.layout, source.series, inputs, lifetime, source.lost
+    )
     recorder.start()
     try:
         asyncio.run(serve(process, recorder, source, config))
