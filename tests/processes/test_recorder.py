@@ -224,3 +224,13 @@ def test_seconds_that_are_lost_are_told(folder: Folder, tmp_path: Path, recorder
     second.writer.close()
     (event,) = Reader(tmp_path / "history.db").events(10, kinds=["system"])
     assert (event["name"], event["value"]) == ("history has a hole", 17.0)
+
+
+def test_a_recorder_of_which_a_part_has_ended_is_not_alive(recorder: Recorder) -> None:
+    recorder.start()
+    try:
+        assert recorder.alive
+        recorder.writer.close()
+        assert not recorder.alive
+    finally:
+        recorder.close()

@@ -97,6 +97,11 @@ class Writer:
             )
         return now
 
+    @property
+    def alive(self) -> bool:
+        """Tell whether it still writes, or will once the disk takes it; if not, an error of ours has ended it."""
+        return self._thread.is_alive()
+
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until everything taken so far is on the disk; False when that did not come about in time."""
         with self._done:

@@ -84,7 +84,7 @@ class Recorder:
     @property
     def alive(self) -> bool:
         """Tell whether it still records; if not, an error of ours has ended it."""
-        return self._disk.is_alive() and self._seconds.is_alive()
+        return self._disk.is_alive() and self._seconds.is_alive() and self.writer.alive
 
     def health(self) -> Health:
         """Return how all of it fares: the history, the durable state, the log of inputs, the lifetime ledger."""
