@@ -30,6 +30,8 @@ def test_the_newest_plan_counts(tmp_path: Path) -> None:
     found = reader.newest(NOW)
     assert found.expires_ns == GOOD.expires_ns and found.bleed_Ah.tolist() == GOOD.bleed_Ah.tolist()
     assert reader.newest(NOW) is found and not reader.refused
+    assert reader.newest(NOW, heard=False).expires_ns == NEVER  # the guard would hand nothing on
+    assert reader.newest(NOW) is found
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,12 @@ class PlanReader:
         self.plan = self._none
         self.refused = ""  # why the newest one does not count; empty = it does
 
-    def newest(self, now_ns: int) -> Plan:
-        """Return the plan to follow: the newest one, or none where that is not one."""
+    def newest(self, now_ns: int, *, heard: bool = True) -> Plan:
+        """Return the plan to follow: the newest one, or none where that is not one, or where nobody would hear."""
         if self._ring.next != self._ring.place:
             found = self._ring.read()
             self.plan, self.refused = self._checked(found[-1], now_ns) if found else (self.plan, self.refused)
-        return self.plan
+        return self.plan if heard else self._none
 
     def _checked(self, data: bytes, now_ns: int) -> tuple[Plan, str]:
         try:

@@ -162,9 +162,13 @@ class Control:
         self.work_ns = time.monotonic_ns() - begin_ns
 
     def _take_plan(self, now_ns: int) -> None:
-        """Follow the newest plan; one that is none is told once and not followed."""
+        """Follow the newest plan; one that is none is told once and not followed.
+
+        None either while the guard refuses a path: it hands on no balancing then, and converters that stand still
+        would look as if they had failed.
+        """
         said = self.plans.refused
-        self.plan = self.plans.newest(now_ns)
+        self.plan = self.plans.newest(now_ns, heard=not self.vetoed.any())
         if self.plans.refused and self.plans.refused != said:
             self._system("plan refused", self.plans.refused)
 
