@@ -205,6 +205,8 @@ def test_estimators_are_given_the_same(dt_s: float) -> None:
 def test_a_renewed_record_is_a_replaced_one() -> None:
     before = start(site("one"), NOW)
     same(renew(before.watch, charge=np.ones(1)), replace(before.watch, charge=np.ones(1)))
+    with pytest.raises(TypeError, match="Watch has no"):
+        renew(before.watch, charged=np.ones(1))
 
 
 def calm_sample(config: Config, g: np.random.Generator) -> Sample:

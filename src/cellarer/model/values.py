@@ -4,11 +4,8 @@ All are frozen; arrays in them are never altered in place. Axis names: cell, tem
 Layout), row (of the fault table). Unknown is NaN; a time never reached is NEVER. Time is integer monotonic ns.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
-from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -104,7 +101,7 @@ class Phase(IntEnum):
     DISCHARGE_RAMP = 11
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: see renew
 class Switches:
     """Memory of the switchgear machine; every array is (string,) unless said."""
 
@@ -168,7 +165,7 @@ class Window:
     uneven_V: Floats  # what the highest cell takes off the charge voltage, smoothed
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: see renew
 class Estimate:
     """What the estimators say, with sigma. Advisory: it can narrow limits, never widen or clear anything."""
 
@@ -307,7 +304,7 @@ class Climate:
     began_degC: Floats  # hottest cell when cooling began; NaN = unknown
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: see renew
 class Counters:
     """Lifetime counters that never go back, (string,)."""
 
@@ -336,7 +333,7 @@ class Event(NamedTuple):
     cause: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: see renew
 class Response:
     """Memory of core.response: what sensors ought to have shown. (string,) unless said."""
 
@@ -361,7 +358,7 @@ class Response:
     silence: Floats  # 1: share of that step that no cell answers, once waited for; 0 = nothing to say
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: see renew
 class Watch:
     """Memory of validation and of the signals that need a past."""
 
@@ -399,7 +396,7 @@ class Round:
     done: int  # cells; at the end of a round all of them, for every horizon
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: see renew
 class Forecast:
     """Memory of core.forecast."""
 
@@ -481,19 +478,10 @@ class State:
 
 
 def renew(record: Record, **changes: object) -> Record:
-    """Do what dataclasses.replace does, without its checks field by field: it is asked several times in each cycle."""
-    kind = type(record)
-    values, setters = _slots(kind)  # type: ignore[arg-type]
-    new = object.__new__(kind)
-    for put, value in zip(setters, values(record), strict=True):
-        put(new, value)
-    for name, value in changes.items():
-        object.__setattr__(new, name, value)
+    """Do what dataclasses.replace does, without its checks field by field, for records without slots."""
+    values = record.__dict__ | changes
+    if len(values) > len(record.__dict__):
+        raise TypeError(f"{type(record).__name__} has no {changes.keys() - record.__dict__.keys()}")
+    new = object.__new__(type(record))
+    new.__dict__.update(values)
     return new
-
-
-@cache
-def _slots(kind: type) -> tuple[Callable[[object], tuple[object, ...]], tuple[Callable[[object, object], None], ...]]:
-    """Return what reads all fields of a record with slots, and what sets each: past the lock of a frozen one."""
-    names = tuple(f.name for f in fields(kind))
-    return attrgetter(*names), tuple(getattr(kind, name).__set__ for name in names)

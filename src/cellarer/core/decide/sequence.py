@@ -7,7 +7,7 @@ charger present the pair may close for charging only. Values: facts of foxBMS (b
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look, has_switchgear
 from cellarer.model.config import Authority, Config, Switchgear, SwitchTable
-from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes
+from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes, renew
 
 P, C = Phase, Switchgear.CONTACTORS
 OPEN, PRECHARGE, COOLING, SWITCH = int(P.OPEN), int(P.PRECHARGE), int(P.COOLING), int(Authority.SWITCH)
@@ -175,7 +175,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
     """
     before = look.state.switches
     if np.count_nonzero(reset):
-        before = replace(before, tries=np.where(reset, 0, before.tries))
+        before = renew(before, tries=np.where(reset, 0, before.tries))
     if not has_switchgear(look.config):
         return before, []
     before = _trusting(look, _resting(look, _ramping(look, before, demand)))
@@ -184,7 +184,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
     phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
     heated = _resistor(look, before)
     if heated is not before.resistor_J:
-        before = replace(before, resistor_J=heated)
+        before = renew(before, resistor_J=heated)
     if phase is before.phase:
         return before, waits
     after, events = _account(look, before, phase, rule)
@@ -195,7 +195,7 @@ def _ramping(look: Look, before: Switches, demand: Demand) -> Switches:
     """Remember since when faults ramp a path: contacts wait for their current, but not for ever."""
     if not np.count_nonzero(demand.ramp) and (before.ramp_ns == FOREVER).all():
         return before
-    return replace(before, ramp_ns=np.where(demand.ramp, np.minimum(before.ramp_ns, look.now_ns), FOREVER))
+    return renew(before, ramp_ns=np.where(demand.ramp, np.minimum(before.ramp_ns, look.now_ns), FOREVER))
 
 
 def _resting(look: Look, before: Switches) -> Switches:
@@ -213,7 +213,7 @@ def _resting(look: Look, before: Switches) -> Switches:
     step = look.current - before_A
     mean = before.rest_A + share * (look.current - before.rest_A)
     variance = (1.0 - share) ** 2 * before.rest_variance + share**2 * 0.5 * step**2
-    return replace(
+    return renew(
         before,
         rest_A=np.where(resting, mean, before.rest_A),
         rest_variance=np.where(resting, variance, before.rest_variance),
@@ -223,7 +223,7 @@ def _resting(look: Look, before: Switches) -> Switches:
 def _trusting(look: Look, before: Switches) -> Switches:
     """Remember since when all that closing rests on has been known."""
     since_ns = np.where(trusted(look), np.minimum(before.trusted_ns, look.now_ns), FOREVER)
-    return replace(before, trusted_ns=since_ns) if np.count_nonzero(since_ns != before.trusted_ns) else before
+    return renew(before, trusted_ns=since_ns) if np.count_nonzero(since_ns != before.trusted_ns) else before
 
 
 def _waits(look: Look, now: Switches, wishes: Wishes) -> list[Event]:
