@@ -43,9 +43,9 @@ def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: i
     one of the limits of the last ANSWER_NS obeys. And a sound sensor may show a little more than flows.
     """
     dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
-    fall, margin, ours = _machines(config)
+    rated, margin, ours = _machines(config)
     before = state.watch
-    allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - fall * dt_s
+    allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
     allowed = np.maximum(told.max(axis=0), allowed)
     over = np.array((current, -current)) - OVER_LIMIT * allowed - margin
     return allowed, over if ours is None else np.where(ours, over, -np.inf)
@@ -53,10 +53,10 @@ def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: i
 
 @lru_cache(maxsize=16)
 def _machines(config: Config) -> tuple[Floats, Floats, Bools | None]:
-    """Return (A/s by which machines follow, A by which sensors may err, None or where limits are ours), (string,)."""
+    """Return (rated current, by how much sensors may err, A; where limits are ours, None = everywhere), (string,)."""
     rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
     ours = config.switch.kind != Switchgear.NONE
-    return rated / FOLLOW_S, np.maximum(SENSOR_SHARE * rated, config.idle_A), None if ours.all() else ours
+    return rated, np.maximum(SENSOR_SHARE * rated, config.idle_A), None if ours.all() else ours
 
 
 @lru_cache(maxsize=16)
