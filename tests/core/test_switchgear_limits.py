@@ -90,6 +90,22 @@ def test_a_contact_counts_as_closed_when_it_has_settled_and_says_so(
     assert holds(condition, given) == (short_ns == 0 and feedback == 1.0)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("condition", "limit_A"), [("quiet", float(GEAR.break_A[0])), ("opened", float(site("one").idle_A[0]))]
+)
+def test_both_sides_of_the_current_that_a_contact_breaks_and_that_is_none(
+    condition: str, limit_A: float, sign: float
+) -> None:
+    for current, holds_so in ((limit_A, True), (np.nextafter(limit_A, np.inf), False), (np.nan, False)):
+        given = facts(int(GEAR.settle_ns[0]))
+        value, where = given.look.seen.value, given.look.config.layout.where
+        for name in ("minus", "precharge", "plus"):
+            value[where[f"feedback_{name}"]] = 0.0
+        value[where["current"]] = sign * current
+        assert holds(condition, given) == holds_so
+
+
 @pytest.mark.parametrize("opens", list(product((False, True), repeat=2)))
 @pytest.mark.parametrize("ramps", list(product((False, True), repeat=2)))
 def test_what_each_path_asks_for(opens: tuple[bool, bool], ramps: tuple[bool, bool]) -> None:
