@@ -106,6 +106,15 @@ def test_both_sides_of_the_current_that_a_contact_breaks_and_that_is_none(
         assert holds(condition, given) == holds_so
 
 
+@pytest.mark.parametrize(("path", "ramp", "sign"), [("charge", ONLY_CHARGE, 1.0), ("discharge", ONLY_DISCHARGE, -1.0)])
+def test_a_ramped_path_opens_as_soon_as_its_current_has_fallen(path: str, ramp: np.ndarray, sign: float) -> None:
+    limit_A = float(GEAR.break_A[0])
+    for along, due in ((limit_A, True), (np.nextafter(limit_A, np.inf), False), (-10.0 * limit_A, True)):
+        given = facts(ramp=ramp, ramp_ns=np.full((2, 1), NOW_NS))
+        given.look.seen.value[given.look.config.layout.where["current"]] = sign * along
+        assert holds(f"due {path}", given) == due
+
+
 @pytest.mark.parametrize("opens", list(product((False, True), repeat=2)))
 @pytest.mark.parametrize("ramps", list(product((False, True), repeat=2)))
 def test_what_each_path_asks_for(opens: tuple[bool, bool], ramps: tuple[bool, bool]) -> None:

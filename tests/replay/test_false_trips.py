@@ -23,9 +23,9 @@ def test_no_healthy_recording_trips_within_the_limits(path: Path, settings: Sett
 
 
 def test_what_is_raised_without_a_cause_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = DATA / "lg_18650hg2" / "n20degC_C20DisCh_607.parquet"
-    caused = judge(path, SETS["lg_18650hg2"], 300.0)
+    path = DATA / "lg_18650hg2" / "drive" / "n20degC_US06_610.parquet"
+    caused = judge(path, SETS["lg_18650hg2"], 60.0)
     assert caused.justified and not caused.false and caused.within < caused.rows
     monkeypatch.setattr(false_trips, "beyond", lambda recording, *_: np.zeros(recording.rows, bool))
-    without = judge(path, SETS["lg_18650hg2"], 300.0)
+    without = judge(path, SETS["lg_18650hg2"], 60.0)
     assert without.false == caused.justified and not without.justified
