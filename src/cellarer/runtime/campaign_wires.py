@@ -56,7 +56,12 @@ class Aimed(NamedTuple):
 
     fault: str
     device: str
-    row: str  # that says that the device is silent
+    rows: tuple[str, ...]  # that say that the device is silent
+
+    @property
+    def row(self) -> str:
+        """The one that must be raised where nothing good arrives."""
+        return self.rows[0] if self.rows else ""
 
 
 def tasks(subjects: Sequence[str], seed: int) -> list[Task]:
@@ -71,7 +76,7 @@ def aimed(site: Site) -> list[Aimed]:
         protocol = emulator(device).protocol
         serial = protocol.framing is not None
         bare = not serial and not any(f.role is Role.CRC for m in protocol.sent_by("device") for f in m.fields)
-        lost = next((row for signal, row in LOST if signal in (device.signals or [])), "")
+        lost = tuple(row for signal, row in LOST if signal in (device.signals or []))
         found += [
             Aimed(fault, device.name, lost)
             for fault in FAULTS_OF_WIRES
@@ -185,7 +190,7 @@ def _judged(volley: Volley, k: int, aim: Aimed, shot: Shot) -> Shot:
     raised = {table.name[row] for row in np.flatnonzero(record.active_ns[:, volley.string[k]] < FOREVER).tolist()}
     if aim.fault in SILENT and not shot.row:
         cause = UNDETECTED
-    elif aim.fault not in (*SILENT, *BORNE) and aim.row in raised:
+    elif aim.fault not in (*SILENT, *BORNE) and raised & set(aim.rows):
         cause = ""  # so few frames arrive that the device counts as silent
     if broken := volley.broken(k):
         cause = f"unsafe: {', '.join(broken)}"
