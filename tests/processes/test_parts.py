@@ -7,6 +7,8 @@ import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from cellarer.board.ring import RingWriter
 from cellarer.config.schema import LinkFile
 from cellarer.guard.limits import parse_limits
 from cellarer.model.values import FOREVER, Event
-from cellarer.runtime import wires
+from cellarer.runtime import control, wires
 from cellarer.runtime.children import Child, Family, cache_folder
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.faces import Faces
@@ -371,3 +373,27 @@ class Gate:
 
     def newest(self) -> Orders:
         return self.said
+
+
+def test_control_compiles_before_it_asks_for_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it a first start would starve the links for as long as compiling takes, and they would be killed."""
+    order: list[str] = []
+
+    class Stub:
+        config = SimpleNamespace(site="home", cycle_ns=1)
+        memory = SimpleNamespace(settle=lambda: order.append("settle"))
+
+        def __init__(self, _: object) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: order.append(name)
+
+    monkeypatch.setattr(control, "Control", Stub)
+    monkeypatch.setattr(control, "never_spin", lambda: order.append("never_spin"))
+    process: Any = SimpleNamespace(
+        run=SimpleNamespace(config_sha256="0" * 64), clock=Clock(0, 0.0), alive=lambda: False,
+        prefer=lambda: order.append("prefer"),
+    )  # fmt: skip
+    assert control.main(process, "") == 0
+    assert order == ["_system", "warm", "test", "prefer", "settle", "never_spin", "leave"]

@@ -286,6 +286,7 @@ def main(process: Process, _name: str) -> int:
     period_ns, clock = control.config.cycle_ns, process.clock
     control.warm()
     control.test()
+    process.prefer()
     control.memory.settle()
     never_spin()
     next_ns = clock.now_ns()

@@ -144,6 +144,7 @@ class Bus:
 def main(process: Process, name: str) -> int:
     """Run until told to stop."""
     bus = Bus(process, name)
+    process.prefer()
     never_spin()
     while process.alive():
         bus.round()

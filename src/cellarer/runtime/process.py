@@ -72,7 +72,7 @@ class Process:
     def __init__(self, folder: Folder, role: str, name: str = "") -> None:
         self.folder = folder
         self.run = msgspec.json.decode(folder.site.read_bytes(), type=Run)
-        self.clock = self.run.clock
+        self.clock, self.role = self.run.clock, role
         self.name = f"{role} {name}".strip()
         self.stopping = False
         self._parent = os.getppid()
@@ -93,6 +93,15 @@ class Process:
             if os.getppid() != self._parent:
                 self.stopping = True
         return not self.stopping
+
+    def prefer(self) -> None:
+        """Ask for real-time priority; say what the system denied.
+
+        Called when the loop begins: a control that compiled with it would starve its own links, which stand below, for
+        minutes on a small computer, and the supervisor would kill them as lifeless.
+        """
+        for denied in prefer(self.role):
+            self.say(f"without {denied}")
 
     def say(self, text: str) -> None:
         """Tell people and the journal."""
@@ -135,8 +144,6 @@ def main(role: str, folder: Path, name: str) -> int:
     """Run one role to its end."""
     module = importlib.import_module(ROLES[role])
     process = Process(Folder(folder), role, name)
-    for denied in prefer(role):
-        process.say(f"without {denied}")
     result: int = module.main(process, name)
     return result
 

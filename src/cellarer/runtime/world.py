@@ -217,6 +217,7 @@ class World:
 
 def main(process: Process, _name: str) -> int:
     """Run until told to stop."""
+    process.prefer()  # before its wires begin, which are threads of it
     world = World(process)
     clock, last_ns = process.clock, process.clock.now_ns()
     next_s = kept_s = time.monotonic()
