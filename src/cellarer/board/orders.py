@@ -110,7 +110,7 @@ def of_cells(bleed: Bools, move: Floats) -> bytes:
     return np.packbits(bleed, bitorder="little").tobytes() + codes.tobytes()
 
 
-def _bits(facts: list[Bools]) -> Bytes:
+def _packed(facts: list[Bools]) -> Bytes:
     """Return the bits of each string or pack: the first fact is the least significant one."""
     return np.packbits(np.array(facts), axis=0, bitorder="little")[0]
 
@@ -143,7 +143,7 @@ class WishWriter:
     @staticmethod
     def _strings(command: Command) -> NDArray[np.void]:
         strings = np.zeros(command.minus.size, STRING)
-        strings["bits"] = _bits([getattr(command, name) for name in OUTPUTS])
+        strings["bits"] = _packed([getattr(command, name) for name in OUTPUTS])
         for name in LIMITS:
             strings[name] = getattr(command.window, name)
         return strings
@@ -152,7 +152,7 @@ class WishWriter:
     def _packs(command: Command, reset: Bools) -> NDArray[np.void]:
         packs = np.zeros(command.heater.size, PACK)
         packs["heater"], packs["pump"] = command.heater, command.pump
-        packs["bits"] = _bits([*[getattr(command, name) for name in FLAGS], reset])
+        packs["bits"] = _packed([*[getattr(command, name) for name in FLAGS], reset])
         return packs
 
     def _put(

@@ -135,15 +135,15 @@ class Recorder:
         if lost == self._told or now_s - self._told_s < TELL_S:
             return
         said, now_ns = lost - self._told, self.clock.now_ns()
-        self._told, self._told_s = lost, now_s
-        event = {
-            "seq": now_ns // 1000, "unix_s": self.clock.unix_s(now_ns), "time_ns": now_ns, "kind": "system",
-            "name": "history has a hole", "pack": None, "string": None, "cell": None, "value": float(said),
-            "limit": None, "cause": "services or the disk could not follow",
-            "text": f"{said} seconds of the history are lost: services or the disk could not follow",
-        }  # fmt: skip
-        say(f"services: {event['text']}")
-        self.writer.append_events([event], f"recorder {self._run_id}")
+        cause = "services or the disk could not follow"
+        event = EventRecord(
+            seq=now_ns // 1000, unix_s=self.clock.unix_s(now_ns), time_ns=now_ns, kind="system",
+            name="history has a hole", value=float(said), cause=cause,
+            text=f"{said} seconds of the history are lost: {cause}",
+        )  # fmt: skip
+        if self.writer.append_events([as_dict(event)], f"recorder {self._run_id}"):  # else too many wait: told later
+            say(f"services: {event.text}")
+            self._told, self._told_s = lost, now_s
 
     def round(self) -> None:
         """Look once at everything else; may wait for the disk."""
