@@ -20,7 +20,8 @@ from cellarer.cells import load
 from cellarer.core.estimate import equations, filter
 
 NAMES = (
-    "DRIFT_Z", "SCALE_Z", "DRIFT_K", "SCALE_K", "DRIFT_B", "MISS_H", "NOISE_I", "FLOOR", "FLOOR_Z", "SENSOR", "SHARE",
+    "DRIFT_Z", "SCALE_Z", "DRIFT_K", "SCALE_K", "DRIFT_B", "MISS_H", "NOISE_I", "LASTS", "LASTS_FAR",
+    "FLOOR", "FLOOR_Z", "SENSOR", "SHARE",
     "NEAR_EMPTY", "DEPLETED", "LOW", "SPENT_C", "FRESH", "TAIL", "STRAIN_S", "BELIEVE", "STRAIN_OK", "STRAIN_GAIN",
 )  # fmt: skip
 CHOSEN = ("NCA 18650", "NMC 18650", "NMC 2.6 Ah", "LFP simulated, one temperature")

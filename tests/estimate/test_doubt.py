@@ -110,3 +110,22 @@ def test_rows_a_minute_apart_of_a_restless_current_are_doubted_and_of_a_steady_o
         state = estimate.step(cfg, state, none, amperes, np.full(2, 25.0), 60.0 if row else 0.0)
     sigma = estimate.soc_sigma(cfg, state)
     assert sigma[1] > 2.0 * sigma[0]
+
+
+def test_voltage_counts_once_in_the_time_that_an_error_of_the_model_lasts_whatever_the_rows() -> None:
+    """A quarter of 1 000 s is 250 s, of 200 s the least, a minute: 2 min of the quick cell are 8⅓ of the slow one."""
+    kinds = [replace(MODEL, tau2=np.full_like(MODEL.tau2, tau2)) for tau2 in (200.0, 1000.0)]
+    cfg = estimate.compile_cells(kinds, np.array([0, 1]), np.full(2, 3.0), np.ones(2))
+
+    def sigma(cell: int, seconds: float, dt: float) -> float:
+        state = estimate.init(cfg, np.full(2, 0.6), np.full(2, 0.05))
+        state = estimate.step(cfg, state, np.full(2, np.nan), np.zeros(2), np.full(2, 25.0), 0.0)
+        for _ in range(round(seconds / dt)):
+            volts = estimate.voltage_model(cfg, state)
+            state = estimate.step(cfg, state, volts, np.zeros(2), np.full(2, 25.0), dt)
+        return float(estimate.soc_sigma(cfg, state)[cell])
+
+    assert sigma(1, 500.0, 10.0) == pytest.approx(sigma(0, 120.0, 10.0), rel=0.1)
+    assert sigma(1, 500.0, 10.0) > 2.0 * sigma(0, 500.0, 10.0)
+    for dt in (1.0, 50.0):
+        assert sigma(1, 500.0, dt) == pytest.approx(sigma(1, 500.0, 10.0), rel=0.05)

@@ -1,8 +1,8 @@
 """What would make SOC better known: a rest, some minutes where the curve is steep, or a full charge; and by how much.
 
-The promise is the filter's own arithmetic: a look a minute (CORRELATION_S), each as good as the file's sigma over the
-slope of the curve there, never better than its floor; hysteresis counts as far as it is not known. On request, or
-one string at a time (core/advised.py).
+The promise is the filter's own arithmetic: a look in the time that an error of the model lasts, each as good as the
+file's sigma over the slope of the curve there, never better than its floor; hysteresis counts as far as it is not
+known. On request, or one string at a time (core/advised.py).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import CORRELATION_S, FLOOR, SENSOR
+from cellarer.core.estimate.equations import FLOOR, SENSOR, lasting, looks
 from cellarer.core.estimate.readout import soc, soc_sigma
 from cellarer.core.estimate.state import EstimateState, get
 from cellarer.model.advice import words
@@ -48,8 +48,8 @@ def after(sigma: Floats, node: Floats, minutes: Floats, hysteresis: Floats) -> F
     slope = np.maximum(node[5], 1e-4)
     volts2 = node[7] ** 2 + (node[1] * hysteresis) ** 2
     least = (FLOOR * node[7]) ** 2 + SENSOR**2 + (node[1] * hysteresis) ** 2
-    looks = np.maximum(60.0 * minutes / CORRELATION_S, 1.0)
-    found = 1.0 / np.sqrt(1.0 / np.maximum(sigma, 1e-4) ** 2 + looks * slope**2 / volts2)
+    often = np.maximum(60.0 * minutes / looks(1.0, lasting(node[10])), 1.0)
+    found = 1.0 / np.sqrt(1.0 / np.maximum(sigma, 1e-4) ** 2 + often * slope**2 / volts2)
     return np.minimum(np.maximum(found, np.sqrt(least) / slope), sigma)
 
 

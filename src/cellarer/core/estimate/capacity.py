@@ -11,7 +11,7 @@ Capacity is what comes out between full and the end of a discharge as it is used
 its rested voltage still promises charge: the SOC at which that happens (`floor`, of the file's curve) is learnt where a
 rest follows an end, and rested points are read against it. Where resistance has grown beyond what the file knows, the
 model does not see the end. But a voltage below all that the curve has at rest ends any discharge: if the cell is then
-left alone, it was empty as it is used.
+left alone, or charged by more than driving gives back, it was empty as it is used.
 """
 
 from typing import NamedTuple
@@ -44,6 +44,7 @@ END_SIGMA = 0.006  # of SOC: full and empty are defined by voltage; rates and te
 SWING = 0.3  # of SOC: the narrowest pair
 NEAR_SWING = 0.08  # within it a better point replaces the anchor
 TURN = 0.02  # of capacity: so much back, and the way is another
+BACK = 0.015  # of capacity: so much back is a charge, no braking
 MOST_FLOOR = 0.5  # of SOC: no cell that is in use is empty above it
 FLOOR_DOUBT = 0.1  # of the floor
 CLAIM = 0.07  # relative sigma of the capacity before anything was measured
@@ -79,7 +80,7 @@ class Pairs(NamedTuple):
     last_w: Floats  # its weight; 0: there is none
     last_variance: Floats  # of its change of SOC
     last_low: Floats  # 1: it ends at the end of a discharge
-    spent: Floats  # 1: the last load that was looked at took the voltage below the lowest of the curve
+    spent: Floats  # the last load took the voltage below the lowest of the curve: 1 + what came back since, of capacity
 
 
 PAIR_FIELDS = len(Pairs._fields)
@@ -111,9 +112,9 @@ def follow_pairs(cfg: EstimatorConfig, pairs: Floats, buffer: Floats, dt_s: floa
     if new[SINCE_LOOK, 0] < LOOK_EVERY_S:
         return new
     p = Pairs(*new)
-    p.since_look[:] = 0.0
     _fade(p)
     _look(cfg, p, buffer.reshape(-1, FIELDS, LANES).transpose(1, 0, 2).reshape(FIELDS, -1)[:, : cfg.cells])
+    p.since_look[:] = 0.0
     return new
 
 
@@ -212,24 +213,28 @@ def _full(cfg: EstimatorConfig, x: Floats, i: Floats) -> tuple[Floats, Floats]:
 
 
 def _ended(cfg: EstimatorConfig, p: Pairs, x: Floats, seen: Point) -> Point:
-    """What was seen, or the end of a discharge where the cell rests after a load that took it below its curve.
+    """What was seen, or the end of a discharge where rest or charge follows a load that took the cell below its curve.
 
-    Below all that a cell shows at rest nobody discharges on; a dip in a pulse is one that load follows, not rest.
+    Below all that a cell shows at rest nobody discharges on; a dip in a pulse is one that load follows.
     """
-    i, n = x[INDEX["in_i"]] - x[5], x.shape[1]
-    rest = seen.rested & (x[INDEX["in_known"]] > 0.0) & (p.spent > 0.0)
-    if rest.any():
-        p.floor[:] = np.where(rest & np.isfinite(seen.variance), np.clip(seen.z, 0.0, MOST_FLOOR), p.floor)
+    i, n, known = x[INDEX["in_i"]] - x[5], x.shape[1], x[INDEX["in_known"]] > 0.0
+    spent = known & (p.spent > 0.0)
+    rest = spent & seen.rested
+    p.floor[:] = np.where(rest & np.isfinite(seen.variance), np.clip(seen.z, 0.0, MOST_FLOOR), p.floor)
+    p.spent[:] += np.where(spent, np.maximum(i, 0.0) * (p.since_look / 3600.0) / p.capacity, 0.0)
+    ended = rest | (spent & (p.spent - 1.0 > BACK))
+    if ended.any():
+        z = np.where(rest, 0.0, p.spent - 1.0)
         seen = Point(
-            np.where(rest, 0.0, seen.z), np.where(rest, END_SIGMA**2, seen.variance), seen.rested & ~rest,
-            seen.low | rest,
+            np.where(ended, z, seen.z), np.where(ended, END_SIGMA**2, seen.variance), seen.rested & ~ended,
+            seen.low | ended,
         )  # fmt: skip
-        p.spent[:] = np.where(rest, 0.0, p.spent)
-    flows = (np.abs(i) > FLOWS * x[INDEX["capacity"]]) & (x[INDEX["in_known"]] > 0.0)
-    if flows.any():
+        p.spent[:] = np.where(ended, 0.0, p.spent)
+    loaded = (i < -FLOWS * x[INDEX["capacity"]]) & known
+    if loaded.any():
         tables = cfg.tables
         least = numpy_form.look_up(tables.node, tables.rows, cfg.kind[:n], np.zeros(n), x[INDEX["in_degC"]])[0]
-        p.spent[:] = np.where(flows, (i < 0.0) & (x[INDEX["in_v"]] < least), p.spent)
+        p.spent[:] = np.where(loaded, x[INDEX["in_v"]] < least, p.spent)
     return seen
 
 

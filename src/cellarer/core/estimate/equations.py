@@ -5,7 +5,7 @@ states: SOC z, currents through the two polarisations s1 s2, hysteresis h, resis
   z' = z + dt (c − b)/(3600 Q)      s' = a s + (1 − a)(c − b)      h' = a_h h + (1 − a_h) sign(c − b)
   v = ocv(z) + M h + k (r0 (i − b) + r1 s1 + r2 s2)
 What a textbook leaves out and measured data asks for:
-- Model error lasts about a minute, so the voltage is trusted once per CORRELATION_S, not at every sample. The first
+- Model error lasts for minutes, so the voltage is trusted once in that time (`lasting`), not at every sample. The first
   sample of a series is a whole look (first.py): a cell at rest tells its SOC at once, not after minutes.
 - Part of it never averages out: an OCV table is wrong by millivolts for hours. Voltage may therefore not press the
   sigma of z below FLOOR · sigma / slope; near that floor the gain on z and b fades (`gate`). On a flat LFP curve this
@@ -27,7 +27,9 @@ DRIFT_B = 2e-6 * 2e-6  # C²/s: current offset as a share of capacity, 0.01 % of
 DRIFT_H = 1e-6  # 1/s
 MISS_H = 0.25  # 1: on small loops one law of hysteresis is wrong by that much of the gap (0.15 … 0.7, docs/why)
 NOISE_I = 5e-3 * 5e-3  # C²: current sensor error that is not offset
-CORRELATION_S = 60.0
+CORRELATION_S = 60.0  # errors of model and current last so long at least …
+LASTS = 0.25  # … those of a model a quarter of its slow time constant, which is long in the cold …
+LASTS_FAR = 60.0  # … and what is wrong of a resistance that nobody measured an hour: so many times as long
 NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
 FLOOR_Z = 6e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
@@ -75,9 +77,14 @@ def falling(y: Any) -> Any:
     return 1.0 + t * (-1.00603 + t * (1.17056 + t * (-2.43428 + t * (2.55268 - 1.24910 * t))))
 
 
-def looks(dt: Any) -> Any:
-    """How many samples dt apart make one look at the model; the first of a series, dt = 0, is a whole one."""
-    return max(CORRELATION_S / max(dt, 0.01), 1.0) if dt > 0.0 else 1.0
+def looks(dt: Any, lasts: Any) -> Any:
+    """How many samples dt apart make one look where errors last so many CORRELATION_S; the first, dt = 0, is one."""
+    return np.maximum((CORRELATION_S / max(dt, 0.01) if dt > 0.0 else 0.0) * lasts, 1.0)
+
+
+def lasting(per_tau2: Any) -> Any:
+    """How many CORRELATION_S an error of the model lasts."""
+    return np.maximum(LASTS / (CORRELATION_S * per_tau2), 1.0)
 
 
 def gap_variance(dt: Any) -> Any:
@@ -228,7 +235,7 @@ def advance(
     q: Any, strain: Any, busy: Any, restless: Any, react_v: Any, react_q: Any, start_z: Any,
     v: Any, i: Any, c: Any, known: Any, noise: Any,
     at_z: Any, ocv: Any, m: Any, r0: Any, r1: Any, r2: Any, near: Any, far: Any, sigma: Any, local: Any,
-    per_exchange: Any, gamma: Any, far_r: Any, per_As: Any, a1: Any, a2: Any,
+    per_tau2: Any, per_exchange: Any, gamma: Any, far_r: Any, per_As: Any, a1: Any, a2: Any,
     dt: Any, trust: Any, gap: Any,
 ) -> Any:  # fmt: skip
     """Predict over dt and correct with the voltage. Before it comes `hush`, behind it, where that found rest, `settle`.
@@ -237,7 +244,7 @@ def advance(
     known  1 or 0: voltage is known
     at_z … far_r  the cell's tables as looked up at SOC at_z; near, far  secants over a small and a large SOC span,
     local  the slope of the table there; per_As  1/(3600 q); a1, a2  what is left of a polarisation after dt
-    trust  looks(dt), gap  variance that SOC gains because time is missing
+    trust  looks(dt, 1), gap  variance that SOC gains because time is missing
     react_v, react_q, start_z  what a volt too much, a capacity too large and a wrong first SOC have done to z by now
     Returns state, covariance and what fields.MEMORY names.
     """
@@ -265,7 +272,7 @@ def advance(
     error = missed(z, s1, s2, k, ib, pol, busy, noise, r0, r1, r2, sigma, far_r)
     found = error * np.maximum(1.0, BELIEVE * strain)  # a model that misses more than its file says is believed less
     gate = opened(found, slope, p[0])
-    si = known / (hph + found * trust)
+    si = known / (hph + found * looks(dt, lasting(per_tau2)) + looks(dt, LASTS_FAR) * far_r * pol * pol)
     ke = si * e
     heard = gate * w0 * si  # of a volt
     stays = 1.0 - np.minimum(heard * slope, 1.0)

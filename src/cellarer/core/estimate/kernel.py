@@ -32,13 +32,14 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "0b9338d12f46"
+STAMP = "c9dc4db82e09"
 
 # From the bottom up
 PARTS = (
     "decay",
     "falling",
     "looks",
+    "lasting",
     "gap_variance",
     "hush",
     "unseen",
@@ -183,7 +184,7 @@ def settle_block(d: Any, o: Any, trust: float) -> None:
 def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: float, gap: float, learn: float) -> None:
     """Advance one block of LANES cells that begins at o."""
     eight_lanes()
-    trust = looks(dt)
+    trust = looks(dt, 1.0)
     refresh_block(d, o, b, kind, node, rows, dt)
     rests = 0.0
     for lane in range(L):
@@ -220,8 +221,9 @@ def step_block(d: Any, o: Any, b: int, kind: Any, node: Any, rows: Any, dt: floa
             d[l + np.uint64(IN_KNOWN)], d[l + np.uint64(IN_NOISE)], d[l + np.uint64(X_Z)], d[l + np.uint64(X_OCV)],
             d[l + np.uint64(X_M)], d[l + np.uint64(X_R0)], d[l + np.uint64(X_R1)], d[l + np.uint64(X_R2)],
             d[l + np.uint64(X_NEAR)], d[l + np.uint64(X_FAR)], d[l + np.uint64(X_SIGMA)], d[l + np.uint64(X_LOCAL)],
-            d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)], d[l + np.uint64(X_FAR_R)],
-            d[l + np.uint64(PER_AS)], d[l + np.uint64(LEFT1)], d[l + np.uint64(LEFT2)], dt, trust, gap,
+            d[l + np.uint64(X_TAU2)], d[l + np.uint64(X_EXCHANGE)], d[l + np.uint64(X_GAMMA)],
+            d[l + np.uint64(X_FAR_R)], d[l + np.uint64(PER_AS)], d[l + np.uint64(LEFT1)], d[l + np.uint64(LEFT2)],
+            dt, trust, gap,
         )  # fmt: skip
     if rests > 0.0:
         settle_block(d, o, trust)

@@ -75,12 +75,12 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     x = [np.ascontiguousarray(field[:, n, :]).reshape(-1) for n in range(FIELDS)]
     at = INDEX
     v, i, c, _, known, zero, noise = (x[at["in_v"] + n] for n in range(7))
-    trust = looks(dt)
+    trust = looks(dt, 1.0)
     q, hushed, arithmetic, finish = x[at["capacity"]], _typed(hush), _typed(advance), _typed(settle)
     quiet = hushed(i, q, noise, zero, x[at["quiet_s"]], x[at["quiet_i"]], dt, learn)
     out = arithmetic(
         *x[:STATE_WIDTH], q, *(x[at[name]] for name in MEMORY[:-1]), v, i, c, known, noise,
-        x[at["x_z"]], *x[at["x_ocv"] : at["x_per_tau1"]], *x[at["x_per_exchange"] :],
+        x[at["x_z"]], *x[at["x_ocv"] : at["x_per_tau1"]], *x[at["x_per_tau2"] :],
         x[at["per_As"]], x[at["left1"]], x[at["left2"]], dt, trust, gap,
     )  # fmt: skip
     state = out[:STATE_WIDTH]
