@@ -94,25 +94,34 @@ def test_full_charge_or_discharge_tells_capacity(name: str, share: float, scale:
         assert abs(ratio - 1.0) < 2.0 * sigma
 
 
-def test_a_stiff_cell_is_empty_where_its_discharges_end_whatever_its_rested_voltage_promises() -> None:
-    """Four times the resistance: at 1C a quarter of the charge stays in, and the model does not see the end."""
+@pytest.mark.parametrize(("rest_s", "off", "sigmas"), [(900.0, 0.03, 2.0), (30.0, 0.05, 3.0)])
+def test_a_stiff_cell_is_empty_where_its_discharges_end_whatever_its_rested_voltage_promises(
+    rest_s: float, off: float, sigmas: float
+) -> None:
+    """Four times the resistance: at 1C a quarter of the charge stays in, and the model does not see the end.
+
+    The charge follows after a rest or at once, with polarisation left: then resistance passes for an offset of the
+    current, which falsifies the count (0.71 instead of 0.75 of the capacity; without the end it would stay at 1.11).
+    """
     ends: list[float] = []
-    found = full_cycles("panasonic_18650pf", 0.9, 4.0, 4, below_V=0.3, ends=ends)
+    found = full_cycles("panasonic_18650pf", 0.9, 4.0, 4, below_V=0.3, ends=ends, rest_s=rest_s)
     used = ends[-2] - ends[-1]
     assert used < 0.9
     ratio, sigma = found[-1]
-    assert ratio == pytest.approx(used, abs=0.03)  # three pairs; resistance is beyond what the filter can learn
-    assert abs(ratio - used) < 2.0 * sigma
+    assert ratio == pytest.approx(used, abs=off)  # three pairs; resistance is beyond what the filter can learn
+    assert abs(ratio - used) < sigmas * sigma
 
 
-def test_a_dip_under_load_is_no_end() -> None:
-    """A pulse below all of the curve, then an ordinary load, then rest: read by the curve, as without the pulse."""
+@pytest.mark.parametrize("braking_s", [0, 60])
+def test_a_dip_under_load_is_no_end(braking_s: int) -> None:
+    """A pulse below all of the curve, braking or not, a usual load, rest: read by the curve, as without the pulse."""
     model = load("panasonic_18650pf").model
     cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([model.capacity_Ah]), np.ones(1))
     state = estimate.init(cfg, np.array([0.5]), np.array([0.02]))
     warm, curve = float(model.temp_degC[-1]), model.ocv[-1]
     rest_V = float(np.interp(0.5, np.linspace(0.0, 1.0, len(curve)), curve))
-    for volts, amperes, rows in ((2.0, -10.0, 3), (rest_V - 0.05, -0.5, 3), (rest_V, 0.0, 120)):
+    braking = (rest_V + 0.1, 2.0, braking_s // 10)  # a minute brings 1.2 % of the capacity back, a charge more than 1.5
+    for volts, amperes, rows in ((2.0, -10.0, 3), braking, (rest_V - 0.05, -0.5, 3), (rest_V, 0.0, 120)):
         for _ in range(rows):
             state = estimate.step(cfg, state, np.array([volts]), np.array([amperes]), np.full(1, warm), 10.0)
     pairs = capacity.Pairs(*state.pairs)
