@@ -49,7 +49,7 @@ CAUGHT_S = 8.0  # a recorder that fell is missed after 5 s
 FRESH_S = 3.0  # limits heard must have been published within this, or be zero
 TOGETHER = 0.5  # share of disturbed links, controls and guards beside which something else is disturbed
 SITES = 2
-START_S = 120.0  # several sites start at once on a busy machine
+START_S = 120.0  # sites, or services that fell, start at once on a busy machine
 
 
 class Machine(threading.Thread):
@@ -245,7 +245,7 @@ class Campaign:
         def kept() -> bool:
             return any(e["time_ns"] == last for e in self.site.history().events(300))
 
-        wait_for("the newest event on disk", kept, 20)
+        wait_for("the newest event on disk", kept, START_S)  # services may just be starting again
         known = {(e["time_ns"], e["name"]) for e in self.site.history().events(100_000)}
         lost = [e.name for e in events if (e.time_ns, e.name) not in known]
         if lost:
