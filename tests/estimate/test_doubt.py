@@ -82,7 +82,7 @@ def test_where_no_resistance_was_measured_voltage_under_current_says_less_and_at
             )  # fmt: skip
         return float(np.divide(*estimate.soc_sigma(cfg, state)[::-1]))
 
-    assert ratio(-3.0, 5.0) > 1.3
+    assert ratio(-3.0, 5.0) > 1.4, "counted once a minute, not once an hour, the doubt makes 1.33"
     assert ratio(-3.0, 25.0) == pytest.approx(1.0, abs=1e-9)
     assert ratio(0.0, 5.0) == pytest.approx(1.0, abs=0.02)
 
