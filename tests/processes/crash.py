@@ -48,6 +48,7 @@ LATER_S = 400.0  # after a hole its cause can still be told: so long memory hold
 CAUGHT_S = 8.0  # a recorder that fell is missed after 5 s
 FRESH_S = 3.0  # limits heard must have been published within this, or be zero
 TOGETHER = 0.5  # share of disturbed links, controls and guards beside which something else is disturbed
+SEES = 70  # priority of who judges: above everything that is judged
 SITES = 2
 START_S = 120.0  # sites, or services that fell, start at once on a busy machine
 
@@ -61,13 +62,16 @@ class Machine(threading.Thread):
         self._bus = BenchLink(bench_path(site.folder.bench, "inverter"))
         face = next(f for f in site.site.face if f.link == "inverter")
         self._heard = worlds.Machine(Ear(get(face.protocol), "device", 1, {"cell": 0, "temp": 0}), [0])
-        self.stop, self.wrong, self.frames = False, list[str](), 0
+        self.stop, self.wrong, self.frames, self.unjudged = False, list[str](), 0, 0
         self.published_s: list[float] = []
         self.starts, self._cycle = 1, -1  # runs of control that published something
         self.live: list[tuple[float, bool]] = []  # since when somebody recorded, or nobody
+        self._told: list[tuple[float, float]] = []  # when, charge limit as control published it
+        self._missed = 0.0  # when snapshots were last overwritten before we saw them
 
     def run(self) -> None:
-        told: list[tuple[float, float]] = []  # when, charge limit as control published it
+        with suppress(OSError):  # a snapshot lasts four cycles, then it cannot be seen any more
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(SEES))
         while not self.stop:
             heard = list[float]()
             while (got := self._bus.receive(0.0)) is not None:
@@ -75,22 +79,33 @@ class Machine(threading.Thread):
                 heard.append(self._heard.charge_A)
             self.frames += len(heard)
             # Looked at after them: a face may have been told later than our last look, and limits rise meanwhile.
-            now, shot = time.monotonic(), self._shots.newest()
-            if shot is not None:
-                self.published_s.append(shot.unix_s)
-                self.starts += shot.state.cycle < self._cycle
-                self._cycle = shot.state.cycle
-                if not self.live or self.live[-1][1] != shot.recorder_live:
-                    self.live.append((shot.unix_s, shot.recorder_live))
-                told.append((now, float(shot.state.command.pack_charge_A[0])))
-            told = [one for one in told if now - one[0] < FRESH_S]
-            most = max((limit for _, limit in told), default=0.0)
+            now = self._look()
+            self._told = [one for one in self._told if now - one[0] < FRESH_S]
+            most = max((limit for _, limit in self._told), default=0.0)
             worst = max(heard, default=0.0)
-            if worst > 1.05 * most + 0.2:  # between two looks limits move
-                self.wrong.append(f"a machine was told {worst:.1f} A, published was {most:.1f} A")
+            if worst > 1.05 * most + 0.2:  # a frame rounds
+                if now - self._missed < FRESH_S:
+                    self.unjudged += 1
+                else:
+                    seen = [(round(at - now, 2), round(limit, 1)) for at, limit in self._told]
+                    self.wrong.append(f"a machine was told {worst:.1f} A, published was {most:.1f} A: {seen}")
                 self._heard.charge_A = 0.0
             time.sleep(0.02)
         self._bus.close()
+
+    def _look(self) -> float:
+        """Take every snapshot since the last look."""
+        lost, shots, now = self._shots.lost, list(self._shots.since()), time.monotonic()
+        if self._shots.lost > lost:
+            self._missed = now
+        for shot in shots:
+            self.published_s.append(shot.unix_s)
+            self.starts += shot.state.cycle < self._cycle
+            self._cycle = shot.state.cycle
+            if not self.live or self.live[-1][1] != shot.recorder_live:
+                self.live.append((shot.unix_s, shot.recorder_live))
+            self._told.append((now, float(shot.state.command.pack_charge_A[0])))
+        return now
 
 
 class Campaign:
@@ -271,6 +286,7 @@ class Campaign:
             said = self._around(float(last) - 5.0, float(after) + LATER_S)
             self.wrong(f"{published[worst]:.2f} was published, there are rows of {last:.2f} and {after:.2f}: {said}")
         result.wrong += self.machine.wrong
+        result.unjudged = self.machine.unjudged
         result.starts = self.machine.starts
         if self.machine.frames == 0:
             self.wrong("no machine was ever told anything")
@@ -285,7 +301,7 @@ def run(count: int, seed: int, state_dir: Path, together: float = TOGETHER) -> R
     with ExitStack() as stack:
         loops = [stack.enter_context(EmptyLoop(priority)) for priority in (0, PRIORITY["control"])]
         with suppress(OSError):  # this process must see in time what happens
-            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(70))
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(SEES))
             stack.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
         site = stack.enter_context(running(state_dir, disturbed=True, most_s=START_S))
         wait_for("a live recorder", lambda: (s := site.snapshot()) is not None and s.recorder_live, START_S)

@@ -33,6 +33,7 @@ class Result:
     empty_loop_s: float = 0.0  # how late an empty loop was at most, in all the time
     empty_loop_rt_s: float | None = None  # the same with real-time priority; None = not permitted
     wrong: list[str] = field(default_factory=list)
+    unjudged: int = 0  # frames with more than was seen published, in a moment when not every snapshot was seen
     events: int = 0
     starts: int = 0  # runs of control that published a cycle
     hole_s: float = 0.0  # the longest time between a row of the history and what control published after it
@@ -68,6 +69,8 @@ class Result:
         lines.append(f"an empty loop beside it was late by {self.empty_loop_s:.3f} s at most, with priority: {rt}")
         lines.append(f"the history has a row every {self.hole_s:.2f} s at least while control runs")
         lines.append(f"{self.disturbances} disturbances, {self.events} events, {len(self.wrong)} wrong")
+        if self.unjudged:
+            lines.append(f"{self.unjudged} frames told more than was seen published while the judge missed snapshots")
         return "\n".join([*lines, *(f"late: {text}" for text in self.late), *(f"WRONG: {text}" for text in self.wrong)])
 
 
@@ -81,6 +84,7 @@ def added(results: Iterable[Result]) -> Result:
         for name in ("opened_s", "late", "wrong"):
             getattr(total, name).extend(getattr(one, name))
         total.events += one.events
+        total.unjudged += one.unjudged
         total.hole_s = max(total.hole_s, one.hole_s)
         total.empty_loop_s = max(total.empty_loop_s, one.empty_loop_s)
         if one.empty_loop_rt_s is not None:

@@ -110,6 +110,13 @@ def of_cells(bleed: Bools, move: Floats) -> bytes:
     return np.packbits(bleed, bitorder="little").tobytes() + codes.tobytes()
 
 
+def cells_in(part: bytes, cells: int) -> tuple[Bools, Floats]:
+    """Return (bleed, move) in the part of a record that is about cells."""
+    codes = np.frombuffer(part, np.uint8)
+    bleed = np.unpackbits(codes, count=cells, bitorder="little").astype(bool)
+    return bleed, np.minimum(codes[codes.size - 2 * cells :].reshape(2, cells), FULL) / FULL
+
+
 def _packed(facts: list[Bools]) -> Bytes:
     """Return the bits of each string or pack: the first fact is the least significant one."""
     return np.packbits(np.array(facts), axis=0, bitorder="little")[0]
@@ -204,9 +211,7 @@ def parse(data: bytes, magic: bytes) -> Orders:
     """Return the Orders in a record. Raises BoardError when it is none."""
     (_, _, n_pack, n_cell, flags, counter, time_ns, expires_ns, site), strings = _head(data, magic)
     packs = np.frombuffer(data, PACK, n_pack, HEAD.size + strings.nbytes)
-    bits = np.frombuffer(data, np.uint8, -1, HEAD.size + strings.nbytes + packs.nbytes)
-    bleed = np.unpackbits(bits, count=n_cell, bitorder="little").astype(bool)
-    move = np.minimum(bits[bits.size - 2 * n_cell :].reshape(2, n_cell), FULL) / FULL
+    bleed, move = cells_in(data[HEAD.size + strings.nbytes + packs.nbytes :], n_cell)
     return Orders(counter, time_ns, expires_ns, site, bool(flags & LEAVING), strings, packs, bleed, move)
 
 

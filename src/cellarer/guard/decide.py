@@ -7,13 +7,12 @@ cause is gone and control itself has ordered it open: nothing closes by the mere
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cellarer.guard.limits import Limits, StringLimits
 from cellarer.guard.rules import BOTH, CHARGE, DISCHARGE, HELD_UP, NO_DATA, RESTARTED, RULES, Rule, Trip
 
 NEVER = -(2**62)
-UNSEEN = math.nan, NEVER  # value and time of a signal that never came
 RELEASE_NS = 1_000_000_000  # a cause counts as gone after it was good for so long
 OUTPUTS = 31  # minus, precharge, plus, charge switch, discharge switch
 CHARGE_SWITCH, DISCHARGE_SWITCH = 8, 16
@@ -61,8 +60,24 @@ class Check:
     rule: Rule
     string: int
     limit: float
+    low: float  # good from here
+    high: float  # to here
     bad: set[int]  # signal numbers for which the rule is bad on this string
     count: int = 0  # bad samples in a row
+
+
+@dataclass(slots=True)
+class Signal:
+    """One signal that the site has, and its last good sample."""
+
+    name: str
+    low: float  # plausible from here
+    high: float  # to here
+    max_age_ns: int
+    owners: list[int] = field(default_factory=list)  # strings
+    checks: list[Check] = field(default_factory=list)  # what is looked at when it comes
+    value: float = math.nan
+    time_ns: int = NEVER
 
 
 class Guard:
@@ -73,11 +88,8 @@ class Guard:
         self.strings = [StringState() for _ in limits.strings]
         self.trips: dict[tuple[str, int], Trip] = {}
         self.consent = "none yet"  # why control's wish counts or not
-        self._seen: dict[int | None, tuple[float, int]] = {}  # signal number → value, time of the last good sample
-        self._watched: dict[int, str] = {}  # signal number → signal
-        self._owners: dict[int, tuple[int, ...]] = {}  # signal number → strings
+        self._signals: dict[int, Signal] = {}  # by signal number
         self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
-        self._checks: dict[int, list[Check]] = {}  # signal number → what is looked at when it comes
         self._decided_ns = now_ns
         self._fresh_until_ns = NEVER  # nothing can become stale before
         for number, string in enumerate(limits.strings):
@@ -91,7 +103,7 @@ class Guard:
         found |= dict.fromkeys(range(first_temp, first_temp + temps), "temp_degC")
         for absent in string.absent:
             found.pop(absent, None)
-        for signal, place in (
+        for name, place in (
             ("cell_voltage_high", string.cell_high),
             ("cell_voltage_low", string.cell_low),
             ("current", string.current),
@@ -100,14 +112,15 @@ class Guard:
             ("crash", inputs.crash),
         ):
             if place is not None:
-                found[place] = signal
-        self._watched |= found
-        for place, signal in found.items():
-            self._owners[place] = (*self._owners.get(place, ()), number)
-            checks = self._checks.setdefault(place, [])
-            for rule in (r for r in RULES if r.signal == signal):
-                bad = self._bad.setdefault((rule.name, number), set())
-                checks.append(Check(rule, number, self._limit(rule, number), bad))
+                found[place] = name
+        for place, name in found.items():
+            fresh = Signal(name, *self.limits.plausible[name], self.limits.max_age_ns[name])
+            signal = self._signals.setdefault(place, fresh)
+            signal.owners.append(number)
+            for rule in (r for r in RULES if r.signal == name):
+                bad, limit = self._bad.setdefault((rule.name, number), set()), self._limit(rule, number)
+                low, high = (-math.inf, limit) if rule.sign > 0 else (limit, math.inf)
+                signal.checks.append(Check(rule, number, limit, low, high, bad))
 
     def receive(self, place: int, value: float, time_ns: int, now_ns: int) -> bool:
         """Take one reading. Returns true when it made a rule trip: then decide at once.
@@ -115,17 +128,13 @@ class Guard:
         An implausible value is no reading: it refreshes nothing. Neither does one that is not newer than the last, or
         that comes from the future.
         """
-        signal = self._watched.get(place)
-        if signal is None:
+        signal = self._signals.get(place)
+        if signal is None or not (signal.low <= value <= signal.high and signal.time_ns < time_ns <= now_ns):
             return False
-        low, high = self.limits.plausible[signal]
-        if not (low <= value <= high and self._seen.get(place, UNSEEN)[1] < time_ns <= now_ns):
-            return False
-        self._seen[place] = (value, time_ns)
+        signal.value, signal.time_ns = value, time_ns
         tripped = False
-        for check in self._checks[place]:
-            sign = check.rule.sign
-            if not sign * value <= sign * check.limit:  # what cannot be compared is bad
+        for check in signal.checks:
+            if not check.low <= value <= check.high:  # what cannot be compared is bad
                 tripped |= self._count(check, place, value)
             elif check.count:
                 check.count = 0
@@ -146,9 +155,9 @@ class Guard:
         return -limit if rule.limit == "discharge_A" else limit
 
     def _name(self, place: int, string: int) -> str:
-        signal, own = self._watched[place], self.limits.strings[string]
-        first = {"cell_voltage": own.cells[0], "temp_degC": own.temperatures[0]}.get(signal)
-        return signal if first is None else f"{signal} {place - first + 1}"
+        name, own = self._signals[place].name, self.limits.strings[string]
+        first = {"cell_voltage": own.cells[0], "temp_degC": own.temperatures[0]}.get(name)
+        return name if first is None else f"{name} {place - first + 1}"
 
     def _trip(self, rule: Rule, string: int, what: str, value: float = math.nan, limit: float = math.nan) -> bool:
         trip = self.trips.get((rule.name, string))
@@ -196,14 +205,14 @@ class Guard:
         """Trip where a signal that the site has is missing or too old; scan only when something can have become so."""
         if now_ns <= self._fresh_until_ns:
             return
-        ages, until_ns = self.limits.max_age_ns, -NEVER
+        until_ns = -NEVER
         stale: list[set[int]] = [set() for _ in self.strings]
-        for place, signal in self._watched.items():
-            value_ns = self._seen.get(place, UNSEEN)[1]
-            if 0 <= now_ns - value_ns <= ages[signal]:
-                until_ns = min(until_ns, value_ns + ages[signal])
+        for place, signal in self._signals.items():
+            ends_ns = signal.time_ns + signal.max_age_ns
+            if signal.time_ns <= now_ns <= ends_ns:
+                until_ns = min(until_ns, ends_ns)
                 continue
-            for string in self._owners[place]:
+            for string in signal.owners:
                 stale[string].add(place)
                 self._trip(NO_DATA, string, self._name(place, string))
         for string, places in enumerate(stale):
@@ -256,18 +265,20 @@ class Guard:
         if waited_ns >= own.open_delay_ns:
             return True
         # The current of before the zero limits says nothing: a sample of afterwards must say that it has fallen.
-        value, time_ns = self._seen.get(own.current, UNSEEN)
-        settled_ns = state.ending_ns + self.limits.consent_ns
-        return settled_ns <= time_ns <= now_ns and abs(value) <= own.break_A
+        current, settled_ns = self._current(own), state.ending_ns + self.limits.consent_ns
+        return current is not None and settled_ns <= current.time_ns <= now_ns and abs(current.value) <= own.break_A
+
+    def _current(self, own: StringLimits) -> Signal | None:
+        return None if own.current is None else self._signals.get(own.current)
 
     def _open(self, number: int, outputs: int, trips: list[Trip], now_ns: int) -> None:
         state, own = self.strings[number], self.limits.strings[number]
         state.held &= ~outputs
         state.waiting |= outputs if own.kind in ("fets", "separate") else OUTPUTS
         state.ending_ns = None
-        seen = self._seen.get(own.current)
+        current = self._current(own)
         state.opened_ns = now_ns
-        state.opened_A = None if seen is None else seen[0]
+        state.opened_A = None if current is None or math.isnan(current.value) else current.value
         causes = [t.text for t in trips if _outputs(own.kind, t.rule.paths) & outputs]
         state.opened_why = causes[0] if causes else self.consent
 

@@ -19,6 +19,7 @@ from cellarer.board.orders import (
     STRING,
     WISH,
     WishWriter,
+    cells_in,
     of_cells,
     parse,
 )
@@ -59,7 +60,8 @@ class Guards:
         self.source = self.flat % self.layout.size["signal"]  # what the guard alone reads is as control's there
         self.ends = np.cumsum([len(p) for p in self.places])
         self.fed_ns = np.full(self.flat.size, NEVER)
-        self.before: list[object] = [None] * len(self.guards)
+        self.idle = [bytes(decide.cell_bytes(limits.cells)) for limits in self.limits]
+        self.before = list(self.idle)  # what was told of cells
         size = self.layout.size
         self.strings, self.packs = np.zeros(size["string"], STRING), np.zeros(size["pack"], PACK)
         self.orders, self.vetoed = no_orders(config), np.ones(size["string"], bool)
@@ -107,20 +109,25 @@ class Guards:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""
         strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
         layout, bleed, move = self.layout, self.bleed.copy(), self.move.copy()
+        busy = command.bleed | (command.move != 0.0).any(axis=0)
+        told = list[decide.Orders]()
         for k, guard in enumerate(self.guards):
             first, n = int(layout.first_string[k]), len(guard.strings)
             cell, cells = int(layout.first_cell[first]), guard.limits.cells
+            mine = slice(cell, cell + cells)
             head = HEAD.pack(WISH, n, 1, cells, 0, 1, now_ns, now_ns + self.consent_ns, self.site)
             body = strings[first : first + n].tobytes() + packs[k : k + 1].tobytes()
-            body += of_cells(command.bleed[cell : cell + cells], command.move[:, cell : cell + cells])
-            told = guard.decide(parse_wish(head + body, n, 1, cells), now_ns)
-            content = (told.strings, told.packs, told.cells)
-            if content != self.before[k]:
-                self.before[k] = content
-                order = parse(gate_record(told, cells), GATE)
-                self.strings[first : first + n], self.packs[k] = order.strings, order.packs[0]
-                bleed[cell : cell + cells], move[:, cell : cell + cells] = order.bleed, order.move
-        self.bleed, self.move = bleed, move
+            body += of_cells(command.bleed[mine], command.move[:, mine]) if busy[mine].any() else self.idle[k]
+            told.append(guard.decide(parse_wish(head + body, n, 1, cells), now_ns))
+            if told[k].cells != self.before[k]:
+                self.before[k] = told[k].cells
+                bleed[mine], move[:, mine] = cells_in(told[k].cells, cells)
+        whole = decide.Orders(
+            0, now_ns, now_ns, b"", False, tuple(s for t in told for s in t.strings),
+            tuple(p for t in told for p in t.packs), of_cells(bleed, move),
+        )  # fmt: skip
+        order = parse(gate_record(whole, bleed.size), GATE)
+        self.strings, self.packs, self.bleed, self.move = order.strings, order.packs, order.bleed, order.move
         self.orders = self._obeyed(now_ns)
         return self.orders
 
