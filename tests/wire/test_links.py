@@ -26,7 +26,55 @@ def taken(link: Link) -> Frame | bytes:
 
 @pytest.mark.parametrize("item", [FRAME, Frame(0x7FF, b""), Frame(1, bytes(64), fd=True), b"", b"\xdd\xa5"])
 def test_records_keep_items(item: Frame | bytes) -> None:
-    assert decode(encode(item)) == item
+    assert decode(encode(item, 2**40 + 3)) == (item, 2**40 + 3)
+
+
+@pytest.mark.parametrize("url", ["bench:b", "virtual:stamps"])
+def test_what_waits_in_the_queue_keeps_the_time_at_which_it_came(url: str, tmp_path: Path) -> None:
+    with Hub(bench_path(tmp_path, "b")):
+        one, two = (open_link(url, tmp_path) for _ in range(2))
+        if url == "bench:b":
+            ready(one, two)
+        before_ns = time.monotonic_ns()
+        one.send(FRAME)
+        time.sleep(0.2)
+        got = two.receive(2.0)
+        assert got is not None
+        assert before_ns - 10_000_000 < got[1] < time.monotonic_ns() - 100_000_000
+        for link in (one, two):
+            link.close()
+
+
+def test_a_record_of_the_future_came_now(tmp_path: Path) -> None:
+    with Hub(bench_path(tmp_path, "b")):
+        one, two = (open_link("bench:b", tmp_path) for _ in range(2))
+        ready(one, two)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as liar:
+            liar.connect(str(bench_path(tmp_path, "b")))
+            liar.send(encode(FRAME, time.monotonic_ns() + 10**12))
+            got = two.receive(2.0)
+        assert got is not None
+        assert got[1] <= time.monotonic_ns()
+
+
+@pytest.mark.parametrize(("jump_s", "least_s", "most_s"), [(-3e8, 0.0, 1.0), (3e8, 59.0, 61.0), (30.0, 29.0, 31.0)])
+def test_a_wall_clock_that_jumps_never_makes_a_frame_newer_than_it_is(
+    monkeypatch: pytest.MonkeyPatch, jump_s: float, least_s: float, most_s: float
+) -> None:
+    one, two = open_link("virtual:jumps"), open_link("virtual:jumps")
+    one.send(FRAME)
+    true = time.time
+    monkeypatch.setattr("cellarer.wire.links.can_bus.time.time", lambda: true() + jump_s)
+    got = two.receive(2.0)
+    assert got is not None
+    assert least_s <= (time.monotonic_ns() - got[1]) / 1e9 <= most_s
+    monkeypatch.undo()
+    one.send(FRAME)
+    again = two.receive(2.0)
+    assert again is not None
+    assert again[1] >= got[1], "time goes on"
+    for link in (one, two):
+        link.close()
 
 
 def test_bench_repeats_to_all_others_in_order(tmp_path: Path) -> None:

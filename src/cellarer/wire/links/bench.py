@@ -2,7 +2,8 @@
 
 The simulated world owns one `Hub` per bus; everybody else is a client. The hub repeats each frame or chunk to all other
 clients and keeps nothing: a client that does not read loses frames (its socket buffer is the bounded queue), it never
-slows the others. A client whose hub is gone behaves like one on a silent bus and looks for the hub again.
+slows the others. A client whose hub is gone behaves like one on a silent bus and looks for the hub again. Each record
+says when it was sent, as a frame on a real bus has its time of arrival: who reads late knows how old it is.
 """
 
 import selectors
@@ -17,6 +18,7 @@ from cellarer.wire.errors import DeviceError
 from cellarer.wire.frame import Frame
 
 _CAN, _BYTES = 0, 1
+_STAMP = 8  # bytes of the time
 _EXTENDED, _FD = 1 << 31, 1 << 30
 _MOST = 65536  # bytes of one record
 _BUFFER = 1 << 18  # bytes queued per client: about a second of a full 500 kbit/s bus
@@ -33,20 +35,22 @@ def bench_path(folder: Path | str, name: str) -> Path:
     return path
 
 
-def encode(item: Frame | bytes) -> bytes:
-    """Return the record of a frame or chunk."""
+def encode(item: Frame | bytes, monotonic_ns: int) -> bytes:
+    """Return the record of a frame or chunk and the time at which it is sent."""
+    head = monotonic_ns.to_bytes(_STAMP, "little")
     if isinstance(item, Frame):
         word = item.id | _EXTENDED * item.extended | _FD * item.fd
-        return bytes((_CAN,)) + word.to_bytes(4, "little") + item.data
-    return bytes((_BYTES,)) + item
+        return head + bytes((_CAN,)) + word.to_bytes(4, "little") + item.data
+    return head + bytes((_BYTES,)) + item
 
 
-def decode(record: bytes) -> Frame | bytes:
-    """Return the frame or chunk of a record."""
-    if record[0] == _BYTES:
-        return record[1:]
-    word = int.from_bytes(record[1:5], "little")
-    return Frame(word & 0x1FFFFFFF, record[5:], bool(word & _EXTENDED), bool(word & _FD))
+def decode(record: bytes) -> tuple[Frame | bytes, int]:
+    """Return the frame or chunk of a record, and when it was sent."""
+    sent_ns, rest = int.from_bytes(record[:_STAMP], "little"), record[_STAMP:]
+    if rest[0] == _BYTES:
+        return rest[1:], sent_ns
+    word = int.from_bytes(rest[1:5], "little")
+    return Frame(word & 0x1FFFFFFF, rest[5:], bool(word & _EXTENDED), bool(word & _FD)), sent_ns
 
 
 class Hub:
@@ -155,7 +159,7 @@ class BenchLink:
         try:
             if s is None:
                 raise DeviceError(f"{self.path} has no hub")
-            s.send(encode(item), socket.MSG_DONTWAIT)
+            s.send(encode(item, time.monotonic_ns()), socket.MSG_DONTWAIT)
         except BlockingIOError:
             self.lost += 1
         except (OSError, DeviceError):
@@ -163,7 +167,7 @@ class BenchLink:
             self._forget()
 
     def receive(self, timeout_s: float) -> tuple[Frame | bytes, int] | None:
-        """Return the next item and when it came, or None."""
+        """Return the next item and when it was sent, or None."""
         end = time.monotonic() + timeout_s
         while True:
             left = end - time.monotonic()
@@ -172,8 +176,9 @@ class BenchLink:
                 time.sleep(max(0.0, min(left, _AGAIN_S / 5)))
             else:
                 record = self._read(s, max(0.0, left))
-                if record:
-                    return decode(record), time.monotonic_ns()
+                if record and len(record) > _STAMP:
+                    item, sent_ns = decode(record)
+                    return item, min(sent_ns, time.monotonic_ns())
             if left <= 0:
                 return None
 

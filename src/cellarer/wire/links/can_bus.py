@@ -6,6 +6,8 @@ from typing import Any
 from cellarer.wire.errors import DeviceError, Unsupported
 from cellarer.wire.frame import Frame
 
+OLDEST_S = 60.0  # a frame that waited longer, or a wall clock that jumped, counts as that old: far too old for anything
+
 
 class CanLink:
     """One CAN bus. kind: socketcan, udp_multicast or virtual; rest: channel, for multicast ADDRESS[:PORT]."""
@@ -17,6 +19,7 @@ class CanLink:
             raise Unsupported("CAN needs the extra `can`: pip install 'cellarer[can]'") from error
         self._can = can
         self.lost = 0
+        self._last_ns = 0
         channel, _, port = rest.partition(":") if kind == "udp_multicast" else (rest, "", "")
         extra: dict[str, Any] = {"port": int(port)} if port else {}
         try:
@@ -37,7 +40,7 @@ class CanLink:
             self.lost += 1
 
     def receive(self, timeout_s: float) -> tuple[Frame, int] | None:
-        """Return the next data frame; remote and error frames are passed over."""
+        """Return the next data frame and when it came; remote and error frames are passed over."""
         end = time.monotonic() + timeout_s
         while True:
             left = max(0.0, end - time.monotonic())
@@ -46,11 +49,17 @@ class CanLink:
             except (self._can.CanError, OSError) as error:
                 raise DeviceError(f"CAN bus cannot be read: {error}") from error
             if message is not None and not message.is_remote_frame and not message.is_error_frame:
-                now_ns = time.monotonic_ns()
                 data = bytes(message.data)
-                return Frame(message.arbitration_id, data, message.is_extended_id, message.is_fd), now_ns
+                frame = Frame(message.arbitration_id, data, message.is_extended_id, message.is_fd)
+                return frame, self._came_ns(message.timestamp)
             if left <= 0:
                 return None
+
+    def _came_ns(self, timestamp: float) -> int:
+        """Return the monotonic time of a frame that came at this time of the wall clock: it may have waited for us."""
+        waited_s = min(max(time.time() - timestamp, 0.0), OLDEST_S)
+        self._last_ns = max(self._last_ns, time.monotonic_ns() - int(waited_s * 1e9))
+        return self._last_ns
 
     def fileno(self) -> int:
         """Return the socket's descriptor; −1 for buses without one."""
