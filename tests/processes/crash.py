@@ -43,6 +43,7 @@ OPEN_S = 1.0  # a disturbed link, control or guard leads to open contacts within
 STAY_S = 0.4  # and they stay open
 OUT_S = 0.6  # how long services and faces are left in trouble
 LATE_S = 0.04  # a machine that is later than that misses deadlines by itself: consent lasts 60 ms
+SHOWS_S = 1.0  # and what it missed shows in the contacts within that
 HOLE_S = 2.0  # a row each second: more than this after the last row, and more than a second is lost
 LATER_S = 400.0  # after a hole its cause can still be told: so long memory holds the seconds
 CAUGHT_S = 8.0  # a recorder that fell is missed after 5 s
@@ -159,7 +160,7 @@ class Campaign:
             self.site.close()
             self.watch(0.05)
         else:
-            wait_for("control", lambda: self.site.phase >= 0, 60)
+            wait_for("control", lambda: self.site.phase >= 0, START_S)
             for what in ("reset", "confirm", "close"):
                 self.site.ask(what)
 
@@ -217,7 +218,7 @@ class Campaign:
             return "stood still"
         if self.closed() or self.site.phase == 4:
             return "went on"
-        return "disturbed" if starved > LATE_S else "fell open"
+        return "disturbed" if self.loop_rt.worst_s(begin - SHOWS_S) > LATE_S else "fell open"
 
     def _newest_ns(self) -> int:
         events = self.site.events()
