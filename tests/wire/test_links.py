@@ -77,6 +77,24 @@ def test_a_wall_clock_that_jumps_never_makes_a_frame_newer_than_it_is(
         link.close()
 
 
+def test_a_frame_without_a_stamp_counts_as_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = open_link("virtual:stampless"), open_link("virtual:stampless")
+    take = two._bus.recv  # type: ignore[attr-defined]
+
+    def bare(left: float) -> object:
+        message = take(left)
+        message.timestamp = 0.0
+        return message
+
+    monkeypatch.setattr(two._bus, "recv", bare)  # type: ignore[attr-defined]
+    one.send(FRAME)
+    got = two.receive(2.0)
+    assert got is not None
+    assert time.monotonic_ns() - got[1] < 1_000_000_000
+    for link in (one, two):
+        link.close()
+
+
 def test_bench_repeats_to_all_others_in_order(tmp_path: Path) -> None:
     with Hub(bench_path(tmp_path, "b")):
         one, two, three = (open_link("bench:b", tmp_path) for _ in range(3))

@@ -56,8 +56,11 @@ class CanLink:
                 return None
 
     def _came_ns(self, timestamp: float) -> int:
-        """Return the monotonic time of a frame that came at this time of the wall clock: it may have waited for us."""
-        waited_s = min(max(time.time() - timestamp, 0.0), OLDEST_S)
+        """Return the monotonic time of a frame that came at this time of the wall clock: it may have waited for us.
+
+        timestamp  s; 0: the system gave none, and the frame counts as new
+        """
+        waited_s = min(max(time.time() - timestamp, 0.0), OLDEST_S) if timestamp else 0.0
         self._last_ns = max(self._last_ns, time.monotonic_ns() - int(waited_s * 1e9))
         return self._last_ns
 
