@@ -51,7 +51,7 @@ def test_a_stuck_disk_holds_up_nobody(path: Path, monkeypatch: pytest.MonkeyPatc
         writer.append_events([event(i)], "a")
         writer.health()
         longest = max(longest, time.perf_counter() - begin)
-    assert longest < 0.25
+    assert longest < 10.0, "the disk stands still for 30 s"
     wait(lambda: not writer.health().ok)
     health = writer.health()
     assert "not answered" in health.text
