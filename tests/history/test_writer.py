@@ -44,14 +44,15 @@ def test_a_stuck_disk_holds_up_nobody(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(store, "STUCK_S", 0.2)
     writer = Writer(path)
     wait(lambda: writer.health().ok)
-    longest = 0.0
+    took = list[float]()
     for i in range(store.WAITING_FRAMES + 300):
         begin = time.perf_counter()
         writer.append(1.7e9 + i, VALUES)
         writer.append_events([event(i)], "a")
         writer.health()
-        longest = max(longest, time.perf_counter() - begin)
-    assert longest < 10.0, "the disk stands still for 30 s"
+        took.append(time.perf_counter() - begin)
+    assert max(took) < 10.0, "the disk stands still for 30 s"
+    assert sorted(took)[len(took) // 2] < 0.1, "nobody waits for it a little each time either"
     wait(lambda: not writer.health().ok)
     health = writer.health()
     assert "not answered" in health.text

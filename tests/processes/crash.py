@@ -7,7 +7,6 @@ of the face: not from our own board. Often something else is disturbed in the sa
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -27,7 +26,7 @@ from tests.processes.crash_table import GOOD, Result, added, from_json
 from tests.processes.empty_loop import EmptyLoop
 from tests.processes.site import Site, running, wait_for
 
-from cellarer.board import tree
+from cellarer.board import snapshot, tree
 from cellarer.board.durable import read_durable
 from cellarer.board.messages import as_dict
 from cellarer.board.ring import BoardError, RingReader
@@ -63,7 +62,7 @@ class Machine(threading.Thread):
     def __init__(self, site: Site) -> None:
         super().__init__(daemon=True)
         self._ring = RingReader(site.folder.snapshot)
-        _, outline = json.loads(site.folder.snapshot.with_name(site.folder.snapshot.name + ".outline").read_bytes())
+        _, outline = snapshot._outline(site.folder.snapshot)
         self._nodes = [reduce(lambda node, part: node["f"][part], name.split("."), outline) for name in LOOKED_AT]
         self._bus = BenchLink(bench_path(site.folder.bench, "inverter"))
         face = next(f for f in site.site.face if f.link == "inverter")
