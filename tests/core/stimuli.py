@@ -195,18 +195,18 @@ def switches(bench: Bench, string: int, **values: float) -> None:
 def precharge_failures(bench: Bench, string: int, x: float) -> None:
     tries = bench.config.switch.tries[string]
     if x > ON:
-        switches(bench, string, tries=tries, phase=Phase.COOLING, since_ns=bench.now_ns)
+        switches(bench, string, tries=tries, phase=Phase.COOLING, since_ns=bench.now_ns - 1)
     else:
         switches(bench, string, tries=0)
 
 
 def open_under_load(bench: Bench, string: int, x: float) -> None:
     bench.put("current", x, string)
-    switches(bench, string, phase=Phase.OPENING, since_ns=bench.now_ns)
+    switches(bench, string, phase=Phase.OPENING, since_ns=bench.now_ns - 1)
 
 
 def contact_slow(bench: Bench, string: int, x: float) -> None:
-    switches(bench, string, phase=Phase.MINUS, since_ns=bench.now_ns)
+    switches(bench, string, phase=Phase.MINUS, since_ns=bench.now_ns - 1)
     if x > ON:
         bench.put("feedback_minus", 0.0, string)
     else:

@@ -126,12 +126,13 @@ class World:
             self._inject(record)
         for link, bus in self.buses.items():
             while (got := bus.receive(0.0)) is not None:
+                item, sent_ns = got[0], self.clock.at(got[1])  # hardware hears at once, however late we look
                 for emulator, _ in self.voices:
                     if emulator.device.link == link:
-                        emulator.receive(got[0], now_ns)
+                        emulator.receive(item, sent_ns)
                 for own, machine in self.machines:
                     if own == link:
-                        machine.hear(got[0], now_ns)
+                        machine.hear(item, sent_ns)
         self.plant.advance(dt_s, self._orders(now_ns))
         for emulator, wire in self.voices:
             for frame in wire.pass_on(emulator.frames(self.plant.values(emulator.device), now_ns), now_ns):

@@ -194,11 +194,19 @@ class Look:
     def contradictions(self) -> tuple[Bools, Bools, Bools, Ints]:
         """Contacts that are closed though ordered open, and open though ordered closed, (contact, string) each.
 
-        Also whether all that are present are known, and when the newest was read, (string,).
+        Also whether all that are present are known, and when the newest was read, (string,). What was read before the
+        order contradicts nothing: it is unknown.
         """
         present, closed, ordered, time_ns = self.contacts
-        known = ~np.logical_or.reduce(present & np.isnan(closed), axis=0)
-        return present & ~ordered & (closed == 1.0), present & ordered & (closed == 0.0), known, time_ns.max(axis=0)
+        wrong = present & np.where(ordered, closed == 0.0, closed == 1.0)
+        since = self.in_phase(time_ns)
+        known = ~np.logical_or.reduce((present & np.isnan(closed)) | (wrong & ~since), axis=0)
+        wrong &= since
+        return wrong & ~ordered, wrong & ordered, known, time_ns.max(axis=0)
+
+    def in_phase(self, time_ns: Ints) -> Bools:
+        """Return whether readings were taken in this phase of the switchgear, (..., string): late ones show the last."""
+        return time_ns > self.state.switches.since_ns
 
     @once
     def all_off(self) -> Bools:

@@ -207,6 +207,7 @@ def _resting(look: Look, before: Switches) -> Switches:
     open_ = (before.phase == OPEN) | (before.phase == COOLING)
     before_A = look.state.seen.value[look.config.layout.where["current"]]
     resting = open_ & ~np.isnan(look.current) & ~np.isnan(before_A) & (time_ns > then_ns)  # a first sample may be wild
+    resting &= look.in_phase(time_ns)
     if not np.count_nonzero(resting):
         return before
     share = np.clip((time_ns - then_ns) * 1e-9 / REST_S, 0.0, 1.0)

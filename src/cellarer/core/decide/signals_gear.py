@@ -16,10 +16,11 @@ def current_open(look: Look) -> Reading:
     """|current| through a string whose switchgear is ordered open, A; once it is open, what its mean surely shows."""
     if not np.count_nonzero(look.all_off):
         return Reading(not_now(look.config), look.flows[0], look.time_ns("current"))
-    before = look.state.switches
+    before, time_ns = look.state.switches, look.time_ns("current")
     sure = np.abs(before.rest_A) - SURE * np.sqrt(before.rest_variance)
-    shown = np.where(before.phase == OPENING, np.abs(look.current), np.maximum(sure, 0.0))
-    reading = one(np.where(np.isnan(look.current), np.nan, shown), look.time_ns("current"))
+    opening = np.where(look.in_phase(time_ns), np.abs(look.current), np.nan)
+    shown = np.where(before.phase == OPENING, opening, np.maximum(sure, 0.0))
+    reading = one(np.where(np.isnan(look.current), np.nan, shown), time_ns)
     return masked(reading, look.all_off, look.config.layout.yes)
 
 
@@ -73,8 +74,9 @@ def precharge_failures(look: Look) -> Reading:
 
 def open_under_load(look: Look) -> Reading:
     """|current| that still flows in phase OPENING, A: the switch does not break it, only a fuse will."""
-    opening, known = look.state.switches.phase == OPENING, look.flows[0]
-    return Reading(np.where(opening & known, np.abs(look.current), NOT_NOW), known, look.time_ns("current"))
+    opening, time_ns = look.state.switches.phase == OPENING, look.time_ns("current")
+    known = look.flows[0] & (look.in_phase(time_ns) | ~opening)
+    return Reading(np.where(opening & known, np.abs(look.current), NOT_NOW), known, time_ns)
 
 
 def contact_wear(look: Look) -> Reading:
