@@ -205,7 +205,7 @@ class Look:
         return wrong & ~ordered, wrong & ordered, known, time_ns.max(axis=0)
 
     def in_phase(self, time_ns: Ints) -> Bools:
-        """Return whether readings were taken in this phase of the switchgear, (..., string): late ones show the last."""
+        """Return whether readings were taken in this phase of the switchgear, (..., string): late ones were not."""
         return time_ns > self.state.switches.since_ns
 
     @once
