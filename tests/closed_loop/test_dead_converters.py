@@ -13,6 +13,7 @@ import pytest
 
 from cellarer import config
 from cellarer.config.load import Site, build
+from cellarer.core import slow
 from cellarer.model.values import FOREVER, no_plan
 from cellarer.runtime.balancing import KNOWN, World
 
@@ -78,6 +79,13 @@ def test_a_dead_converter_that_is_read_is_named_within_its_budget_and_moves_noth
     )
     assert not world.state.command.move.any() and world.state.command.plus.all()
     assert abs(world.state.balancing.moved_Ah[CELL]) < 0.01
+
+
+def test_what_a_converter_moves_unread_is_known_less_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow, "UNREAD", 0.5)  # so large that nothing else counts
+    read, unread = (lived(reads, 2.0)[1].state.estimate.soc_between_sigma for reads in (True, False))
+    assert unread[CELL] > 2.0 * read[CELL]
+    assert unread[CELL + 1] == pytest.approx(read[CELL + 1], rel=0.05)  # it gives a fifteenth of what CELL takes
 
 
 @pytest.mark.parametrize("planned", [0.0, SHARE])

@@ -89,3 +89,52 @@ def test_an_empty_cell_is_anchored_near_zero_at_small_current_only(name: str) ->
     new = estimate.anchor(cfg, state, kind, soc, sigma)
     assert estimate.soc(cfg, new)[0] == soc[0]
     assert abs(estimate.soc(cfg, new)[1] - z[1]) < 2.0 * estimate.soc_sigma(cfg, new)[1]
+
+
+def moved(unsure: float, hours: float = 1.2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """LFP cells between their knees that converters fill at C/4, by 5 % (one sigma) more or less than counted.
+
+    Returns what SOC is off by, its sigma, and that against the other cells.
+    """
+    model, n, r = load("lfp_280ah").model, 200, np.random.default_rng(3)
+    q, dt, fill = model.capacity_Ah, 10.0, 0.25 * model.capacity_Ah
+    cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, q), np.ones(n))
+    gain, z, said_Ah = 1.0 + 0.05 * r.normal(size=n), np.full(n, 0.45), np.zeros(n)
+    state = estimate.init(cfg, z + 0.003 * r.normal(size=n), np.full(n, 0.003), capacity_sigma_Ah=np.full(n, 0.001 * q))
+    kind, temp = np.zeros(n, np.int64), np.full(n, 25.0)
+    for _ in range(int(hours * 3600 / dt)):
+        z = z + gain * fill * dt / 3600 / q
+        node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, kind, z, temp)
+        v = node[0] + node[1] + (node[2] + node[3] + node[4]) * fill + 0.001 * r.normal(size=n)
+        state = estimate.step(cfg, state, v, np.zeros(n), temp, dt, current_mean=np.full(n, fill))
+        before_Ah, said_Ah = said_Ah, said_Ah + fill * dt / 3600
+        if unsure:
+            state = estimate.uncounted(cfg, state, unsure * before_Ah, unsure * said_Ah)
+    return estimate.soc(cfg, state) - z, estimate.soc_sigma(cfg, state), estimate.between_sigma(cfg, state)
+
+
+def test_charge_of_which_nobody_knows_the_gain_widens_soc_by_as_much() -> None:
+    off, sigma, between = moved(0.05)
+    apart = off - off.mean()
+    assert np.mean(np.abs(off) < 2.0 * sigma) > 0.9 and np.mean(np.abs(apart) < 2.0 * between) > 0.9
+    assert between.mean() < 1.5 * float(np.sqrt(np.mean(apart**2)))
+    off, _, between = moved(0.0)
+    assert np.mean(np.abs(off - off.mean()) < 2.0 * between) < 0.6  # unsaid, cells would seem known against each other
+
+
+def test_charge_that_comes_back_brings_no_further_doubt_and_takes_none_away() -> None:
+    model = load("lfp_280ah").model
+    cfg = estimate.compile_cells([model], np.zeros(2, int), np.full(2, model.capacity_Ah), np.ones(2))
+    state = estimate.init(cfg, np.full(2, 0.5), np.full(2, 0.01))
+    q = model.capacity_Ah
+
+    def after(state: estimate.EstimateState, before: float, now: float) -> estimate.EstimateState:
+        return estimate.uncounted(cfg, state, np.array([before * q, 0.0]), np.array([now * q, 0.0]))
+
+    there = after(state, 0.0, 0.02)
+    np.testing.assert_allclose(estimate.soc_sigma(cfg, there), [np.hypot(0.01, 0.02), 0.01])
+    back = after(there, 0.02, 0.005)
+    np.testing.assert_array_equal(estimate.soc_sigma(cfg, back), estimate.soc_sigma(cfg, there))
+    both = after(after(state, 0.0, 0.01), 0.01, 0.02)  # in two steps as in one
+    np.testing.assert_allclose(estimate.soc_sigma(cfg, both), estimate.soc_sigma(cfg, there))
+    assert estimate.soc_sigma(cfg, after(state, 0.0, -50.0))[0] <= 1.0

@@ -54,6 +54,9 @@ GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integ
 FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current, where full is defined, or what the curve says
 NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
+UNREAD = (
+    0.05  # of the charge that converters move unmeasured: one sigma of their gain (own estimate: set currents ± 10 %)
+)
 DRIFT = SUSPICIONS.index("current_drift")
 
 
@@ -260,6 +263,11 @@ def _stepped(
         mean[owner] + other,
         look.all_off[owner],
     )
+    unread = state.balancing.unread_ns >= state.estimated_ns
+    if elapsed_s > 0.0 and np.count_nonzero(unread):
+        before_Ah, after_Ah = UNREAD * state.balancing.counted_Ah, UNREAD * state.balancing.moved_Ah
+        somewhere = ~layout.every(~unread)[owner]
+        estimator = estimators.uncounted(tables, estimator, before_Ah, np.where(somewhere, after_Ah, before_Ah))
     return estimator, mean
 
 

@@ -101,9 +101,9 @@ class Guards:
                 continue
             record = RECORD.pack(now_ns, 0, part.size) + part.tobytes()
             read_ns, found = readings(record)
-            guard = self.guards[pack]
+            receive = self.guards[pack].receive
             for place, value in found:
-                guard.receive(place, value, read_ns, now_ns)
+                receive(place, value, read_ns, now_ns)
 
     def decide(self, command: Command, reset: Bools, now_ns: int) -> Orders:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""

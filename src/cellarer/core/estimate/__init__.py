@@ -7,7 +7,7 @@ State in, state out, arrays over cells, no loop over cells. `compile_cells` once
 from cellarer.core.estimate.adopt import adopt_capacity, doubted, go_on, looked
 from cellarer.core.estimate.advise import Advice, advise
 from cellarer.core.estimate.advise import of_cell as advise_cell
-from cellarer.core.estimate.between import anchor, between_sigma, empty, with_between
+from cellarer.core.estimate.between import anchor, between_sigma, empty, uncounted, with_between
 from cellarer.core.estimate.capacity import Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
@@ -84,6 +84,7 @@ __all__ = [
     "soc_sigma",
     "step",
     "strain",
+    "uncounted",
     "voltage_model",
     "with_between",
 ]

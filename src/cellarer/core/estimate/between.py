@@ -45,6 +45,22 @@ def with_between(cfg: EstimatorConfig, state: EstimateState, sigma: Floats) -> E
     return replace(state, buffer=buffer)
 
 
+def uncounted(cfg: EstimatorConfig, state: EstimateState, before_Ah: Floats, after_Ah: Floats) -> EstimateState:
+    """Widen SOC by charge that may not have flowed as counted, (cell,) Ah: one sigma of all that had, and that has now.
+
+    It is one wrong gain, the same all along: its sigma grows with the charge, not with the root of it, and what charge
+    brings back takes no doubt away. What voltage has narrowed since bounds what is left of it.
+    """
+    q, variance = get(cfg, state, "capacity") * cfg.parallel, get(cfg, state, "p00")
+    sigma, step = np.sqrt(np.maximum(variance, 0.0)), np.abs(after_Ah - before_Ah) / q
+    was = np.minimum(np.abs(before_Ah) / q, sigma)
+    more = np.where(np.abs(after_Ah) > np.abs(before_Ah), (was + step) ** 2 - was**2, 0.0)
+    buffer = copied(state.buffer)
+    put(buffer, "p00", np.minimum(variance + more, np.maximum(variance, 1.0)))
+    put(buffer, "start_z", np.minimum(np.sqrt(get(cfg, state, "start_z") ** 2 + more), 1.0))
+    return replace(state, buffer=buffer)
+
+
 def empty(cfg: EstimatorConfig, state: EstimateState, most_C: float = 0.2) -> tuple[Floats, Floats]:
     """SOC and sigma of cells whose voltage says that they are empty, (cell,); NaN elsewhere or at a larger current."""
     x = state.buffer.reshape(-1, FIELDS, LANES).transpose(1, 0, 2).reshape(FIELDS, -1)[:, : cfg.cells]
