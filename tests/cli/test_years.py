@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -108,14 +112,41 @@ def test_groups_of_policies_are_joined_in_their_order_and_are_what_each_is(lives
             np.testing.assert_equal(joined.lives[at + k].series, life.series)
             np.testing.assert_equal(joined.lives[at + k].cells_pct, life.cells_pct)
     assert joined.seen[0] <= lives.seen[0] + 0.1 and len({joined.hash, alone.hash, lives.hash}) == 3
-    assert years_apart.compare(HOME, 3, 5, chosen[:1], jobs=2, days=2).lives[0].policy == chosen[0]
+    assert years_apart.compare(HOME, 3, 5, chosen[:1], jobs=2, days=1).lives[0].policy == chosen[0]
+
+
+def test_days_of_one_policy_live_in_two_groups_and_age_together() -> None:
+    told = list[float]()
+    apart = years_apart.compare(HOME, 2, 5, [policies.AS_IS], told.append, jobs=1, days=4)
+    whole = years.live(HOME, 2, 5, days=4)
+    assert told[-1] == 1.0 and told == sorted(told)
+    for name in years.FIELDS:  # steps are shared with fewer packs: nothing but the last digits
+        assert apart.lives[0].series[name] == pytest.approx(whole.lives[0].series[name], rel=0.02, abs=1e-6), name
+    assert apart.lives[0].cells_pct == pytest.approx(whole.lives[0].cells_pct, abs=1e-3)
+    assert (apart.days, apart.seen) == (4, pytest.approx(whole.seen, rel=0.05))
+
+
+def test_days_that_live_in_groups_of_their_own_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def threads() -> Iterator[tuple[ThreadPoolExecutor, list[float]]]:  # a second process knows no short days
+        years_apart._share([0.0, 0.0], Pipe())
+        with ThreadPoolExecutor(2) as pool:
+            yield pool, years_apart._done
+
+    monkeypatch.setattr(years_apart, "_pool", threads)
+    one, two = (years_apart.compare(HOME, 2, 5, [policies.AS_IS], jobs=jobs, days=4) for jobs in (1, 2))
+    assert one.hash == two.hash and one.steps == two.steps
+    monkeypatch.setattr(years.World, "tell_control", lambda made: 1 / int(made.day_of_year[0] > 50))  # one group
+    with pytest.raises(ZeroDivisionError):
+        years_apart.compare(HOME, 2, 5, [policies.AS_IS], jobs=2, days=4)
 
 
 def test_what_goes_wrong_in_a_process_of_its_own_is_said() -> None:
     table = HOME.file.model_dump(mode="json", exclude_unset=True)
     table["pack"][0] |= {"cell": "naion_hakadi_18650", "limits": {}}
-    with pytest.raises(ConfigError, match="ageing"):
-        years_apart.compare(build(table, "x.toml"), 1, 1, policies.fitting(HOME.file.simulation), jobs=2)  # type: ignore[arg-type]
+    for chosen in (policies.fitting(HOME.file.simulation), [policies.AS_IS]):  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="ageing"):
+            years_apart.compare(build(table, "x.toml"), 1, 1, chosen, jobs=2)
 
 
 def test_every_policy_has_a_line_of_its_own(lives: years.Lives) -> None:

@@ -8,7 +8,7 @@ balanced and known: what the first week bleeds would else count as every day's.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -77,6 +77,16 @@ class Lives:
     hash: str
     compared: tuple[float, float] | None  # least and most that others saw lost, per loss by the law
     compared_source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What was kept of lives of some days of the year, or all of them."""
+
+    rows: Floats  # (year, field, life)
+    loss: Floats  # of capacity at the end, (life, cell)
+    seen: tuple[float, float, float]  # as of Lives
+    steps: int
 
 
 @dataclass(slots=True)
@@ -235,8 +245,19 @@ def live(
     site: Site, years: int, seed: int, policies: Sequence[Policy] = (AS_IS,), days: int = DAYS,
     progress: Progress = lambda fraction: None,
 ) -> Lives:  # fmt: skip
-    """Run every policy over so many years. Days before the first year let each pack settle into its day of the year."""
-    made = world(site, seed, policies, representative(days))
+    """Run every policy over so many years."""
+    kept = together([living(site, years, seed, policies, representative(days), progress)])
+    return told(site, seed, years, days, policies, kept)
+
+
+def living(
+    site: Site, years: int, seed: int, policies: Sequence[Policy], day_of_year: Floats, progress: Progress
+) -> Generator[Floats, Floats, Kept]:  # fmt: skip
+    """Live years of these days; after each, yield what they gathered of stress and take what all days did.
+
+    Days before the first year let each pack settle into its day of the year.
+    """
+    made = world(site, seed, policies, day_of_year)
     total_s = (years + SETTLE) * DAY_S
 
     def tell() -> None:
@@ -246,11 +267,24 @@ def live(
     made.ageing.stress, book = made.ageing.begin(), Book(made)
     for _ in range(years):
         made.live(DAY_S, tell)
-        made.ageing.take(1.0)
+        made.ageing.grow((yield made.ageing.gathered(1.0)), 1.0)
         made.tell_control()
         book.note(1.0)
     progress(1.0)
-    return book.close(site, seed, years, days)
+    return book.close()
+
+
+def together(parts: Sequence[Generator[Floats, Floats, Kept]]) -> list[Kept]:
+    """Live parts of one year side by side, each year aged by the mean of all."""
+    kept, means = list[Kept](), [next(part) for part in parts]
+    while not kept:
+        mean, means = np.mean(means, axis=0), []
+        for part in parts:
+            try:
+                means.append(part.send(mean))
+            except StopIteration as end:
+                kept.append(end.value)
+    return kept
 
 
 def live_in_full(
@@ -275,7 +309,7 @@ def live_in_full(
     assert book is not None
     made.ageing.take(1.0)
     book.note(1.0)
-    return book.close(site, seed, 1.0, days * months)
+    return told(site, seed, 1.0, days * months, policies, [book.close()])
 
 
 class Book:
@@ -323,18 +357,30 @@ class Book:
         made.sums.clear()
         self._begin()
 
-    def close(self, site: Site, seed: int, years: float, days: int) -> Lives:
+    def close(self) -> Kept:
         """Return everything."""
-        stack, made = np.array(self.rows), self.made
-        law = made.ageing.law
-        lives = tuple(
-            Life(policy, {name: stack[:, k, n] for k, name in enumerate(FIELDS)}, (1.0 - made.ageing.loss[n]) * 100.0)
-            for n, policy in enumerate(made.policies)
-        )
-        digest = hashlib.sha256(stack.tobytes() + made.ageing.loss.tobytes()).hexdigest()
-        seen = float(made.ageing.seen_degC[0]), float(made.ageing.seen_degC[1]), made.ageing.seen_rate
-        return Lives(site, seed, years, days, made.steps, lives, seen, tuple(beyond(law, seen)), law.source, digest,
-                     law.compared, law.compared_source)  # fmt: skip
+        ageing = self.made.ageing
+        seen = float(ageing.seen_degC[0]), float(ageing.seen_degC[1]), ageing.seen_rate
+        return Kept(np.array(self.rows), ageing.loss, seen, self.made.steps)
+
+
+def told(
+    site: Site, seed: int, years: float, days: int, policies: Sequence[Policy], kept: Sequence[Kept]
+) -> Lives:  # fmt: skip
+    """Return the lives of which parts of the year were kept: means over the parts, the highest temperature of all."""
+    law, rows = site.cells[0].ageing, np.array([part.rows for part in kept])
+    assert law is not None  # else nobody lived
+    stack, loss, high = rows.mean(axis=0), kept[0].loss, FIELDS.index("temp_high_degC")
+    stack[:, high] = rows[:, :, high].max(axis=0)
+    lives = tuple(
+        Life(policy, {name: stack[:, k, n] for k, name in enumerate(FIELDS)}, (1.0 - loss[n]) * 100.0)
+        for n, policy in enumerate(policies)
+    )
+    low_degC, high_degC, rate = zip(*(part.seen for part in kept), strict=True)
+    seen = min(low_degC), max(high_degC), max(rate)
+    digest = hashlib.sha256(stack.tobytes() + loss.tobytes()).hexdigest()
+    return Lives(site, seed, years, days, sum(part.steps for part in kept), lives, seen, tuple(beyond(law, seen)),
+                 law.source, digest, law.compared, law.compared_source)  # fmt: skip
 
 
 def beyond(law: AgeingLaw, seen: tuple[float, float, float]) -> list[str]:

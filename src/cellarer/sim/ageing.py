@@ -81,18 +81,23 @@ class Ageing:
 
     def take(self, years: float) -> None:
         """Let the stress gathered stand for this many years, age the cells by it, and begin to gather anew."""
+        self.grow(self.gathered(years), years)
+
+    def gathered(self, years: float) -> Floats:
+        """Return what the days say of this many years: calendar, cycles weighted and plain, (3, life, member)."""
         stress, each = self.stress, self.pace.size
         traces = zip(np.array(stress.soc).T, np.array(stress.worn).T, strict=True)
         weight = np.array([self._depth(soc, worn) for soc, worn in traces])[self.string]
-        times = years * YEAR_S / stress.seconds
+        of_days = np.array((stress.calendar, stress.cycles * weight, stress.plain))
+        mean = of_days.reshape(3, self.lives, self.days, each).mean(axis=2)
+        return np.asarray(mean * (years * YEAR_S / stress.seconds))
 
-        def mean(x: Floats) -> Floats:
-            return np.asarray(x.reshape(self.lives, self.days, each).mean(axis=1)) * times
-
-        law = self.law
-        self.calendar_loss = self._grow(self.calendar_loss, mean(stress.calendar), law.calendar_exponent)
-        self.cycle_loss = self._grow(self.cycle_loss, mean(stress.cycles * weight), law.cycle_exponent)
-        self.cycles, self.years = self.cycles + mean(stress.plain), self.years + years
+    def grow(self, gathered: Floats, years: float) -> None:
+        """Age the cells by that much, and begin to gather anew."""
+        law, (calendar, cycles, plain) = self.law, gathered
+        self.calendar_loss = self._grow(self.calendar_loss, calendar, law.calendar_exponent)
+        self.cycle_loss = self._grow(self.cycle_loss, cycles, law.cycle_exponent)
+        self.cycles, self.years = self.cycles + plain, self.years + years
         self.stress = self.begin()
         self.hand_on()
 
