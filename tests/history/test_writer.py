@@ -143,3 +143,7 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
     writer = Writer(path)
     wait(lambda: "update" in writer.health().text)
     writer.close(0.1)
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (99,)
+    assert not db.execute("SELECT name FROM sqlite_master").fetchall()
+    db.close()

@@ -54,9 +54,7 @@ GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integ
 FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current, where full is defined, or what the curve says
 NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
-UNREAD = (
-    0.05  # of the charge that converters move unmeasured: one sigma of their gain (own estimate: set currents ± 10 %)
-)
+UNREAD = 0.05  # of the charge that converters move unmeasured: one sigma of their gain (own estimate: ± 10 % at most)
 DRIFT = SUSPICIONS.index("current_drift")
 
 

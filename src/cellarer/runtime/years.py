@@ -376,11 +376,16 @@ def told(
         Life(policy, {name: stack[:, k, n] for k, name in enumerate(FIELDS)}, (1.0 - loss[n]) * 100.0)
         for n, policy in enumerate(policies)
     )
-    low_degC, high_degC, rate = zip(*(part.seen for part in kept), strict=True)
-    seen = min(low_degC), max(high_degC), max(rate)
+    seen = widest(kept)
     digest = hashlib.sha256(stack.tobytes() + loss.tobytes()).hexdigest()
     return Lives(site, seed, years, days, sum(part.steps for part in kept), lives, seen, tuple(beyond(law, seen)),
                  law.source, digest, law.compared, law.compared_source)  # fmt: skip
+
+
+def widest(parts: Sequence[Kept | Lives]) -> tuple[float, float, float]:
+    """Return what the cells of all parts have seen, as of Lives."""
+    low_degC, high_degC, rate = zip(*(part.seen for part in parts), strict=True)
+    return min(low_degC), max(high_degC), max(rate)
 
 
 def beyond(law: AgeingLaw, seen: tuple[float, float, float]) -> list[str]:

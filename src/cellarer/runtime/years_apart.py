@@ -31,6 +31,7 @@ from cellarer.runtime.years import (
     representative,
     together,
     told,
+    widest,
 )
 
 GROUPS = 2
@@ -139,8 +140,7 @@ def _joined(site: Site, parts: Sequence[Lives]) -> Lives:
     """Return the lives of all groups as one result."""
     law = site.cells[0].ageing
     assert law is not None  # else nobody lived
-    low, high, rate = zip(*(part.seen for part in parts), strict=True)
-    seen, hashes = (min(low), max(high), max(rate)), "".join(part.hash for part in parts)
+    seen, hashes = widest(parts), "".join(part.hash for part in parts)
     return replace(
         parts[0],
         lives=tuple(life for part in parts for life in part.lives),
