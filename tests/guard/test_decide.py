@@ -74,7 +74,7 @@ def test_a_limit_that_cannot_be_compared_permits_nothing() -> None:
     unknown = replace(known, strings=(replace(known.strings[0], cell_voltage_max_V=math.nan), *known.strings[1:]))
     now_ns = 1_000_000 * MS
     guard = Guard(unknown, now_ns)
-    tripped = [guard.receive(CELLS[0], 3.3, now_ns + k * MS, now_ns + k * MS) for k in range(1, 4)]
+    tripped = [guard.receive([(CELLS[0], 3.3)], now_ns + k * MS, now_ns + k * MS) for k in range(1, 4)]
     assert tripped == [False, False, True], "the third sample counts"
 
 
@@ -161,10 +161,20 @@ def test_the_reading_that_trips_says_so(place: int, bad: float, tripping: int) -
     told = []
     for _ in range(4):
         world.now_ns += 10 * MS
-        told.append(world.guard.receive(place, bad, world.now_ns, world.now_ns))
+        told.append(world.guard.receive([(place, bad)], world.now_ns, world.now_ns))
     assert told == [count == tripping for count in (1, 2, 3, 4)], "once, so that it is decided at once"
-    assert not world.guard.receive(99, 1.0, world.now_ns, world.now_ns)
-    assert not world.guard.receive(TEMPS[0], math.nan, world.now_ns, world.now_ns)
+    assert not world.guard.receive([(99, 1.0)], world.now_ns, world.now_ns)
+    assert not world.guard.receive([(TEMPS[0], math.nan)], world.now_ns, world.now_ns)
+
+
+def test_all_readings_of_a_record_are_taken_whatever_stands_between_them() -> None:
+    world = World()
+    t = world.now_ns + 10 * MS
+    record = [(99, 1.0), (TEMPS[0], math.nan), (CRASH, 1.0), (CURRENT, 7.0), (STOP, 1.0)]
+    assert world.guard.receive(record, t, t), "though others follow the one that trips"
+    assert {name for name, _ in world.guard.trips} == {"crash", "emergency stop"}
+    world.guard.decide(None, t)
+    assert world.guard.strings[0].opened_A == 7.0
 
 
 def test_control_that_comes_back_in_time_keeps_the_contactors() -> None:
@@ -285,7 +295,7 @@ def test_a_wish_that_does_not_count_is_lost_control(change: dict[str, Any], said
 )  # fmt: skip
 def test_a_consent_begins_and_ends_to_the_nanosecond(begin: int, end: int, late: int, counts: bool) -> None:
     world = World()
-    wish = replace(world.consent(), time_ns=world.now_ns + begin, expires_ns=world.now_ns + end)
+    wish = world.consent()._replace(time_ns=world.now_ns + begin, expires_ns=world.now_ns + end)
     orders = world.guard.decide(wish, world.now_ns + late)
     assert orders.leaving != counts and (orders.strings[0][1] > 0.0) == counts
     assert world.guard.consent == ("fresh" if counts else "control's clock is ahead" if begin else "control is silent")

@@ -66,7 +66,7 @@ def test_a_sample_is_taken_once_and_neither_late_nor_early() -> None:
     world = World()
     t = world.now_ns
     for time_ns, now_ns, taken in ((t - 1, t, False), (t, t, False), (t + 1, t, False), (t + 1, t + 1, True)):
-        assert world.guard.receive(CRASH, 1.0, time_ns, now_ns) == taken
+        assert world.guard.receive([(CRASH, 1.0)], time_ns, now_ns) == taken
 
 
 @pytest.mark.parametrize(("place", "bad", "samples"), [(CELLS[0], 3.8, 3), (CURRENT, 170.0, 2)])

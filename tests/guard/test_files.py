@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,8 +35,8 @@ def test_what_is_no_wish_of_this_site_is_none(wrong: str) -> None:
         bad = struct.pack("<4sHHI", *head) + good[12:]
     assert parse_wish(bad, 1, 1, 4) is None
     assert parse_wish(None, 1, 1, 4) is None
-    assert parse_wish(good, 1, 1, 12) is None and parse_wish(b"WISH" + gate_record(replace(WISH, leaving=True), 4)[4:],
-                                                             1, 1, 4) == replace(WISH, leaving=True)  # fmt: skip
+    assert parse_wish(good, 1, 1, 12) is None and parse_wish(b"WISH" + gate_record(WISH._replace(leaving=True), 4)[4:],
+                                                             1, 1, 4) == WISH._replace(leaving=True)  # fmt: skip
 
 
 def test_an_order_for_many_strings_and_packs_comes_back_as_it_was() -> None:
@@ -47,7 +46,7 @@ def test_an_order_for_many_strings_and_packs_comes_back_as_it_was() -> None:
     data = b"WISH" + gate_record(order, 9)[4:]
     assert parse_wish(data, 5, 3, 9) == order
     data = data[:12] + b"\x06" + data[13:]  # flags that mean nothing to us
-    assert parse_wish(data, 5, 3, 9) == replace(order, leaving=False)
+    assert parse_wish(data, 5, 3, 9) == order._replace(leaving=False)
 
 
 class Board:

@@ -54,7 +54,7 @@ def test_a_repeated_sample_refreshes_nothing() -> None:
     world.silent.add(CURRENT)
     frozen_ns = world.now_ns
     for _ in range(80):
-        world.guard.receive(CURRENT, 50.0, frozen_ns, world.now_ns)
+        world.guard.receive([(CURRENT, 50.0)], frozen_ns, world.now_ns)
         world.tick()
     assert world.held == 0
 
@@ -63,7 +63,7 @@ def test_a_sample_from_the_future_refreshes_nothing() -> None:
     world = World()
     world.silent.add(CURRENT)
     for _ in range(80):
-        world.guard.receive(CURRENT, 50.0, world.now_ns + 10**12, world.now_ns)
+        world.guard.receive([(CURRENT, 50.0)], world.now_ns + 10**12, world.now_ns)
         world.tick()
     assert world.held == 0
     world.silent.clear()
@@ -77,10 +77,10 @@ def test_the_oldest_value_that_is_good_and_one_nanosecond_more() -> None:
     guard, begin_ns = Guard(limits(), 1_000_000 * MS), 1_000_000 * MS
     oldest_ns = begin_ns + MAX_AGE_MS["emergency_stop"] * MS
     scan_ns = oldest_ns - MAX_AGE_MS["current"] * MS - 1
-    guard.receive(STOP, 0.0, begin_ns, begin_ns)
+    guard.receive([(STOP, 0.0)], begin_ns, begin_ns)
     for now_ns in (scan_ns, oldest_ns):
         for place in set(GOOD) - {STOP}:
-            guard.receive(place, GOOD[place], now_ns, now_ns)
+            guard.receive([(place, GOOD[place])], now_ns, now_ns)
         guard.decide(None, now_ns)
         assert not guard.trips
     guard.decide(None, oldest_ns + 1)

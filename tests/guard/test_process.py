@@ -52,7 +52,7 @@ class Rig:
 
     def consent(self) -> None:
         strings, until_ns = self.wish.strings * self.strings, self.now_ns + 60 * MS
-        wish = replace(self.wish, counter=self.now_ns, time_ns=self.now_ns, expires_ns=until_ns, strings=strings)
+        wish = self.wish._replace(counter=self.now_ns, time_ns=self.now_ns, expires_ns=until_ns, strings=strings)
         self.wishes.write(b"WISH" + gate_record(wish, 4)[4:])
 
     def run(self, ms: int, *, control: bool = True, look_ms: int = 20) -> None:
@@ -80,7 +80,7 @@ class Rig:
 
 
 def closed(rig: Rig) -> Rig:
-    rig.wish = replace(WISH, strings=((0, 0.0, 0.0, 0.0, 0.0),))
+    rig.wish = WISH._replace(strings=((0, 0.0, 0.0, 0.0, 0.0),))
     rig.run(1500)
     rig.wish = WISH
     rig.run(100)
@@ -143,9 +143,9 @@ def test_a_trip_is_ordered_while_the_rest_of_the_queue_still_waits(rig: Rig, mon
     seen: list[int] = []
     real = rig.process.guard.receive
 
-    def receive(place: int, *rest: Any) -> bool:
+    def receive(*record: Any) -> bool:
         seen.append(rig.held)
-        return real(place, *rest)
+        return real(*record)
 
     monkeypatch.setattr(rig.process.guard, "receive", receive)
     rig.process.look()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from cellarer.guard.decide import Guard, Orders
@@ -97,14 +96,14 @@ class World:
             leaving=False, strings=((self.wish_bits, 140.0, 140.0, 58.0, 44.0),) * len(self.limits.strings),
             packs=((3 | (32 if self.reset else 0), 0.5, 0.5),) * len(self.limits.packs), cells=BALANCING,
         )  # fmt: skip
-        return replace(wish, **self.wish_changes)
+        return wish._replace(**self.wish_changes)
 
     def tick(self) -> None:
         """10 ms."""
         self.now_ns += 10 * MS
         for place, value in self.values.items():
             if place not in self.silent:
-                self.guard.receive(place, value, self.now_ns, self.now_ns)
+                self.guard.receive([(place, value)], self.now_ns, self.now_ns)
         if self.control_lives:
             self.wish = self.consent()
         self.orders = self.guard.decide(self.wish, self.now_ns)

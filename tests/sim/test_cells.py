@@ -85,7 +85,7 @@ def test_self_discharge_loses_the_said_share_in_a_month_and_twice_as_much_ten_de
 
 def test_tables_give_back_the_cell_file_and_run_on_steeply_beyond_it() -> None:
     tables = compile_tables([model()])
-    assert tables.by_soc.shape == (ROWS * COLUMNS, 6)
+    assert tables.by_soc.shape == (6, ROWS * COLUMNS)
     kind, at = np.zeros(4, np.int64), np.array([0.0, 0.37, 1.0, 1.0 + BEYOND / SOC_STEPS])
     seen = look(tables, kind, at, np.full(4, 25.0))
     assert seen.ocv[:3] == pytest.approx(OCV0 + at[:3], abs=1e-12)

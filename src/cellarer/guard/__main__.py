@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from cellarer.guard.decide import Guard, Orders
@@ -56,9 +55,8 @@ class Process:
                 self.epochs[i] = ring.epoch
             for record in ring.fresh():
                 time_ns, pairs = readings(record)
-                for place, value in pairs:
-                    if self.guard.receive(place, value, time_ns, self.now_ns()):
-                        self.decide()  # at once, not at the end of a long queue
+                if self.guard.receive(pairs, time_ns, self.now_ns()):
+                    self.decide()  # at once, not at the end of a long queue
         if self.wishes.next != self.wish_next:
             self.wish_next = self.wishes.next
             sizes = (len(self.limits.strings), len(self.limits.packs), self.limits.cells)
@@ -84,7 +82,7 @@ class Process:
     def put(self, orders: Orders, now_ns: int) -> None:
         """Write an order for the links, good for three cycles."""
         until_ns, site = now_ns + self.limits.consent_ns, bytes.fromhex(self.limits.config_sha256[:16])
-        whole = replace(orders, counter=self.gate.next + 1, time_ns=now_ns, expires_ns=until_ns, site=site)
+        whole = orders._replace(counter=self.gate.next + 1, time_ns=now_ns, expires_ns=until_ns, site=site)
         self.gate.write(gate_record(whole, self.limits.cells))
 
     def tell(self, now_ns: int) -> None:
@@ -110,7 +108,7 @@ class Process:
         """Order everything open and go."""
         now_ns = self.now_ns()
         will = self.guard.decide(None, now_ns)
-        self.put(replace(will, strings=((0, 0.0, 0.0, 0.0, 0.0),) * len(will.strings)), now_ns)
+        self.put(will._replace(strings=((0, 0.0, 0.0, 0.0, 0.0),) * len(will.strings)), now_ns)
 
 
 def main(folder: Path) -> int:

@@ -7,7 +7,9 @@ cause is gone and control itself has ordered it open: nothing closes by the mere
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cellarer.guard.limits import Limits, StringLimits
 from cellarer.guard.rules import BOTH, CHARGE, DISCHARGE, HELD_UP, NO_DATA, RESTARTED, RULES, Rule, Trip
@@ -22,8 +24,7 @@ String = tuple[int, float, float, float, float]  # bits, charge_A, discharge_A, 
 Pack = tuple[int, float, float]  # bits, heater, pump
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
+class Orders(NamedTuple):
     """Control's wish, or what goes to the gate."""
 
     counter: int
@@ -122,23 +123,24 @@ class Guard:
                 low, high = (-math.inf, limit) if rule.sign > 0 else (limit, math.inf)
                 signal.checks.append(Check(rule, number, limit, low, high, bad))
 
-    def receive(self, place: int, value: float, time_ns: int, now_ns: int) -> bool:
-        """Take one reading. Returns true when it made a rule trip: then decide at once.
+    def receive(self, readings: Iterable[tuple[int, float]], time_ns: int, now_ns: int) -> bool:
+        """Take the readings of a record. Returns true when one made a rule trip: then decide at once.
 
         An implausible value is no reading: it refreshes nothing. Neither does one that is not newer than the last, or
         that comes from the future.
         """
-        signal = self._signals.get(place)
-        if signal is None or not (signal.low <= value <= signal.high and signal.time_ns < time_ns <= now_ns):
-            return False
-        signal.value, signal.time_ns = value, time_ns
         tripped = False
-        for check in signal.checks:
-            if not check.low <= value <= check.high:  # what cannot be compared is bad
-                tripped |= self._count(check, place, value)
-            elif check.count:
-                check.count = 0
-                check.bad.discard(place)
+        for place, value in readings:
+            signal = self._signals.get(place)
+            if signal is None or not (signal.low <= value <= signal.high and signal.time_ns < time_ns <= now_ns):
+                continue
+            signal.value, signal.time_ns = value, time_ns
+            for check in signal.checks:
+                if not check.low <= value <= check.high:  # what cannot be compared is bad
+                    tripped |= self._count(check, place, value)
+                elif check.count:
+                    check.count = 0
+                    check.bad.discard(place)
         return tripped
 
     def _count(self, check: Check, place: int, value: float) -> bool:
@@ -210,7 +212,7 @@ class Guard:
         for place, signal in self._signals.items():
             ends_ns = signal.time_ns + signal.max_age_ns
             if signal.time_ns <= now_ns <= ends_ns:
-                until_ns = min(until_ns, ends_ns)
+                until_ns = ends_ns if ends_ns < until_ns else until_ns
                 continue
             for string in signal.owners:
                 stale[string].add(place)

@@ -5,6 +5,7 @@ states; then random pairs, in which nothing unsafe may happen; faults of the wir
 that take hours; hours without any fault, in which nothing may open. Same seed, same hash, on any number of processes.
 """
 
+import gc
 import hashlib
 import json
 from collections import Counter
@@ -42,6 +43,7 @@ SUBJECTS = (
     "laptop:a123_26650", "home+all",
 )  # fmt: skip
 MOST_PACKS, MOST_CELLS = 192, 6000  # of one batch
+GARBAGE = 100_000  # objects between two collections: thousands of guards are none
 SHORT_S = 7.0  # what is watched longer runs apart
 SINGLE, PAIR, PICK = 1, 2, 3  # purposes of random numbers
 Progress = Callable[[float], None]
@@ -151,7 +153,7 @@ def _results(tasks: Sequence[object], jobs: int, progress: Progress) -> Iterable
             parts[k], done = part, done + weights[k]
             progress(done / sum(weights))
     else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), gc.set_threshold, (GARBAGE,)) as pool:
             for k, part in zip(order, pool.map(do, [tasks[k] for k in order]), strict=True):
                 parts[k], done = part, done + weights[k]
                 progress(done / sum(weights))

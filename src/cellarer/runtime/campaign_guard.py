@@ -96,20 +96,19 @@ class Guards:
         self.fed_ns = np.maximum(self.fed_ns, time_ns)
         pairs = np.empty(fresh.size, PAIR)
         pairs["signal"], pairs["value"] = self.flat[fresh], sample.value[self.source[fresh]]
-        for pack, part in enumerate(np.split(pairs, np.searchsorted(fresh, self.ends[:-1]))):
-            if not part.size:
-                continue
-            record = RECORD.pack(now_ns, 0, part.size) + part.tobytes()
-            read_ns, found = readings(record)
-            receive = self.guards[pack].receive
-            for place, value in found:
-                receive(place, value, read_ns, now_ns)
+        told, begin = pairs.tobytes(), 0
+        for guard, end in zip(self.guards, np.searchsorted(fresh, self.ends).tolist(), strict=True):
+            if end > begin:
+                record = RECORD.pack(now_ns, 0, end - begin) + told[begin * PAIR.itemsize : end * PAIR.itemsize]
+                read_ns, found = readings(record)
+                guard.receive(found, read_ns, now_ns)
+                begin = end
 
     def decide(self, command: Command, reset: Bools, now_ns: int) -> Orders:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""
         strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
         layout, bleed, move = self.layout, self.bleed.copy(), self.move.copy()
-        busy = command.bleed | (command.move != 0.0).any(axis=0)
+        busy = layout.pack_any(np.logical_or.reduceat(command.bleed | (command.move != 0.0).any(0), layout.first_cell))
         told = list[decide.Orders]()
         for k, guard in enumerate(self.guards):
             first, n = int(layout.first_string[k]), len(guard.strings)
@@ -117,7 +116,7 @@ class Guards:
             mine = slice(cell, cell + cells)
             head = HEAD.pack(WISH, n, 1, cells, 0, 1, now_ns, now_ns + self.consent_ns, self.site)
             body = strings[first : first + n].tobytes() + packs[k : k + 1].tobytes()
-            body += of_cells(command.bleed[mine], command.move[:, mine]) if busy[mine].any() else self.idle[k]
+            body += of_cells(command.bleed[mine], command.move[:, mine]) if busy[k] else self.idle[k]
             told.append(guard.decide(parse_wish(head + body, n, 1, cells), now_ns))
             if told[k].cells != self.before[k]:
                 self.before[k] = told[k].cells
@@ -148,13 +147,11 @@ class Guards:
         until_ns = now_ns + self.consent_ns
         return Gate(0, now_ns, until_ns, self.site, False, self.strings, self.packs, self.bleed, self.move)
 
-    def tripped(self, rule: str) -> Bools:
-        """Return whether a rule of the guard has said no, (string,)."""
-        found = np.zeros(self.vetoed.size, bool)
-        for k, guard in enumerate(self.guards):
-            for name, string in guard.trips:
-                found[int(self.layout.first_string[k]) + string] |= name == rule
-        return found
+    @property
+    def trips(self) -> set[tuple[str, int]]:
+        """Return which rules of the guards have said no, and on which string of the site."""
+        first = self.layout.first_string
+        return {(n, int(first[k]) + s) for k, guard in enumerate(self.guards) for n, s in guard.trips}
 
 
 def _places(limits: Limits) -> list[int]:

@@ -77,7 +77,7 @@ class Record:
         self.signal = [table.signal[r] if r >= 0 else "" for r in row]
         self.bare = np.where(row >= 0, table.trip[row, at], np.inf)
         self.trip = self.bare + self._error(made.plant, row)
-        self.names = [table.name[r] if r >= 0 else "" for r in row]
+        self.guarded = [GUARDED.get(table.name[r]) if r >= 0 else None for r in row]
         self.paths = np.array([table.charge[row] | (row < 0), table.discharge[row] | (row < 0)])
         self.worst = {name: table.trip[self._maximum(name)] for name in MARGIN}
         window = made.state.window
@@ -158,11 +158,8 @@ class Record:
 
     def _guarded(self, made: World) -> Bools:
         """Return whether the guard has said no for what is expected, (string,)."""
-        found = np.zeros(self.row.size, bool)
-        for rule in {GUARDED[name] for name in self.names if name in GUARDED}:
-            mine = np.array([GUARDED.get(name) == rule for name in self.names])
-            found |= mine & made.guards.tripped(rule)
-        return found
+        trips = made.guards.trips
+        return np.array([(rule, string) in trips for string, rule in enumerate(self.guarded)])
 
     def _beyond(self, on: Bools, true: dict[str, Floats], state: State) -> Iterator[tuple[str, Bools]]:
         """Closed although a cell really is beyond its maximum, for longer than any budget.

@@ -138,7 +138,7 @@ def _cells(config: Config, simulation: SimulationFile, group: groups.Groups, fac
         exchange=nominal / of_model, hysteresis_rate=np.array([m.hysteresis_rate for m in config.models])[kind],
         leak_A=month * nominal * 3600.0 / MONTH_S * factors.leak, soc=soc, i1=zero, i2=zero,
         hysteresis=factors.hysteresis, current=zero, looked=look(tables, kind, soc, core), emf_add=zero,
-        curved=bool((tables.by_temp[:, 2] < CURVED_A).any()),
+        curved=bool((tables.by_temp[2] < CURVED_A).any()),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def rested(models: Sequence[CellModel], kind: NDArray[np.int64], soc: Floats, oh
         tables=tables, kind=kind, capacity=np.array([m.capacity_Ah for m in models])[kind] * 3600.0, ohm=ohm,
         exchange=one, hysteresis_rate=np.array([m.hysteresis_rate for m in models])[kind], leak_A=zero, soc=soc,
         i1=zero, i2=zero, hysteresis=zero, current=zero, looked=look(tables, kind, soc, temp_degC), emf_add=zero,
-        curved=bool((tables.by_temp[:, 2] < CURVED_A).any()),
+        curved=bool((tables.by_temp[2] < CURVED_A).any()),
     )  # fmt: skip
 
 

@@ -284,13 +284,17 @@ def run(plant: "Plant", current: Floats, h: float, refresh: int) -> Floats:
     packed, tables = Packed(plant, h), plant.cells.tables
     shunt = (plant.shunt_S + NEARLY_OPEN_S)[packed.cell_of_lane]
     out = np.empty((current.shape[0], packed.cell_of_lane.size))
-    ocv = np.ascontiguousarray(tables.by_soc[:, 0])
+    ocv, by_soc, by_temp = (
+        tables.by_soc[0],
+        np.ascontiguousarray(tables.by_soc.T),
+        np.ascontiguousarray(tables.by_temp.T),
+    )
     for start in range(0, current.shape[0], refresh):
         part = np.ascontiguousarray(current[start : start + refresh])
         packed.around()
         blocks(
             packed.d, packed.parallel, packed.string_of_block, shunt, part, out[start : start + refresh],
-            tables.by_soc, tables.by_temp, ocv, SHARES, h, packed.curved,
+            by_soc, by_temp, ocv, SHARES, h, packed.curved,
         )  # fmt: skip
         packed.housing(h, h * part.shape[0])
     packed.back()

@@ -40,15 +40,14 @@ class Looked(NamedTuple):
 class Tables(NamedTuple):
     """All cell types of a plant."""
 
-    by_soc: Floats  # (model·temperature·soc, field), flat rows
-    by_temp: Floats  # (model·temperature, 3): tau1 s, tau2 s, exchange A
+    by_soc: Floats  # (field, model·temperature·soc)
+    by_temp: Floats  # (3, model·temperature): tau1 s, tau2 s, exchange A
 
 
 def compile_tables(models: Sequence[CellModel]) -> Tables:
     """Stack the tables of all cell types."""
-    by_soc = np.concatenate([_by_soc(model).reshape(-1, len(FIELDS)) for model in models])
-    by_temp = np.concatenate([_by_temp(model) for model in models])
-    return Tables(np.ascontiguousarray(by_soc), np.ascontiguousarray(by_temp))
+    by_soc = np.concatenate([_by_soc(model).reshape(len(FIELDS), -1) for model in models], axis=1)
+    return Tables(by_soc, np.concatenate([_by_temp(model) for model in models], axis=1))
 
 
 def look(tables: Tables, kind: Ints, soc: Floats, temp_degC: Floats) -> Looked:
@@ -56,21 +55,22 @@ def look(tables: Tables, kind: Ints, soc: Floats, temp_degC: Floats) -> Looked:
     row, wr = _row(temp_degC)
     x = np.clip(soc, -BEYOND / SOC_STEPS, 1.0 + BEYOND / SOC_STEPS) * SOC_STEPS + BEYOND
     column = np.minimum(x.astype(np.int64), COLUMNS - 2)
-    wc = (x - column)[:, None]
     at = (kind * ROWS + row) * COLUMNS + column
-    t, wr = tables.by_soc, wr[:, None]
-    left = t[at] * (1.0 - wr) + t[at + COLUMNS] * wr
-    right = t[at + 1] * (1.0 - wr) + t[at + COLUMNS + 1] * wr
-    rise = right - left
-    value = (left + rise * wc).T
-    return Looked(value[0], rise[:, 0] * SOC_STEPS, *value[1:])
+    left = _between(tables.by_soc, at, COLUMNS, wr)
+    rise = _between(tables.by_soc, at + 1, COLUMNS, wr) - left
+    value = left + rise * (x - column)
+    return Looked(value[0], rise[0] * SOC_STEPS, *value[1:])
 
 
 def look_temp(tables: Tables, kind: Ints, temp_degC: Floats) -> Floats:
     """Interpolate tau1, tau2 and exchange current, (3, member)."""
     row, wr = _row(temp_degC)
-    at, wr = kind * ROWS + row, wr[:, None]
-    return np.asarray((tables.by_temp[at] * (1.0 - wr) + tables.by_temp[at + 1] * wr).T)
+    return _between(tables.by_temp, kind * ROWS + row, 1, wr)
+
+
+def _between(table: Floats, at: Ints, step: int, weight: Floats) -> Floats:
+    """Return (field, member) between columns `at` and a step further; `take` is twice as fast as indexing."""
+    return np.asarray(table.take(at, axis=1) * (1.0 - weight) + table.take(at + step, axis=1) * weight)
 
 
 def _row(temp_degC: Floats) -> tuple[Ints, Floats]:
@@ -103,20 +103,20 @@ def _grid_degC() -> Floats:
 
 
 def _by_soc(model: CellModel) -> Floats:
-    """Return (temperature, soc, field) on the wide even grid."""
+    """Return (field, temperature, soc) on the wide even grid."""
     rows = (
         _beyond(_linear(model, model.ocv), OVERCHARGE_V.get(model.chemistry, OVERCHARGE_OTHER_V)),
         _flat(_linear(model, model.hysteresis)),
         *(_flat(_arrhenius(model, r)) for r in (model.r0, model.r1, model.r2)),
         _flat(np.repeat(model.entropy[None, :], ROWS, axis=0)),
     )
-    return np.stack(rows, axis=-1)
+    return np.stack(rows)
 
 
 def _by_temp(model: CellModel) -> Floats:
     exchange = np.minimum(model.exchange_A, 1e9)
     rows = [_arrhenius(model, x[:, None])[:, 0] for x in (model.tau1, model.tau2, exchange)]
-    return np.stack(rows, axis=1).astype(np.float64)
+    return np.stack(rows).astype(np.float64)
 
 
 def _flat(rows: Floats) -> Floats:
