@@ -28,6 +28,7 @@ COMMANDS = {
 
 # Errors of these names are mistakes of the user; every other exception is an error of ours and shows its traceback.
 MISTAKES = {"CellError", "ConfigError", "LabError", "LogError", "TableError", "Mistake"}
+KILLED = "one of the processes at work was killed, perhaps for want of memory: no result was written, start it again"
 
 
 class Commands(click.Group):
@@ -58,8 +59,12 @@ def main() -> None:
     """Start a command; turn a user's mistake into one message and exit code 2."""
     try:
         cellarer.main(prog_name="cellarer")
-    except ValueError as error:
-        if not any(kind.__name__ in MISTAKES for kind in type(error).__mro__):
+    except (ValueError, RuntimeError) as error:
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if "BrokenProcessPool" in kinds:
+            click.echo(f"cellarer: error: {KILLED}", err=True)
+            sys.exit(1)
+        if not kinds & MISTAKES:
             raise
         click.echo(f"cellarer: error: {error}", err=True)
         sys.exit(2)

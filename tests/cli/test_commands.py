@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -131,6 +134,20 @@ def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cellarer, "main", broken)
     with pytest.raises(ValueError, match="a slip of ours"):
         main()
+
+
+def test_a_process_that_is_killed_ends_in_one_plain_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(**_: object) -> None:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            pool.submit(signal.raise_signal, signal.SIGKILL).result()
+
+    monkeypatch.setattr(cellarer, "main", killed)
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith("cellarer: error: one of the processes at work was killed") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ from cellarer.runtime.notify import Notifier
 from cellarer.runtime.pace import drop_ns, paced, paced_device
 from cellarer.runtime.process import Run
 from cellarer.runtime.supervisor import links_of, listen, run
-from cellarer.runtime.world import Machine, kept_simulation
+from cellarer.runtime.world import Machine, World, kept_simulation
+from cellarer.sim.emulator import Emulator
 from cellarer.wire.frame import Frame
 from cellarer.wire.peer import Ear
 from cellarer.wire.protocols import get
@@ -264,6 +265,22 @@ def test_a_machine_hears_limits_as_an_inverter_does() -> None:
     machine.hear(Frame(0x351, bytes.fromhex("0002E80300020000")), 77)
     assert (machine.charge_A, machine.discharge_A, machine.charge_V) == (100.0, 51.2, 51.2)
     assert machine.heard_ns == 77
+
+
+def test_a_simulated_output_falls_by_the_time_of_the_order_and_not_of_the_look() -> None:
+    file = next(d for d in HOME.file.device if d.protocol == "switchbox")
+    box, line = Emulator(get("switchbox"), file), Line(file, HOME.config.layout)
+    heard, quiet = list[Any](), SimpleNamespace()
+    quiet.pass_on = lambda frames, _: []
+    world = SimpleNamespace(
+        injected=SimpleNamespace(read=list), clock=Clock(0, 0.0), machines=[], voices=[(box, quiet)],
+        buses={file.link: SimpleNamespace(receive=lambda _: heard.pop(0) if heard else None)},
+        plant=SimpleNamespace(advance=lambda *_: None, values=lambda _: {}), _orders=lambda now_ns: box.outputs(now_ns),
+    )  # fmt: skip
+    for late_ms, plus in ((300, True), (301, False)):
+        heard[:] = [(frame, 10 * MS) for frame in line.driver.order(line.order(orders(5), armed=True), 10 * MS)]
+        World.tick(world, 0.01, (10 + late_ms) * MS)  # type: ignore[arg-type]
+        assert bool(box.outputs((10 + late_ms) * MS).plus) == plus
 
 
 def test_a_child_without_a_sign_of_life_is_found(tmp_path: Path) -> None:
