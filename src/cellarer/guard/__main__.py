@@ -81,8 +81,8 @@ class Process:
 
     def put(self, orders: Orders, now_ns: int) -> None:
         """Write an order for the links, good for three cycles."""
-        until_ns, site = now_ns + self.limits.consent_ns, bytes.fromhex(self.limits.config_sha256[:16])
-        whole = orders._replace(counter=self.gate.next + 1, time_ns=now_ns, expires_ns=until_ns, site=site)
+        until_ns, counter = now_ns + self.limits.consent_ns, self.gate.next + 1
+        whole = orders._replace(counter=counter, time_ns=now_ns, expires_ns=until_ns, site=self.guard.site)
         self.gate.write(gate_record(whole, self.limits.cells))
 
     def tell(self, now_ns: int) -> None:

@@ -89,6 +89,7 @@ class Guard:
         self.strings = [StringState() for _ in limits.strings]
         self.trips: dict[tuple[str, int], Trip] = {}
         self.consent = "none yet"  # why control's wish counts or not
+        self.site = bytes.fromhex(limits.config_sha256[:16])  # what wishes and orders bear
         self._signals: dict[int, Signal] = {}  # by signal number
         self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
         self._decided_ns = now_ns
@@ -192,7 +193,7 @@ class Guard:
     def _consents(self, wish: Orders, now_ns: int) -> bool:
         """Tell whether a wish is for this site, made in the last moments, and not a last will."""
         until = min(wish.expires_ns, wish.time_ns + self.limits.consent_ns)
-        if wish.site.hex() != self.limits.config_sha256[:16]:
+        if wish.site != self.site:
             self.consent = "control runs another configuration"
         elif wish.leaving:
             self.consent = "control has left"

@@ -106,7 +106,7 @@ class Guards:
 
     def decide(self, command: Command, reset: Bools, now_ns: int) -> Orders:
         """Return what the gate orders after control's consent to a command. reset (pack,)."""
-        strings, packs = WishWriter._strings(command), WishWriter._packs(command, reset)
+        strings, packs = WishWriter._strings(command).tobytes(), WishWriter._packs(command, reset).tobytes()
         layout, bleed, move = self.layout, self.bleed.copy(), self.move.copy()
         busy = layout.pack_any(np.logical_or.reduceat(command.bleed | (command.move != 0.0).any(0), layout.first_cell))
         told = list[decide.Orders]()
@@ -115,7 +115,8 @@ class Guards:
             cell, cells = int(layout.first_cell[first]), guard.limits.cells
             mine = slice(cell, cell + cells)
             head = HEAD.pack(WISH, n, 1, cells, 0, 1, now_ns, now_ns + self.consent_ns, self.site)
-            body = strings[first : first + n].tobytes() + packs[k : k + 1].tobytes()
+            body = strings[first * STRING.itemsize : (first + n) * STRING.itemsize]
+            body += packs[k * PACK.itemsize : (k + 1) * PACK.itemsize]
             body += of_cells(command.bleed[mine], command.move[:, mine]) if busy[k] else self.idle[k]
             told.append(guard.decide(parse_wish(head + body, n, 1, cells), now_ns))
             if told[k].cells != self.before[k]:

@@ -147,18 +147,18 @@ def places(layout: Layout, device: DeviceFile) -> dict[str, int]:
     where = f"device {device.name!r}"
     if pack_index >= n_pack:
         raise ValueError(f"{where}: pack = {device.pack}; allowed 1 to {n_pack}")
-    strings = [s for s in range(layout.size["string"]) if layout.pack_of_string[s] == pack_index]
+    strings = np.flatnonzero(layout.pack_of_string == pack_index)
     if device.string > len(strings):
         raise ValueError(f"{where}: string = {device.string}; allowed 1 to {len(strings)}")
-    string = strings[device.string - 1]
+    string = int(strings[device.string - 1])
     first = {"pack": pack_index, "string": string}
     for axis, owner, start, count in (
         ("cell", layout.string_of_cell, device.first_cell, device.cells),
         ("temp", layout.string_of_temp, device.first_temperature, device.temperatures),
     ):
-        mine = [i for i, s in enumerate(owner) if s == string]
+        mine = np.flatnonzero(owner == string)
         if start - 1 + count > len(mine):
             name = "cell" if axis == "cell" else "temperature"
             raise ValueError(f"{where}: {name}s {start} to {start - 1 + count}; the string has {len(mine)}")
-        first[axis] = (mine[0] if mine else 0) + start - 1
+        first[axis] = (int(mine[0]) if mine.size else 0) + start - 1
     return {name: layout.where[name].start + first[q.axis] for name, q in BY_NAME.items()}
