@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.guard.world import ALL_CLOSED, CELLS, CRASH, CURRENT, HIGH, INTERLOCK, LOW, MS, STOP, TEMPS, World
+from tests.guard.world import ALL_CLOSED, CELLS, CRASH, CURRENT, HIGH, INTERLOCK, LOW, MS, STOP, TEMPS, World, limits
 
-from cellarer.guard.decide import RELEASE_NS, cell_bytes
+from cellarer.guard.decide import RELEASE_NS, Guard, cell_bytes
 
 OPEN_DELAY_MS = 500
 # place, value outside its limit, so many in a row trip, whether it then waits for the current, the paths it closes off
@@ -40,6 +40,26 @@ def test_a_rule_trips_at_its_sample_and_opens_what_it_must_when_it_may(
     world.values[place], world.wish_bits = good, 0
     world.run(1500)
     assert bool(world.guard.trips) == reset
+
+
+@pytest.mark.parametrize("silent_ms", [600, 610])  # until a look for what is missing, and between two of them
+def test_missing_data_counts_as_gone_from_when_it_is_back_and_never_sooner(silent_ms: int) -> None:
+    world = World()
+    world.silent, world.wish_bits = {CURRENT}, 0
+    world.run(silent_ms)
+    assert ("no data", 0) in world.guard.trips
+    world.silent = set()
+    world.tick()
+    back_ns = world.now_ns
+    while world.guard.trips:
+        world.tick()
+    assert 0 <= world.now_ns - back_ns - RELEASE_NS <= world.limits.cycle_ns
+
+
+def test_what_was_never_heard_is_missing_however_early_the_clock_begins() -> None:
+    guard = Guard(limits(), 0)
+    guard.decide(None, 10 * MS)
+    assert ("no data", 0) in guard.trips
 
 
 @pytest.mark.parametrize("place", [STOP, CRASH, INTERLOCK])
