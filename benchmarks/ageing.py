@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from published_ageing import KELVIN, PUBLISHED
 
 from cellarer import cells
-from cellarer.cells.ageing import AgeingLaw
-from cellarer.sim.ageing import COLUMNS, LOOK
+from cellarer.cells.ageing import COLUMNS, AgeingLaw
+from cellarer.sim.ageing import _calendar, _cycle
 
 Floats = NDArray[np.float64]
 DATA = Path(__file__).parents[1] / "data"
@@ -43,11 +43,11 @@ LIVES = (
 def lost(law: AgeingLaw, degC: float, soc: float, years: float, cycles: Floats, depth: float, rate: float) -> Floats:
     """Return the loss under constant conditions, fraction; cycles (n,) are spread evenly over the years."""
     at = np.array([degC])
-    calendar = LOOK["calendar"](law, at, np.array([soc])) * years * cycles / max(float(cycles.max()), 1e-9)
+    calendar = _calendar(law, at, np.array([soc])) * years * cycles / max(float(cycles.max()), 1e-9)
     of_depth = np.interp(depth, np.linspace(0.0, 1.0, COLUMNS), law.depth)
-    moved = LOOK["cycle"](law, at, np.array([rate])) * of_depth * cycles
+    moved = _cycle(law, at, np.array([rate])) * of_depth * cycles
     if not cycles.any():
-        calendar = LOOK["calendar"](law, at, np.array([soc])) * years * np.ones_like(cycles)
+        calendar = _calendar(law, at, np.array([soc])) * years * np.ones_like(cycles)
     return np.asarray(calendar**law.calendar_exponent + moved**law.cycle_exponent)
 
 

@@ -38,6 +38,7 @@ from cellarer.wire.links.bench import BenchLink, bench_path
 
 EDGES_ms = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, np.inf)
 WORK_pct = 20.0  # of a cycle
+MOST_s = 86400.0
 ASKERS, FOLLOWERS, FRAMES_PER_S = 12, 4, 2000
 EMPTY = """
 import gc, sys, time
@@ -198,6 +199,8 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="without load")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     wanted = parser.parse_args()
+    if not 1.0 <= wanted.seconds <= MOST_s:  # less has too few cycles for its quantiles
+        parser.error(f"--seconds = {wanted.seconds:g}: allowed is 1 to {MOST_s:g}")
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "s", wanted.site, close_at_start=True) as site:
         found = measure(site, wanted.seconds, wanted.quiet)
     if wanted.json:

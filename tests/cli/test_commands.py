@@ -108,6 +108,7 @@ def test_nothing_heavy_is_imported_to_say_hello(argument: str) -> None:
         (["simulate", "home", "--days", "-1"], ["--days = -1: allowed is more than 0"]),
         (["simulate", "home", "--days", "1", "--hours", "1"], ["--days and --hours: give one of them"]),
         (["simulate", "home", "--out", "nowhere/a.csv"], ["--out = nowhere/a.csv: the folder nowhere does not exist"]),
+        (["run", "laptop", "--state", __file__], ["--state = ", "a folder that we can write to: File exists"]),
         (["replay", "absent.csv", "--cell", "lfp_280ah"], ["absent.csv: no such file"]),
         (["replay", str(EXAMPLE), "--cell", "unobtainium"], ["unobtainium", "allowed is"]),
         (["replay", str(EXAMPLE), "--cell", "lfp_280ah", "--initial-soc", "80"], ["allowed is 0 to 1; 80 % is 0.8"]),
@@ -218,6 +219,50 @@ def test_a_campaign_takes_variants_of_what_check_lets_run(variant: str, monkeypa
         campaign, "campaign", lambda subjects, *_, **__: asked.append(subjects) or campaign.Outcome(1, 1, 0.0)
     )
     assert call("campaign", variant, "--json").exit_code == 0 and asked == [(variant,)]
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("nowhere/a.md", "the folder nowhere does not exist"),
+        (".", "is a folder; name a file in it"),
+        ("a.svg", "allowed is a name for the table"),
+        (f"{'a' * 300}.md", "cannot be written: File name too long"),
+        ("/proc/a.md", "cannot be written: "),
+    ],
+)
+def test_a_campaign_says_at_its_start_what_it_cannot_write(
+    out: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(campaign, "campaign", None)
+    told = call("campaign", "laptop", "--out", out)
+    assert isinstance(told.exception, console.Mistake)
+    assert f"--out = {out}: {said}" in str(told.exception)
+
+
+def test_a_campaign_prints_its_figures_even_if_the_table_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.md"
+
+    def full(*_: object, **__: object) -> campaign.Outcome:
+        assert not out.exists()
+        out.mkdir()
+        return campaign.Outcome(1, 1, 0.0)
+
+    monkeypatch.setattr(campaign, "campaign", full)
+    told = call("campaign", "laptop", "--json", "--out", str(out))
+    assert json.loads(told.stdout)["seed"] == 1
+    assert str(told.exception) == f"--out = {out}: cannot be written: Is a directory"
+
+
+def test_what_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    old.write_text("kept")
+    for out in (old, new):
+        console.can_write_table(out, None)
+    assert old.read_text() == "kept" and not new.exists()
 
 
 def test_check_names_file_key_value_and_range(tmp_path: Path) -> None:

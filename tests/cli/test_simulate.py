@@ -11,9 +11,10 @@ from click.testing import CliRunner
 
 from cellarer import config
 from cellarer.cli import cellarer
+from cellarer.commands.console import Mistake
 from cellarer.lab import tables
 from cellarer.model.values import Phase
-from cellarer.runtime import recording, simulate
+from cellarer.runtime import balancing, recording, simulate
 from cellarer.runtime.simulate_report import figures
 
 
@@ -75,3 +76,42 @@ def test_columns_of_several_strings_are_numbered_from_one(tmp_path: Path) -> Non
     names = list(simulate.table(result))
     assert names[:2] == ["time_s", "string_1_current_A"]
     assert "string_4_soc" in names
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--balance none --years 1", "--balance = none: not with --years"),
+        ("--soc-spread-pct 5 --years 1", "--soc-spread-pct = 5: give --balance too"),
+        ("--soc-spread-pct 5", "--soc-spread-pct = 5: give --balance too"),
+        ("--balance none --soc-spread-pct nan", "--soc-spread-pct = nan: allowed is 0.1 to 50"),
+        ("--balance none --soc-spread-pct 51", "--soc-spread-pct = 51: allowed is 0.1 to 50"),
+        ("--seed -1", "--seed = -1: allowed is 0 or more"),
+        ("--seed -1 --years 1", "--seed = -1: allowed is 0 or more"),
+        ("--balance none,,dose", "--balance = none,,dose: allowed are 1 to 7 of none, voltage"),
+        ("--balance none,none", "--balance = none,none: allowed are 1 to 7 of none, voltage"),
+        ("--balance ,", "--balance = ,: allowed are 1 to 7 of none, voltage"),
+    ],
+)
+def test_options_that_would_not_be_followed_are_refused(options: str, said: str) -> None:
+    told = CliRunner().invoke(cellarer, ["simulate", "home", *options.split()])
+    assert isinstance(told.exception, Mistake)
+    assert str(told.exception).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("reached", "said"), [([False], "not full after 8 h"), ([True, False, False], "not empty after 8 h")]
+)
+def test_a_test_cycle_that_is_given_up_says_why(
+    reached: list[bool], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(reached * 2)
+    monkeypatch.setattr(balancing.World, "_until", lambda *_: next(answers))
+    report = tmp_path / "a.html"
+    arguments = ["simulate", "laptop", "--hours", "0.01", "--balance", "none"]
+    shown = CliRunner().invoke(cellarer, [*arguments, "--report", str(report)])
+    assert shown.exit_code == 0, shown.output
+    assert said in shown.stdout
+    assert said in report.read_text(encoding="utf-8") and f"{said} Ah" not in report.read_text(encoding="utf-8")
+    found = json.loads(CliRunner().invoke(cellarer, [*arguments, "--json"]).stdout)["strategies"][0]
+    assert (found["delivered_Ah"], found["unfinished"]) == (None, said)

@@ -228,3 +228,11 @@ def test_both_sides_of_a_hard_cap_of_the_guard(key: str, inside: float, beyond: 
 def test_the_report_says_which_hard_caps_are_not_given() -> None:
     said = "no hard cap of temperature, charge current, discharge current is given"
     assert f"cell lfp_280ah: {said}" in report(load("home"))
+
+
+def test_what_rests_on_estimates_claims_no_worst_case() -> None:
+    paths = {row.row: row.path for row in timing(load("home"))}
+    assert {name for name, path in paths.items() if path == "estimate"} == {
+        "cell_internal_short", "cell_self_discharge", "cell_weak", "parallel_cell_lost", "joint_resistance",
+        "string_joints", "current_sensor_drift",
+    }  # fmt: skip

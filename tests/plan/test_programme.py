@@ -124,6 +124,14 @@ def test_planned_moves_stay_within_the_hardware_and_even_cells_out(kind: Topolog
     assert moved_A.sum() <= 1e-9  # charge is lost or kept, never made
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_matrix_too_large_for_a_programme_keeps_to_its_converters(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(converters, "MATRIX_MOST", CELLS - 1)
+    here, soc = site(Topology.MATRIX), drawn(seed)
+    give, take = converters.drives(here, known(soc)).move.sum(axis=1)
+    assert 0.0 < give <= int(here.balance.converters[0]) + 1e-9 and take == pytest.approx(give)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(seeds)
 @settings(max_examples=10)

@@ -397,7 +397,7 @@ def test_control_compiles_before_it_asks_for_priority(monkeypatch: pytest.Monkey
     order: list[str] = []
 
     class Stub:
-        config = SimpleNamespace(site="home", cycle_ns=1)
+        config = SimpleNamespace(site="home", hash="0" * 64, cycle_ns=1)
         memory = SimpleNamespace(settle=lambda: order.append("settle"))
 
         def __init__(self, _: object) -> None:
@@ -409,7 +409,7 @@ def test_control_compiles_before_it_asks_for_priority(monkeypatch: pytest.Monkey
     monkeypatch.setattr(control, "Control", Stub)
     monkeypatch.setattr(control, "never_spin", lambda: order.append("never_spin"))
     process: Any = SimpleNamespace(
-        run=SimpleNamespace(config_sha256="0" * 64), clock=Clock(0, 0.0), alive=lambda: False,
+        clock=Clock(0, 0.0), alive=lambda: False,
         prefer=lambda: order.append("prefer"),
     )  # fmt: skip
     assert control.main(process, "") == 0

@@ -15,6 +15,7 @@ from cellarer.board.files import Folder
 from cellarer.board.ring import BoardError
 from cellarer.board.snapshot import Snapshot, SnapshotWriter, create_snapshot
 from cellarer.cli import cellarer
+from cellarer.commands.console import Mistake
 from cellarer.config import load
 from cellarer.core.cycle import start
 from cellarer.runtime import commission_rigs as rigs
@@ -119,6 +120,33 @@ def test_the_command_prints_one_line_and_says_by_its_status_what_is_wrong() -> N
     assert any(f["what"] == "order of cells" for f in report["findings"])
     told = CliRunner().invoke(cellarer, ["commission", "home", "--fault", "nothing"])
     assert "--fault = nothing" in str(told.exception)
+
+
+@pytest.mark.parametrize("cell", ["0", "17", "99", "-1", "nan", "1.5", ""])
+def test_cells_of_faults_are_counted_from_one(cell: str) -> None:
+    told = CliRunner().invoke(cellarer, ["commission", "home", "--fault", f"cells_swapped:{cell}"])
+    assert isinstance(told.exception, Mistake)
+    assert str(told.exception) == f"--fault = cells_swapped:{cell}: allowed is a cell from 1 to 16"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--running --state STATE", "--running: STATE/run/snapshot.outline is missing: is the site running?"),
+        ("--running --state FILE", "--state = FILE: allowed is the state folder of a site that runs: Not a directory"),
+        ("--running --fault cell_sign", "--fault = cell_sign: not with --running"),
+        ("--state STATE", "--state = STATE: give --running too"),
+    ],
+)
+def test_what_cannot_be_watched_is_a_mistake(options: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    options, said = (
+        text.replace("STATE", str(tmp_path / "state")).replace("FILE", str(tmp_path / "file"))
+        for text in (options, said)
+    )
+    told = CliRunner().invoke(cellarer, ["commission", "home", *options.split()])
+    assert isinstance(told.exception, Mistake)
+    assert str(told.exception).startswith(said)
 
 
 class Battery:

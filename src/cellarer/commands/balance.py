@@ -13,11 +13,10 @@ def strategies(text: str, site: Site) -> tuple[str, ...]:
     from cellarer.runtime.balancing import STRATEGIES
     from cellarer.runtime.balancing_report import SHADES
 
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    wrong = [name for name in names if name not in STRATEGIES]
-    if wrong or not 1 <= len(names) <= len(SHADES):
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(STRATEGIES) or len(set(names)) < len(names) or len(names) > len(SHADES):
         raise Mistake(
-            f"--balance = {text}: allowed are 1 to {len(SHADES)} of {', '.join(STRATEGIES)}, joined by commas"
+            f"--balance = {text}: allowed are 1 to {len(SHADES)} of {', '.join(STRATEGIES)}, each once, with commas"
         )
     table = site.config.balance
     if "active" in names and (table.topology == Topology.NONE).all():

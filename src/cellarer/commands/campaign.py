@@ -38,8 +38,13 @@ def command(
         raise Mistake(f"--seed = {seed}: allowed is 0 or more")
     if not 0 <= jobs <= MOST_JOBS:
         raise Mistake(f"--jobs = {jobs}: allowed is 0 (all processors) to {MOST_JOBS}")
-    if out is not None and not out.parent.is_dir():
-        raise Mistake(f"--out = {out}: the folder {out.parent} does not exist")
+    if out is not None:
+        if out.suffix == ".svg":
+            raise Mistake(
+                f"--out = {out}: allowed is a name for the table, as OUT.md; the picture beside it is OUT.svg"
+            )
+        console.can_write(out, None)
+        console.can_write(out.with_suffix(".svg"), None)
     from cellarer.commands.check import sound
     from cellarer.runtime import campaign, campaign_plot, campaign_report
     from cellarer.runtime.campaign_world import subject
@@ -48,18 +53,22 @@ def command(
         sound(subject(name.removesuffix("+all")))  # +all: inputs that no device carries, for the campaign alone
     with console.progress("injecting faults") as progress:
         found = campaign.campaign(sites or campaign.SUBJECTS, seeds, seed, hours, progress, jobs=jobs or processors())
-    if out is not None:
-        picture = out.with_suffix(".svg")
-        picture.write_text(campaign_plot.svg(found), encoding="utf-8")
-        out.write_text(campaign_report.page(found, picture.name), encoding="utf-8")
     if as_json:
         console.emit(campaign.figures(found))
+    else:
+        for slow in (False, True):
+            if lines := campaign_report.rows(found, slow=slow):
+                console.grid(campaign_report.HEADER, lines)
+                click.echo("")
+        console.pairs(campaign_report.summary(found))
+    if out is None:
         return
-    for slow in (False, True):
-        if lines := campaign_report.rows(found, slow=slow):
-            console.grid(campaign_report.HEADER, lines)
-            click.echo("")
-    console.pairs(campaign_report.summary(found))
+    picture = out.with_suffix(".svg")
+    try:  # last: a disk that is full by now takes nothing of hours of work
+        out.write_text(campaign_report.page(found, picture.name), encoding="utf-8")
+        picture.write_text(campaign_plot.svg(found), encoding="utf-8")
+    except OSError as error:
+        raise console.cannot_write(f"--out = {out}", error) from None
 
 
 def processors() -> int:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from cellarer.config import Site
     from cellarer.model.values import Floats
 
+ESTIMATE = "estimate"  # rows of this path have no worst case that a site file could tell
+UNKNOWN = {"bound_s": None, "ok": None}
+DEPENDS = "by size and cell, docs/why/detectability.md"
+
 
 @click.command()
 @click.argument("site")
@@ -32,7 +36,10 @@ def command(site: str, timing: bool, as_json: bool) -> None:
         found["report"] = check.report(loaded).splitlines()
         if timing:
             rows = check.timing(loaded, _periods_s(loaded))
-            found["timing"] = [asdict(row) | {"ok": row.ok, "string": row.string + 1} for row in rows]
+            found["timing"] = [
+                asdict(row) | {"string": row.string + 1} | ({"ok": row.ok} if row.path != ESTIMATE else UNKNOWN)
+                for row in rows
+            ]
         sound(loaded)
         found["ok"] = True
     except (ConfigError, ValueError) as error:
@@ -99,10 +106,10 @@ def _tell(found: dict[str, object], rows: list) -> None:  # type: ignore[type-ar
                 str(r.string + 1),
                 r.level,
                 r.path,
-                f"{r.bound_s:.3f}",
+                f"{r.bound_s:.3f}" if r.path != ESTIMATE else "-",
                 f"{r.budget_s:g}",
-                "yes" if r.ok else "NO",
-                r.parts,
+                ("yes" if r.ok else "NO") if r.path != ESTIMATE else "-",
+                r.parts if r.path != ESTIMATE else f"until it is sure: {DEPENDS}; then {r.parts}",
             )
             for r in rows
         ]

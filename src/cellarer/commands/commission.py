@@ -31,6 +31,8 @@ def command(site: str, running: bool, state: Path | None, faults: tuple[str, ...
     from cellarer.runtime.commission import commission
 
     loaded = sound(config.load(site))
+    if state is not None and not running:
+        raise Mistake(f"--state = {state}: give --running too; a site that does not run needs no state")
     rig = _rig(loaded, running, state, faults)
     try:
         found = commission(rig, console.say)
@@ -56,22 +58,43 @@ def command(site: str, running: bool, state: Path | None, faults: tuple[str, ...
 def _rig(loaded, running: bool, state: Path | None, faults: tuple[str, ...]):  # type: ignore[no-untyped-def]
     """Return the rig that fits; config and runtime are loaded late."""
     from cellarer.runtime import commission_rigs as rigs
-    from cellarer.runtime.process import state_home
 
+    if faults and running:
+        raise Mistake(f"--fault = {faults[0]}: not with --running, which only watches")
     if faults and loaded.file.simulation is None:
         raise Mistake(f"--fault = {faults[0]}: this site is not simulated")
     if running:
-        return rigs.RunningRig(loaded, (state or state_home() / loaded.file.name).resolve(), _ask)
+        return _running(loaded, state)
     if loaded.file.simulation is None:
         return rigs.OpenRig(loaded, _ask, console.say)
     rig = rigs.SimulatedRig(loaded)
     for fault in faults:
-        name, _, cell = fault.partition(":")
+        name, colon, number = fault.partition(":")
+        most = int((rig.config.layout.string_of_cell == 0).sum())
+        if colon and not (number.isascii() and number.isdecimal() and 1 <= float(number) <= most):
+            raise Mistake(f"--fault = {fault}: allowed is a cell from 1 to {most}")
         try:
-            rig.plant.inject(name, 0, int(cell or 1) - 1)
+            rig.plant.inject(name, 0, int(number or 1) - 1)
         except ValueError as error:
             raise Mistake(f"--fault = {fault}: {error}") from None
     return rig
+
+
+def _running(loaded, state: Path | None):  # type: ignore[no-untyped-def]
+    """Return the rig that watches; there is nothing to watch where no site runs."""
+    from cellarer.board.ring import BoardError
+    from cellarer.runtime.commission_rigs import RunningRig
+    from cellarer.runtime.process import state_home
+
+    folder = (state or state_home() / loaded.file.name).resolve()
+    try:
+        return RunningRig(loaded, folder, _ask)
+    except BoardError as error:
+        raise Mistake(f"--running: {error}") from None
+    except OSError as error:
+        raise Mistake(
+            f"--state = {folder}: allowed is the state folder of a site that runs: {error.strerror}"
+        ) from None
 
 
 def _ask(text: str) -> None:

@@ -104,10 +104,29 @@ def can_write(out: Path | None, report: Path | None) -> None:
     if report is not None:
         need("report", "matplotlib", "jinja2")
     for name, path in (("out", out), ("report", report)):
-        if path is not None and not path.parent.is_dir():
-            raise Mistake(f"--{name} = {path}: the folder {path.parent} does not exist")
-        if path is not None and path.is_dir():
-            raise Mistake(f"--{name} = {path}: is a folder; name a file in it")
+        if path is not None:
+            _can_write_file(f"--{name} = {path}", path)
+
+
+def _can_write_file(what: str, path: Path) -> None:
+    """Raise Mistake if this file could not be written: open it, for rights alone do not tell."""
+    try:
+        if not path.parent.is_dir():
+            raise Mistake(f"{what}: the folder {path.parent} does not exist")
+        if path.is_dir():
+            raise Mistake(f"{what}: is a folder; name a file in it")
+        there = path.exists()
+        if not there or path.is_file():  # a pipe would take our closing for its end
+            path.open("ab").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise cannot_write(what, error) from None
+
+
+def cannot_write(what: str, error: OSError) -> Mistake:
+    """Return the mistake that a file cannot be written."""
+    return Mistake(f"{what}: cannot be written: {error.strerror or error}")
 
 
 def can_write_table(out: Path | None, report: Path | None) -> None:

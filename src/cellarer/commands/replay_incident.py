@@ -49,10 +49,12 @@ def _tell(figures: dict[str, object], written: list[Path]) -> None:
 
     limits = figures["limits"]
     lines = {
-        "site": f"{figures['site']}, Cellarer {figures['program']}, configuration {str(figures['config_sha256'])[:12]}",
+        "site": f"{figures['site']}, Cellarer {figures['program']}, configuration {str(figures['config_hash'])[:12]}",
         "from": moment(float(str(figures["begin_unix_s"]))),
         "length": f"{figures['cycles']} cycles, {figures['seconds']:.1f} s",
-        "repeated": f"{figures['kept_states_met']} of {figures['kept_states']} kept states met to the last bit",
+        "repeated": f"{figures['kept_states_met']} of {figures['kept_states']} kept states met to the last bit"
+        if figures["kept_states"]
+        else "nothing to compare with: no state was kept in this time",
         "asked about": "; ".join(figures["asked_about"]) or "everything",  # type: ignore[arg-type]
     }
     console.pairs(lines)

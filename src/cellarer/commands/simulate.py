@@ -9,6 +9,7 @@ from cellarer.commands import console, simulate_years
 from cellarer.commands.console import FILE, Mistake
 
 MOST_DAYS = 36_525.0
+SPREAD_pct = 0.1, 50.0  # of SOC
 
 
 @click.command()
@@ -25,7 +26,9 @@ MOST_DAYS = 36_525.0
     metavar="LIST",
     help="Compare balancing strategies on the same pack: none, voltage, dose, active or kinds of converters.",
 )
-@click.option("--soc-spread-pct", type=click.FloatRange(0.1, 50.0), help="With --balance: spread of SOC at the start.")
+@click.option(
+    "--soc-spread-pct", type=float, metavar="S", help="With --balance: spread of SOC at the start, 0.1 to 50."
+)
 @console.json_option
 def command(
     site: str, seed: int | None, out: Path | None, report: Path | None, as_json: bool, policies: bool,
@@ -38,6 +41,15 @@ def command(
     seconds, years = _seconds(times), times["years"] or 0.0
     if policies and years < 1.0:
         raise Mistake("--policies: give --years N too, N at least 1; policies are compared over a life")
+    if seed is not None and seed < 0:
+        raise Mistake(f"--seed = {seed}: allowed is 0 or more")
+    if balance is not None and years >= 1.0:
+        raise Mistake(f"--balance = {balance}: not with --years; strategies are compared over --hours or --days")
+    if soc_spread_pct is not None:
+        if balance is None:
+            raise Mistake(f"--soc-spread-pct = {soc_spread_pct:g}: give --balance too")
+        if not SPREAD_pct[0] <= soc_spread_pct <= SPREAD_pct[1]:  # not a number is outside too
+            raise Mistake(f"--soc-spread-pct = {soc_spread_pct:g}: allowed is {SPREAD_pct[0]:g} to {SPREAD_pct[1]:g}")
     if years >= 1.0:
         simulate_years.run(site, years, seed, out, report, as_json, policies)
         return

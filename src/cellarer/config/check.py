@@ -5,7 +5,8 @@ for the current to fall. A string without switchgear of ours is not refused: we 
 protects. Emergency stop and crash are decided by the guard on arrival: no cycle, no debounce. What else the guard
 decides on arrival (over-current, interlock) it opens only once the current is low, so control's own path is the bound.
 A machine that ignores limits is judged by what it may still follow: after a limit has fallen it has time to answer, and
-bound and budget count from the end of that.
+bound and budget count from the end of that. What rests on estimates has no worst case here: how long it takes until
+they are sure depends on the size of the fault and on the cell (docs/why/detectability.md).
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Timing:
     level: str
     bound_s: float
     budget_s: float
-    path: str  # control, guard, device
+    path: str  # control, guard, device; estimate = the bound counts from when the estimates are sure
     parts: str
 
     @property
@@ -112,7 +113,8 @@ def _worst(site: Site, index: int, string: int, row: RowFile, period_s: Floats |
     parts += f" + ramp {ramp:.3f} + actuator {actuator:.3f}"
     if answer := ANSWER_S.get(row.signal):
         parts += f"; from {answer:.3f} after the fall of a limit"
-    return Timing(name, string, level.name.lower(), bound, row.budget_s, "control", parts)
+    path = "estimate" if row.signal in SUSPICIONS else "control"
+    return Timing(name, string, level.name.lower(), bound, row.budget_s, path, parts)
 
 
 def _silence(site: Site, row: RowFile, string: int) -> float:

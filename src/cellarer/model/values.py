@@ -413,6 +413,7 @@ class Joints:
 
     current: Floats  # A at the last look; NaN = unknown
     dropped: Floats  # V then: the string's voltage less its cells'
+    bled: Floats  # how many cells bled; NaN = just changing
     looks: Floats  # how many changes
     current2: Floats  # A²: sum of squares of changes
     both: Floats  # V·A

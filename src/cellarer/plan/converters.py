@@ -89,6 +89,9 @@ def _string(
             return transfer.by_cell(config, string, share), allowed_s, best.lost_Ah
     current = float(table.move_A[string])
     move = feedback.drive(kind, cells, goal, float(table.efficiency[string]), current * SHORTEST_S / 3600.0)
+    if kind == Topology.MATRIX:  # what one cell gives another takes, through so many converters at once
+        both = move.sum(axis=1, keepdims=True)
+        move = move * (min(float(both.min()), float(table.converters[string])) / np.maximum(both, 1e-12))
     if kind == Topology.BUS:
         modules, move = move, np.zeros((2, int(config.series[string])))
         move[:, :: int(table.module[string])] = modules

@@ -47,6 +47,7 @@ class Outcome:
     delivered_Ah: float  # in the test discharge; NaN = the test was given up
     test_lost_Wh: float  # in the test cycle
     faults: int
+    unfinished: str = ""  # why the test was given up
 
 
 def compare(
@@ -108,10 +109,10 @@ class World:
         time_s, imbalance, spread, usable, lost = np.array(rows).T
         outside = np.flatnonzero(imbalance > BALANCED)
         balanced = 0.0 if not outside.size else np.append(time_s, np.inf)[outside[-1] + 1] / 3600.0
-        delivered = self._test_cycle(lambda done: progress((hours + done * TEST_H) / (hours + TEST_H)))
+        delivered, why = self._test_cycle(lambda done: progress((hours + done * TEST_H) / (hours + TEST_H)))
         test_lost = float(self.plant.balanced_Wh.sum() - lost[-1])
         return Outcome(
-            self.name, time_s, imbalance, spread, usable, lost, float(balanced), delivered, test_lost, self.faults
+            self.name, time_s, imbalance, spread, usable, lost, float(balanced), delivered, test_lost, self.faults, why
         )  # fmt: skip
 
     def _row(self) -> tuple[float, ...]:
@@ -121,18 +122,21 @@ class World:
         lost = float(self.plant.balanced_Wh.sum())
         return self.plant.time_s, imbalance, spread, float(truth.usable_Ah.sum()), lost
 
-    def _test_cycle(self, progress: Callable[[float], None]) -> float:
-        """Charge until full, discharge until the limit falls; return what came out, Ah, over all strings."""
+    def _test_cycle(self, progress: Callable[[float], None]) -> tuple[float, str]:
+        """Charge until full, discharge until the limit falls.
+
+        Return what came out, Ah, over all strings, and nothing; or NaN and what was not reached.
+        """
         current = TEST_C * float(self.config.capacity_Ah[self.layout.first_cell].sum())
         self._load(current)
         if not self._until(lambda s: bool((s.charging.phase >= ChargePhase.FLOAT).all()), progress, 0.0):
-            return float("nan")
+            return float("nan"), f"not full after {TEST_H / 2:g} h"
         before = self.state.counters.discharge_Ah.sum()
         self._load(-current)
         self._until(lambda s: False, progress, 0.5, 0.1)  # limits come up
         if not self._until(lambda s: s.window.discharge_A.sum() < EMPTY_SHARE * current, progress, 0.5):
-            return float("nan")
-        return float(self.state.counters.discharge_Ah.sum() - before)
+            return float("nan"), f"not empty after {TEST_H / 2:g} h"
+        return float(self.state.counters.discharge_Ah.sum() - before), ""
 
     def _load(self, current_A: float) -> None:
         load = self.plant.load

@@ -23,6 +23,7 @@ def figures(outcome: Outcome) -> dict[str, object]:
         "imbalance_pct": 100.0 * float(outcome.imbalance[-1]),
         "spread_pct": 100.0 * float(outcome.spread[-1]),
         "delivered_Ah": outcome.delivered_Ah if np.isfinite(outcome.delivered_Ah) else None,
+        "unfinished": outcome.unfinished or None,
         "test_cycle_lost_Wh": outcome.test_lost_Wh,
         "faults": outcome.faults,
     }
@@ -31,11 +32,16 @@ def figures(outcome: Outcome) -> dict[str, object]:
 def row(outcome: Outcome) -> tuple[str, ...]:
     """Return the texts of one strategy, as HEADER."""
     hours = f"{outcome.hours:.1f}" if np.isfinite(outcome.hours) else f"> {outcome.time_s[-1] / 3600.0:.0f}"
-    delivered = f"{outcome.delivered_Ah:.2f}" if np.isfinite(outcome.delivered_Ah) else "test not finished"
+    delivered = f"{outcome.delivered_Ah:.2f}" if np.isfinite(outcome.delivered_Ah) else outcome.unfinished
     return (
         outcome.name, hours, f"{outcome.lost_Wh[-1]:.1f}", f"{outcome.usable_Ah[0]:.2f}",
         f"{outcome.usable_Ah[-1]:.2f}", delivered, f"{outcome.test_lost_Wh:.1f}", str(outcome.faults),
     )  # fmt: skip
+
+
+def _delivered(outcome: Outcome) -> str:
+    """Return what a strategy delivered, with its unit, or why it is not known."""
+    return outcome.unfinished or row(outcome)[5] + " Ah"
 
 
 def write_up(site: Site, outcomes: list[Outcome], seed: int) -> Report:
@@ -49,8 +55,8 @@ def write_up(site: Site, outcomes: list[Outcome], seed: int) -> Report:
         figures=[
             Figure("Spread at the start", f"{100.0 * first.spread[0]:.3g} %", "of SOC, highest less lowest"),
             Figure("Soonest balanced", row(best)[1] + " h", best.name),
-            Figure("Most delivered", row(most)[5] + " Ah", most.name),
-            Figure("Without balancing" if first.name == "none" else first.name, row(first)[5] + " Ah", "delivered"),
+            Figure("Most delivered", _delivered(most), most.name),
+            Figure("Without balancing" if first.name == "none" else first.name, _delivered(first), "delivered"),
         ],
         warnings=(),
         sections=[

@@ -119,7 +119,8 @@ around a loss of frames.
 
 
 SLOW = """In longer steps of virtual time. What takes hours is seen by any of several rows, whichever speaks first, at a
-site that works as its load does; sound packs beside them must raise nothing."""
+site that works as its load does; sound packs beside them must raise nothing. A time beyond its bound is of what was
+seen before sound sensors must show it: for that no bound is claimed."""
 
 
 def _table(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:

@@ -282,7 +282,7 @@ class Control:
 def main(process: Process, _name: str) -> int:
     """Run until told to stop."""
     control = Control(process)
-    control._system("started", f"site {control.config.site}, configuration {process.run.config_sha256[:12]}")
+    control._system("started", f"site {control.config.site}, configuration {control.config.hash[:12]}")
     period_ns, clock = control.config.cycle_ns, process.clock
     control.warm()
     control.test()

@@ -26,6 +26,7 @@ def figures(incident: Incident) -> dict[str, object]:
     found: dict[str, object] = {
         "site": incident.config.site,
         "program": log.header["program"],
+        "config_hash": incident.config.hash,
         "config_sha256": log.header["config_sha256"],
         "begin_unix_s": round(begin_unix_s, 3),
         "cycles": int(times.size),

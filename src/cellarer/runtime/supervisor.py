@@ -77,7 +77,11 @@ def run(
     if speed != 1.0 and site.file.simulation is None:
         raise configs.ConfigError(str(path_or_name), "--speed", speed, "1, because this site is not simulated")
     state_dir = (state_dir or state_home() / site.file.name).resolve()
-    folder = Folder.make(state_dir)
+    try:
+        folder = Folder.make(state_dir)
+    except OSError as error:
+        allowed = f"a folder that we can write to: {error.strerror or error}"
+        raise configs.ConfigError(str(path_or_name), "--state", str(state_dir), allowed) from None
     with open(folder.lock, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,6 +19,7 @@ from cellarer.model.values import NEVER, Balancing, Bools, Floats, Ints, Plan
 
 TURN_NS = 120_000_000_000  # of which `share` is bleeding; polarisation by a bleed current is below a microvolt
 SETTLE_NS = 500_000_000  # until filters of a measuring chip have settled after a bleeder went off
+LOOK_NS = 1_000_000_000  # the longest step of a simulation in a pause
 UNREAD_NS = 60_000_000_000  # a reading that is lost for less leaves what was ordered: 2 A for a minute are 33 mAh
 OFFSET_SHARE = 0.02  # of a converter's full current: what its sensor may show at none (own estimate, 1 % twice)
 STOPPING = ("converter_off", "charge_lost")  # signals whose rows stop the converters of a string
@@ -80,12 +81,15 @@ def disturbed(look: Look) -> Bools | None:
 
 
 def steady_s(config: Config, memory: Balancing, now_ns: int) -> float:
-    """Return for how long who bleeds and what moves stays as it is, s; inf where nothing does."""
+    """Return for how long who bleeds and what moves stays as it is, s; inf where nothing does.
+
+    In a pause shorter: several looks must see what cells are without bleeding.
+    """
     if not (np.count_nonzero(memory.chosen) or np.count_nonzero(memory.planned)):
         return float("inf")
     since_ns = now_ns - memory.begin_ns
     on_ns = config.balance.share * TURN_NS
-    left_ns = np.where(since_ns < on_ns, on_ns, TURN_NS) - since_ns
+    left_ns = np.where(since_ns < on_ns, on_ns - since_ns, np.minimum(TURN_NS - since_ns, LOOK_NS))
     return max(float(left_ns.min()), 0.0) * 1e-9
 
 

@@ -15,30 +15,44 @@ from cellarer.model.values import Floats, Joints
 
 MEMORY_S = 6 * 3600.0  # s: a joint that comes loose is half of what is remembered after 4 h; budget of C9 is a day
 LEAST_LOOKS = 30.0  # changes before a slope says anything
+BLED_NS = 20_000_000_000  # until the means show what bleeds now, to 2 %
 RELATED = 2.0  # successive changes share a sample: their errors are not independent, and its variance counts twice
 
 
 def start(strings: int) -> Joints:
     """Return the memory before the first look."""
     unknown, zero = np.full(strings, np.nan), np.zeros(strings)
-    return Joints(current=unknown, dropped=unknown, looks=zero, current2=zero, both=zero, dropped2=zero)
+    return Joints(current=unknown, dropped=unknown, bled=unknown, looks=zero, current2=zero, both=zero, dropped2=zero)
 
 
 def remember(look: Look, before: Joints, since_s: float, next_s: float) -> Joints:
-    """Return the memory after this look, which comes since_s after the last one; later than next_s is no change."""
-    current, dropped = look.watch.response.drop_A, look.watch.response.drop_V
+    """Return the memory after this look, which comes since_s after the last one; later than next_s is no change.
+
+    A cell that bleeds reads lower by its sense wire, and chargers answer to bleeding: only looks at which equally many
+    bled are compared.
+    """
+    current, dropped, bled = look.watch.response.drop_A, look.watch.response.drop_V, _bled(look)
     moved, more = current - before.current, dropped - before.dropped
-    counts = ~np.isnan(moved) & ~np.isnan(more) & (since_s <= next_s)
+    counts = ~np.isnan(moved) & ~np.isnan(more) & (since_s <= next_s) & (bled == before.bled)
     moved, more = np.where(counts, moved, 0.0), np.where(counts, more, 0.0)
     keep = np.exp(-since_s / MEMORY_S)
     return Joints(
         current=current,
         dropped=dropped,
+        bled=bled,
         looks=keep * before.looks + counts,
         current2=keep * before.current2 + moved * moved,
         both=keep * before.both + moved * more,
         dropped2=keep * before.dropped2 + more * more,
     )
+
+
+def _bled(look: Look) -> Floats:
+    """Return how many cells bleed, (string,); NaN while the means do not show it yet."""
+    layout, memory = look.config.layout, look.state.balancing
+    count = layout.total(look.state.command.bleed.astype(np.float64))
+    since_ns = np.where(count > 0.0, memory.begin_ns, np.maximum.reduceat(memory.dirty_ns, layout.first_cell))
+    return np.where(look.now_ns - since_ns < BLED_NS, np.nan, count)
 
 
 def least_ohm(joints: Joints) -> Floats:

@@ -199,7 +199,16 @@ def _limit(
         before.peak_A, RIPPLE, BACK, min(dt_s / RIPPLE_S, 1.0), limits, reasons, peaks,
     )  # fmt: skip
     _kernel.end_voltage(
-        voltage, look.high_V, bounds.series, end_V, before.uneven_V, dt_s, BAND_V, BEYOND_V, *UNEVEN_S, volts
+        look.unbled_voltage,
+        look.high_V,
+        bounds.series,
+        end_V,
+        before.uneven_V,
+        dt_s,
+        BAND_V,
+        BEYOND_V,
+        *UNEVEN_S,
+        volts,
     )
     narrowed = np.where(volts[0] < bounds.end_V - 1e-9, CELL_HIGH, RATED)
     return Window(
@@ -243,7 +252,7 @@ def _limit_plain(
     power = _zero_if_unknown(current * voltage)
     windows[[FORECAST, WIRING]] = bounds.rated_A
     peak_A = np.minimum(np.minimum(peaks.min(axis=0), windows.min(axis=0)), before.peak_A + rise)
-    uneven_V = _uneven(look, voltage, end_V, dt_s)
+    uneven_V = _uneven(look, end_V, dt_s)
     known = (voltage > 0.0) & (look.high_V > 0.0)
     charge_V = np.where(known, _zero_if_unknown(config.series * end_V - uneven_V), 0.0)
     narrowed = charge_V < bounds.end_V - 1e-9
@@ -287,12 +296,12 @@ def _peak_power(peak_A: Floats, estimate: Estimate, voltage: Floats) -> Floats:
     return np.where(np.isnan(estimate.sop_W), power, np.minimum(power, np.maximum(estimate.sop_W, 0.0)))
 
 
-def _uneven(look: Look, voltage: Floats, end_V: Floats, dt_s: float) -> Floats:
+def _uneven(look: Look, end_V: Floats, dt_s: float) -> Floats:
     """Return by how much the highest cell, times all, exceeds the string, (string,) V, smoothed; ≥ 0.
 
     Clearly beyond its end voltage nothing is smoothed: the charger has to give way now.
     """
-    now, before = look.config.series * look.high_V - voltage, look.state.window.uneven_V
+    now, before = look.config.series * look.high_V - look.unbled_voltage, look.state.window.uneven_V
     time_s = np.where(now > before, *UNEVEN_S)
     share = np.where(np.isnan(before), 1.0, dt_s / (dt_s + time_s))
     band = look.config.series * BAND_V

@@ -168,6 +168,16 @@ class Look:
         return np.array((now, np.where(turns, ref_V, now), np.where(turns, ref_A, current), drop))
 
     @once
+    def unbled_voltage(self) -> Floats:
+        """Voltage of each string, V, with what bleeding hides of its cells: of each that bleeds as of the highest."""
+        hidden = np.maximum(self.high_V - self.extremes[0], 0.0)
+        if not np.count_nonzero(hidden):
+            return self.voltage
+        return np.asarray(
+            self.voltage + hidden * self.config.layout.total(self.state.balancing.chosen.astype(np.float64))
+        )
+
+    @once
     def total(self) -> Floats:
         """Sum of the cells of each string, V, (string,); NaN if one is unknown."""
         found = self.derived
