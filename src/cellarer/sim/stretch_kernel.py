@@ -284,11 +284,8 @@ def run(plant: "Plant", current: Floats, h: float, refresh: int) -> Floats:
     packed, tables = Packed(plant, h), plant.cells.tables
     shunt = (plant.shunt_S + NEARLY_OPEN_S)[packed.cell_of_lane]
     out = np.empty((current.shape[0], packed.cell_of_lane.size))
-    ocv, by_soc, by_temp = (
-        tables.by_soc[0],
-        np.ascontiguousarray(tables.by_soc.T),
-        np.ascontiguousarray(tables.by_temp.T),
-    )
+    ocv, by_soc = tables.by_soc[0], np.ascontiguousarray(tables.by_soc.T)
+    by_temp = np.ascontiguousarray(tables.by_temp.T)
     for start in range(0, current.shape[0], refresh):
         part = np.ascontiguousarray(current[start : start + refresh])
         packed.around()

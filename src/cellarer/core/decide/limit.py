@@ -199,17 +199,9 @@ def _limit(
         before.peak_A, RIPPLE, BACK, min(dt_s / RIPPLE_S, 1.0), limits, reasons, peaks,
     )  # fmt: skip
     _kernel.end_voltage(
-        look.unbled_voltage,
-        look.high_V,
-        bounds.series,
-        end_V,
-        before.uneven_V,
-        dt_s,
-        BAND_V,
-        BEYOND_V,
-        *UNEVEN_S,
+        look.unbled_voltage, look.high_V, bounds.series, end_V, before.uneven_V, dt_s, BAND_V, BEYOND_V, *UNEVEN_S,
         volts,
-    )
+    )  # fmt: skip
     narrowed = np.where(volts[0] < bounds.end_V - 1e-9, CELL_HIGH, RATED)
     return Window(
         limits[0], limits[1], volts[0], bounds.empty_V, limits[2], limits[3], reasons[0], reasons[1], narrowed,
