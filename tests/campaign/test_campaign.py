@@ -205,7 +205,17 @@ def test_every_fault_of_every_wire_of_a_site_is_aimed_at() -> None:
 def test_frames_are_lost_in_quiet_hours_and_the_site_works() -> None:
     task = campaign_quiet.Task("ebike", 0.02, 1, 4)
     calm = campaign_quiet.spend(task)
-    assert calm.hours >= 0.02 and (calm.openings, sum(calm.rows.values())) == (0, 0)
+    assert calm.hours >= 0.02 and (calm.openings, sum(calm.rows.values()), sum(calm.broken.values())) == (0, 0, 0)
+    assert calm.looked == calm.inside > 0
+
+
+def test_a_true_soc_outside_of_two_sigma_is_a_miss() -> None:
+    out = campaign.Outcome(1, calm=[campaign_quiet.Calm("laptop", 1.0, looked=100, inside=90)])
+    assert campaign.missed(out) == [] and out.inside == 0.9
+    out.calm[0].inside = 89
+    (miss,) = campaign.missed(out)
+    assert (miss["site"], miss["times"]) == ("laptop", 11)
+    assert "two sigma" in campaign_report.line(miss)
 
 
 @pytest.mark.slow

@@ -1,54 +1,26 @@
-"""What must hold in every cycle, whatever happens: the monitors of facts on battery safety (I1…I15 there).
+"""Tests watch every cycle as campaigns do: by runtime/invariants.py and by the chronicle of the whole run.
 
-`violations` looks at one cycle from outside, with own code: state before, inputs, state after, command, events. It is
-used by every test through the bench and by campaigns. Those that compare two runs (I5 more faults, I6 lost inputs) are
-in test_properties.py. `Ledger` looks at a whole run: I11, I14 and I15, by its own tally of what was told, ordered and
-configured. What no single cycle shows is tested where it lives: I4 across restarts in test_requests.py; I11, I14 and
-I15 once more where files and processes are, in tests/history, tests/guard and tests/processes.
+I11, I14 and I15 are tested once more where files and processes are: in tests/history, tests/guard, tests/processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-
 import numpy as np
 
 from cellarer.core.cycle import Inputs
-from cellarer.model.config import Authority, Config, Switchgear
-from cellarer.model.reasons import REASONS
-from cellarer.model.values import NEVER, Bools, Command, Event, Latch, Level, Phase, State
-from cellarer.runtime.campaign_chronicle import OUTPUTS, Chronicle
-
-UNKNOWN_S = 1.0  # s that a string may stay closed after its cell data became unknown (I1)
-CARRYING = (Phase.CLOSED, Phase.CHARGE_ONLY, Phase.DISCHARGE_ONLY)
+from cellarer.model.config import Config
+from cellarer.model.values import Command, Event, State
+from cellarer.runtime import invariants
+from cellarer.runtime.campaign_chronicle import Chronicle
 
 
 def violations(
     config: Config, before: State, inputs: Inputs, now_ns: int, after: State, command: Command, events: list[Event]
 ) -> list[str]:
     """Return one line per invariant that this cycle broke."""
-    found: list[str] = []
-    for name, broken in _all(config, before, inputs, now_ns, after, command, events):
-        if broken.any():
-            found += [f"{name}: string or pack {at} at {now_ns} ns" for at in np.flatnonzero(broken)]
-    return found
-
-
-def _all(
-    config: Config, before: State, inputs: Inputs, now_ns: int, after: State, command: Command, events: list[Event]
-) -> Iterator[tuple[str, Bools]]:
-    yield from _unknown_opens(config, inputs, now_ns, after, command)
-    yield from _closing(config, before, inputs, after, command)
-    yield from _precharge(config, before, now_ns, after, command)
-    yield from _latches(config, before, inputs, after)
-    yield from _window(config, before, inputs, now_ns, after, command)
-    yield from _opening(config, before, after, command)
-    yield from _counters(before, after)
-    yield from _explained(config, before, after, events)
-    yield from _asked(config, before, inputs, after)
-    yield from _estimated(after)
-    yield from _lost_inputs(config, inputs, now_ns, before, after)
+    assert after.time_ns == now_ns
+    found = invariants.broken(config, before, inputs, after, command, events)
+    return [f"{rule}: string {at} at {now_ns} ns" for rule, bad in found for at in np.flatnonzero(bad)]
 
 
 class Ledger:
@@ -65,188 +37,3 @@ class Ledger:
     def follow(self, config: Config, after: State, command: Command, events: list[Event]) -> list[str]:
         """Take over one cycle; return one line per invariant that it broke."""
         return [rule for rule, broken in self._chronicle.follow(config, after, command, events) if broken.any()]
-
-
-def _on(command: Command) -> Bools:
-    return np.array([getattr(command, name) for name in OUTPUTS])
-
-
-def heavy(config: Config, state: State, path: str, least: Level = Level.RAMP) -> Bools:
-    """Return (string,) an active row of at least this level on the path charge or discharge."""
-    rows = (np.asarray(config.faults.level) >= least) & np.asarray(getattr(config.faults, path))
-    return state.faults.active[rows].any(axis=0)
-
-
-def _known(config: Config, inputs: Inputs, now_ns: int, name: str) -> Bools:
-    where, sensing, sample = config.layout.where[name], config.sensing, inputs.sample
-    value, time_ns = sample.value[where], sample.time_ns[where]
-    with np.errstate(invalid="ignore"):
-        plausible = (value >= sensing.low[where]) & (value <= sensing.high[where])
-    fresh = (time_ns > NEVER) & (time_ns <= now_ns) & (time_ns >= now_ns - sensing.max_age_ns[where])
-    return plausible & fresh & sensing.present[where]
-
-
-def _unknown_opens(
-    config: Config, inputs: Inputs, now_ns: int, after: State, command: Command
-) -> Iterator[tuple[str, Bools]]:
-    """I1: never closed with unknown cell data for more than a second."""
-    where = config.layout.where["cell_voltage"]
-    age_ns = now_ns - after.watch.valid_ns[where] - config.sensing.max_age_ns[where]
-    late = config.sensing.present[where] & (age_ns > UNKNOWN_S * 1e9 + config.cycle_ns)
-    switched = (config.switch.kind != Switchgear.NONE) & (config.switch.authority == Authority.SWITCH)
-    yield "I1 closed with unknown cells", switched & ~config.layout.every(~late) & _on(command).any(axis=0)
-
-
-def _closing(
-    config: Config, before: State, inputs: Inputs, after: State, command: Command
-) -> Iterator[tuple[str, Bools]]:
-    """I2: nothing closes while a fault on its path is active or latched, without a wish or without authority."""
-    rising = _on(command) & ~_on(before.command)
-    pair = config.switch.kind == Switchgear.CONTACTORS
-    charge, discharge = heavy(config, after, "charge"), heavy(config, after, "discharge")
-    charger = after.seen.value[config.layout.where["charger_present"]][config.layout.pack_of_string] == 1.0
-    yield "I2 pair closes under a fault", pair & rising[:3].any(axis=0) & (charge | (discharge & ~charger))
-    yield "I2 charge path closes under a fault", rising[3] & charge
-    yield "I2 discharge path closes under a fault", rising[4] & discharge
-    locks = (config.faults.locks & after.faults.latched).any(axis=0)
-    begins = (before.switches.phase == Phase.OPEN) & rising.any(axis=0)
-    yield "I2 closing begins while locked", begins & locks
-    yield "I2 closing begins without a wish", begins & ~after.wishes.closed[config.layout.pack_of_string]
-    yield "I2 switching without authority", rising.any(axis=0) & (config.switch.authority != Authority.SWITCH)
-    yield "I2 something without switchgear", (config.switch.kind == Switchgear.NONE) & _on(command).any(axis=0)
-
-
-def _precharge(
-    config: Config, before: State, now_ns: int, after: State, command: Command
-) -> Iterator[tuple[str, Bools]]:
-    """I3: precharge precedes plus, proves itself where the link is measured, and ends within its window."""
-    table, was, now = config.switch, before.switches.phase, after.switches.phase
-    plus_rises = command.plus & ~before.command.plus
-    yield "I3 plus without precharge", plus_rises & (was != Phase.PRECHARGE)
-    seen, where = after.seen.value, config.layout.where
-    delta = np.abs(seen[where["string_voltage"]] - seen[where["link_voltage"]])
-    with np.errstate(invalid="ignore"):
-        proven = delta <= table.precharge_V
-    yield "I3 plus onto an uncharged link", plus_rises & table.has_link_voltage & ~proven
-    held_ns = now_ns - after.switches.since_ns
-    yield "I3 precharge too long", (now == Phase.PRECHARGE) & (held_ns > table.precharge_ns + config.cycle_ns)
-    hot = before.switches.resistor_J >= table.resistor_max_J
-    yield "I3 resistor too hot", (now == Phase.PRECHARGE) & (was == Phase.PRECHARGE) & hot
-
-
-def _latches(config: Config, before: State, inputs: Inputs, after: State) -> Iterator[tuple[str, Bools]]:
-    """I4: a latch ends only by a reset, a permanent one only with the service key; while latched, it is active."""
-    pack = config.layout.pack_of_string
-    gone = before.faults.latched & ~after.faults.latched
-    latch = np.asarray(config.faults.latch)[:, None]
-    reset, service = inputs.requests.reset[pack], (inputs.requests.reset & inputs.requests.service)[pack]
-    yield "I4 latch lost without reset", (gone & ~reset).any(axis=0)
-    yield "I4 permanent latch lost without service", (gone & (latch == Latch.SERVICE) & ~service).any(axis=0)
-    yield "I4 latched and not active", (after.faults.latched & ~after.faults.active).any(axis=0)
-    yield "I4 disabled row active", (after.faults.active & ~config.faults.enabled & ~before.faults.active).any(axis=0)
-
-
-def _window(
-    config: Config, before: State, inputs: Inputs, now_ns: int, after: State, command: Command
-) -> Iterator[tuple[str, Bools]]:
-    """I5, I7: limits are finite, never negative, inside the rated ones, rise slowly, and are zero where they must."""
-    w, table, layout = command.window, config.limits, config.layout
-    for name in ("charge_A", "discharge_A", "charge_V", "discharge_V", "charge_W", "discharge_W"):
-        limit = getattr(w, name)
-        yield f"I5 {name} is not a magnitude", ~(np.isfinite(limit) & (limit >= 0.0))
-    yield "I5 charge above rated", ~(w.charge_A <= table.rated_charge_A)
-    yield "I5 discharge above rated", ~(w.discharge_A <= table.rated_discharge_A)
-    dt_s = min((now_ns - before.time_ns) * 1e-9, 60.0) if before.time_ns > NEVER else 0.0
-    for name in ("charge", "discharge"):
-        rated, limit = getattr(table, f"rated_{name}_A"), getattr(w, f"{name}_A")
-        rise = getattr(before.window, f"{name}_A") + table.rise_per_s * rated * dt_s
-        yield f"I5 {name} limit rises too fast", limit > rise + 1e-9
-        yield f"I5 {name} limit under a fault", heavy(config, after, name) & (limit > 0.0)
-        yield f"I5 {name} reason unknown", ~np.isin(getattr(w, f"{name}_reason"), np.arange(len(REASONS)))
-    absent = ~config.sensing.present[layout.where["cell_voltage"]]
-    unknown = ~layout.every(_known(config, inputs, now_ns, "cell_voltage") | absent) | layout.every(absent)
-    foreign = config.sensing.present[layout.where["cell_voltage_high"]]
-    current = config.sensing.present[layout.where["current"]] & ~_known(config, inputs, now_ns, "current")
-    for name in ("charge_A", "discharge_A"):
-        yield f"I6 {name} with unknown cells or current", ((unknown & ~foreign) | current) & (getattr(w, name) > 0.0)
-    volts = after.seen.value[layout.where["cell_voltage"]]
-    with np.errstate(invalid="ignore"):
-        volts = np.minimum(volts, after.watch.earlier[0, : volts.size])  # one sample may be wild, two in a row are not
-        full = np.logical_or.reduceat(volts >= table.charge_zero_V[layout.string_of_cell], layout.first_cell)
-        temps = after.seen.value[layout.where["temp_degC"]]
-        temps = np.maximum(temps, after.watch.earlier[0, volts.size : volts.size + temps.size])
-        cold = layout.over_temps(np.logical_or, temps <= table.charge_cold_degC[layout.string_of_temp], False)
-    yield "I7 charging a full cell", full & (w.charge_A > 0.0)
-    yield "I7 charging a cold cell", cold.astype(bool) & (w.charge_A > 0.0)
-    off = (config.switch.kind != Switchgear.NONE) & ~np.isin(after.switches.phase, CARRYING)
-    yield "I5 limit on open switchgear", off & ((w.charge_A > 0.0) | (w.discharge_A > 0.0))
-
-
-def _opening(config: Config, before: State, after: State, command: Command) -> Iterator[tuple[str, Bools]]:
-    """I8: an open-level row has its path open in the same cycle, from whatever phase."""
-    charge, discharge = heavy(config, after, "charge", Level.OPEN), heavy(config, after, "discharge", Level.OPEN)
-    pair = command.minus | command.precharge | command.plus
-    yield "I8 pair closed against an open-level row", pair & charge
-    only_charge = (after.switches.phase == Phase.CHARGE_ONLY) | (
-        (before.switches.phase == Phase.CHARGE_ONLY) & (after.switches.phase == Phase.RAMP)
-    )
-    closing = np.isin(after.switches.phase, (Phase.MINUS, Phase.PRECHARGE, Phase.PLUS))  # on its way to charge only
-    yield "I8 pair discharges against an open-level row", pair & discharge & ~only_charge & ~closing
-    yield "I8 charge path closed against an open-level row", command.charge_switch & charge
-    yield "I8 discharge path closed against an open-level row", command.discharge_switch & discharge
-
-
-def _counters(before: State, after: State) -> Iterator[tuple[str, Bools]]:
-    """I10: lifetime counters never go back."""
-    for field in fields(after.counters):
-        old, new = getattr(before.counters, field.name), getattr(after.counters, field.name)
-        yield f"I10 {field.name} went back", ~(new >= old)
-    for name in ("closings", "openings_under_load", "wear"):
-        yield f"I10 {name} went back", ~(getattr(after.switches, name) >= getattr(before.switches, name))
-
-
-def _explained(config: Config, before: State, after: State, events: list[Event]) -> Iterator[tuple[str, Bools]]:
-    """I13: every change of state has exactly one event with a cause; I15: nothing happens unheard."""
-    changed = int((before.faults.active != after.faults.active).sum())
-    changed += int((before.switches.phase != after.switches.phase).sum())
-    changed += int((before.charging.phase != after.charging.phase).sum())
-    told = [e for e in events if e.kind in ("fault", "clear", "switch", "charge")]
-    yield "I13 changes and events differ", np.array([changed != len(told)])
-    yield "I13 event without a cause", np.array([not e.cause for e in events if e.kind != "request"], bool)
-    yield "I13 event of another time", np.array([e.time_ns != after.time_ns for e in events], bool)
-
-
-def _asked(config: Config, before: State, inputs: Inputs, after: State) -> Iterator[tuple[str, Bools]]:
-    """I9: nothing that lasts changes unless it is asked for in this very cycle: a wish rises only by its request."""
-    asked, was, now = inputs.requests, before.wishes, after.wishes
-    yield "I9 closing wished without being asked", now.closed & ~was.closed & ~asked.close
-    yield "I9 closing wished against an opening", now.closed & asked.open
-    yield "I9 confirmed without being asked", now.confirmed & ~was.confirmed & ~asked.confirm_unknown_soc
-    moved = ~((now.target_soc == was.target_soc) | (np.isnan(now.target_soc) & np.isnan(was.target_soc)))
-    yield "I9 target moved without being asked", moved & np.isnan(asked.target_soc)
-    zeroed = after.current_zero != before.current_zero
-    yield "I9 current zeroed without being asked", zeroed & ~asked.zero_current[config.layout.pack_of_string]
-
-
-def _estimated(after: State) -> Iterator[tuple[str, Bools]]:
-    """I12: an estimate is unknown as a whole or a fraction with a sigma that is a magnitude."""
-    soc, sigma = after.estimate.soc, after.estimate.soc_sigma
-    with np.errstate(invalid="ignore"):
-        sound = np.isnan(soc) | ((soc >= -0.1) & (soc <= 1.1) & (sigma >= 0.0) & np.isfinite(sigma))
-    yield "I12 SOC without bounds", np.array([not sound.all()])
-
-
-def _lost_inputs(
-    config: Config, inputs: Inputs, now_ns: int, before: State, after: State
-) -> Iterator[tuple[str, Bools]]:
-    """I6: in a cycle in which something that was known gets lost, no limit of its string rises."""
-    was, now, layout = before.seen.value, after.seen.value, config.layout
-    lost = ~np.isnan(was) & np.isnan(now)
-    names = ("cell_voltage", "temp_degC", "current")
-    owners = (layout.string_of_cell, layout.string_of_temp, np.arange(layout.size["string"]))
-    hit = np.zeros(layout.size["string"], bool)
-    for name, owner in zip(names, owners, strict=True):
-        hit[owner[lost[layout.where[name]]]] = True
-    for name in ("charge_A", "discharge_A"):
-        rises = getattr(after.window, name) > getattr(before.window, name) + 1e-9
-        yield f"I6 {name} rises as an input is lost", hit & rises

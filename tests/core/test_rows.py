@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from tests.core.bench import Bench, closed
-from tests.core.invariants import heavy
 from tests.core.sites import site
 from tests.core.stimuli import BY_MEDIAN, ON, SILENCES, STIMULI, TIMED
 
@@ -12,6 +11,7 @@ from cellarer.core.decide.signals import SIGNALS
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import Latch, Level
+from cellarer.runtime.invariants import heavy
 
 SLOW_NS = 100_000_000  # cycle where only long times matter: half the maximum age of a current
 EDGE = 1e-6  # relative distance to a limit that counts as just inside or just outside

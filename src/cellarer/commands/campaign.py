@@ -56,10 +56,10 @@ def command(
     if as_json:
         console.emit(campaign.figures(found))
     else:
-        for slow in (False, True):
-            if lines := campaign_report.rows(found, slow=slow):
-                console.grid(campaign_report.HEADER, lines)
-                click.echo("")
+        for title, lines in campaign_report.tables(found).items():
+            click.echo(title)
+            console.grid(campaign_report.HEADER, lines)
+            click.echo("")
         console.pairs(campaign_report.summary(found))
     if out is None:
         return

@@ -43,6 +43,7 @@ SUBJECTS = (
     "laptop:a123_26650", "home+all",
 )  # fmt: skip
 MOST_PACKS, MOST_CELLS = 192, 6000  # of one batch
+INSIDE = 0.9  # of looks at SOC, the true one must be within two sigma: wanted for every chemistry
 GARBAGE = 100_000  # objects between two collections: thousands of guards are none
 SHORT_S = 7.0  # what is watched longer runs apart
 SINGLE, PAIR, PICK = 1, 2, 3  # purposes of random numbers
@@ -79,6 +80,12 @@ class Outcome:
     def warnings(self) -> int:
         """How many rows were raised in them that warn or do more."""
         return sum(sum(c.rows.values()) for c in self.calm)
+
+    @property
+    def inside(self) -> float:
+        """In which share of all looks at a cell its true SOC was within two sigma of the estimate; NaN = none."""
+        looked = sum(c.looked for c in self.calm)
+        return sum(c.inside for c in self.calm) / looked if looked else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +268,12 @@ def figures(out: Outcome) -> dict[str, object]:
         "single": _counted(out.shots),
         "slow": _counted([shot for shot in out.slow if shot.row]),
         "pairs": {"injected": out.pairs, "unsafe": len([u for u in out.unsafe if len(_faults(u)) > 1])},
-        "quiet": {"hours": round(out.hours, 3), "openings": out.openings, "warnings": out.warnings},
+        "quiet": {
+            "hours": round(out.hours, 3),
+            "openings": out.openings,
+            "warnings": out.warnings,
+            "inside_pct": round(100.0 * out.inside, 2) if out.inside == out.inside else None,
+        },
         "seed": out.seed,
         "hash": out.hash,
         "missed": missed(out),
@@ -303,6 +315,8 @@ def missed(out: Outcome) -> list[dict[str, object]]:
         noisy.update(
             {(calm.subject, name): n for name, n in (*calm.rows.items(), *calm.opened.items(), *calm.broken.items())}
         )
+        if calm.looked and calm.inside < INSIDE * calm.looked:
+            noisy[calm.subject, "I12 true SOC outside of two sigma"] = calm.looked - calm.inside
     return lines + [
         {"cause": "quiet hours", "site": site, "row": name, "times": n} for (site, name), n in sorted(noisy.items())
     ]

@@ -5,19 +5,18 @@ from the plant.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
 from cellarer.config.check import RATE_WINDOW_S
 from cellarer.core.cycle import Inputs
-from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import FOREVER, Bools, Command, Event, Floats, Ints, Level, Phase, State
 from cellarer.runtime.campaign_chronicle import OUTPUTS, Chronicle
 from cellarer.runtime.campaign_world import World
+from cellarer.runtime.invariants import Rules, broken
 from cellarer.sim.plant import Orders, Plant
 
-UNKNOWN_S = 1.0  # s that a string may stay closed after its cells became unknown
 MARGIN = {"cell_high": 0.02, "cell_low": 0.02, "temp_high": 2.0}  # V, V, K: errors of good sensors
 BEYOND_S = {"cell_high": 1.5, "cell_low": 1.5, "temp_high": 5.0}  # budget and half as much again
 FIRST = ("off", "zero", "no charge", "no discharge", "less", "touched", "crossed", "minus", "precharge", "plus",
@@ -63,7 +62,7 @@ class Record:
     def __init__(self, made: World, start_ns: Ints, row: Ints) -> None:
         """Begin. start_ns (string,): when its fault begins; row (string,): the expected fault row, −1 = none."""
         self.plant, self.config, self.start_ns, self.row = made.plant, made.config, start_ns, row
-        self.before, self.chronicle = made.state.faults.active, Chronicle(made.config, made.state)
+        self.before, self.every = made.state.faults.active, Always(made)
         strings, table = start_ns.size, self.config.faults
         self.active_ns = np.full(self.before.shape, FOREVER)
         self.bad_ns = np.full(strings, FOREVER)  # since when the expected row had been bad as it was raised
@@ -124,9 +123,7 @@ class Record:
         self._mark("spent", asked & spent, now_ns)
         self._mark("guard", begun & self._guarded(made), now_ns)
         self._raised(state, begun, now_ns)
-        unsafe = (*rules(self.config, before, state, inputs, command, orders), *self._beyond(on, true, state))
-        told = self.chronicle.follow(made.config, state, command, events)
-        for rule, bad in (*unsafe, *told):
+        for rule, bad in chain(self.every.watch(made, before, inputs, command, events), self._beyond(on, true, state)):
             for string in np.flatnonzero(bad):
                 self.broken[string][rule] += 1
         self.last_ns, self.felt = now_ns, self.plant.probe_degC
@@ -161,7 +158,7 @@ class Record:
         trips = made.guards.trips
         return np.array([(rule, string) in trips for string, rule in enumerate(self.guarded)])
 
-    def _beyond(self, on: Bools, true: dict[str, Floats], state: State) -> Iterator[tuple[str, Bools]]:
+    def _beyond(self, on: Bools, true: dict[str, Floats], state: State) -> Rules:
         """Closed although a cell really is beyond its maximum, for longer than any budget.
 
         A cell that is too low may be charged by a charger that is there (charge only): that is the way back. One that
@@ -197,37 +194,20 @@ class Record:
         self.first[name] = np.where(yes & (first == FOREVER), now_ns, first)
 
 
-def rules(
-    config: Config, before: State, after: State, inputs: Inputs, command: Command, orders: Orders
-) -> Iterator[tuple[str, Bools]]:
-    """Yield (rule, (string,) broken): what must hold in every cycle whatever happens."""
-    layout, sensing, table, now_ns = config.layout, config.sensing, config.faults, after.time_ns
-    cells, window, active = layout.where["cell_voltage"], command.window, after.faults.active
-    wish = np.array([getattr(command, name) for name in OUTPUTS])
-    on = np.array([getattr(orders, name) for name in OUTPUTS])
-    age_ns = now_ns - after.watch.valid_ns[cells] - sensing.max_age_ns[cells]
-    late = ~layout.every(~sensing.present[cells] | (age_ns <= UNKNOWN_S * 1e9 + config.cycle_ns))
-    yield "closed with unknown cells for more than a second", late & on.any(axis=0)
-    yield "the gate closes what control does not", (on & ~wish).any(axis=0)
-    unknown = ~layout.every(~np.isnan(after.seen.value[cells])) & sensing.present[cells].all()
-    current = layout.where["current"]
-    unknown |= sensing.present[current] & np.isnan(after.seen.value[current])
-    heavy, opens = table.level >= Level.RAMP, table.level >= Level.OPEN
-    rising = (wish & ~np.array([getattr(before.command, name) for name in OUTPUTS])).any(axis=0)
-    for way, path, rated in (
-        ("charge", table.charge, config.limits.rated_charge_A),
-        ("discharge", table.discharge, config.limits.rated_discharge_A),
-    ):
-        limit = getattr(window, f"{way}_A")
-        fault = active[heavy & path].any(axis=0)
-        yield f"{way} limit above zero under a fault", fault & (limit > 0.0)
-        yield f"{way} limit above zero with unknown cells or current", np.asarray(unknown & (limit > 0.0))
-        yield f"{way} limit not between zero and the rating", ~((limit >= 0.0) & (limit <= rated))
-        yield f"the gate allows more {way} current than control", getattr(orders, f"{way}_A") > limit
-    pair, only_charge = wish[:3].any(axis=0), after.switches.phase == Phase.CHARGE_ONLY
-    yield "pair closed against an opening row", np.asarray(pair & active[opens & table.charge].any(axis=0))
-    discharge = active[opens & table.discharge].any(axis=0)
-    yield "pair discharges against an opening row", (after.switches.phase == Phase.CLOSED) & discharge & ~only_charge
-    locks = (table.locks & after.faults.latched).any(axis=0)
-    begins = (before.switches.phase == Phase.OPEN) & rising
-    yield "closing begins under a latched fault", np.asarray(begins & locks & (config.switch.kind != Switchgear.NONE))
+class Always:
+    """What holds in every cycle and every run, with faults or without."""
+
+    def __init__(self, made: World) -> None:
+        """Begin with what is."""
+        self._chronicle = Chronicle(made.config, made.state)
+
+    def watch(self, made: World, before: State, inputs: Inputs, command: Command, events: list[Event]) -> Rules:
+        """Take over one cycle; yield (rule, (string,) broken)."""
+        yield from broken(made.config, before, inputs, made.state, command, events)
+        yield from self._chronicle.follow(made.config, made.state, command, events)
+        wish = np.array([getattr(command, name) for name in OUTPUTS])
+        on = np.array([getattr(made.orders, name) for name in OUTPUTS])
+        yield "the gate closes what control does not", (on & ~wish).any(axis=0)
+        for name in ("charge_A", "discharge_A"):
+            more = getattr(made.orders, name) > getattr(command.window, name)
+            yield f"the gate allows more {name} than control", np.asarray(more)

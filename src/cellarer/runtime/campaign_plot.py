@@ -6,7 +6,8 @@ Grey reaches to the budget, the tick is the bound of `check --timing`, dots are 
 import math
 from html import escape
 
-from cellarer.runtime.campaign import Outcome, site_of
+from cellarer.runtime.campaign import Outcome
+from cellarer.runtime.campaign_report import self_protecting
 from cellarer.runtime.campaign_shots import Shot
 
 LEFT, WIDTH, ROW, TOP, BELOW = 350, 1000, 18, 62, 28  # px
@@ -17,7 +18,7 @@ MARKS = ((0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"), (100.0, 
 
 def svg(out: Outcome) -> str:
     """Return the picture of the reactions that were measured, without slow faults and packs that protect themselves."""
-    own = {name for name in out.unseen if site_of(name).file.pack[0].switchgear.kind == "none"}
+    own = self_protecting(out)
     groups: dict[tuple[str, str], list[Shot]] = {}
     for shot in out.shots:
         known = not math.isnan(shot.reaction_s) and not math.isnan(shot.budget_s)

@@ -14,11 +14,12 @@ from cellarer.config.schema import SimulationFile
 from cellarer.model.config import Switchgear
 from cellarer.model.values import Level, Phase
 from cellarer.runtime import campaign_world as worlds
-from cellarer.runtime.campaign_chronicle import Chronicle
+from cellarer.runtime.campaign_judge import Always
 
 COARSE_S = 0.5
 LOSS_EVERY_S, LOSS_LONGEST_S = 30.0, 0.2
 AROUND_S = 0.5  # in whole cycles from a loss of frames until everything has come again
+LOOK_S = 30.0
 PACKS, MOST_CELLS = 256, 8192
 OPENING = (Phase.OPENING, Phase.RAMP)
 
@@ -48,7 +49,9 @@ class Calm:
     openings: int = 0
     rows: Counter[str] = field(default_factory=Counter)  # raised, that warn or do more
     opened: Counter[str] = field(default_factory=Counter)  # by what
-    broken: Counter[str] = field(default_factory=Counter)  # rules of campaign_chronicle, by strings and cycles
+    looked: int = 0  # at the SOC of a cell, every LOOK_S
+    inside: int = 0  # of these: truth within two sigma (I12)
+    broken: Counter[str] = field(default_factory=Counter)  # what must hold in every cycle, by strings and cycles
 
 
 def tasks(subjects: Sequence[str], hours: float, seed: int) -> list[Task]:
@@ -77,14 +80,20 @@ def spend(task: Task) -> Calm:
     table = made.config.faults
     level = dict(zip(table.name, table.level.tolist(), strict=True))
     geared, held = made.config.switch.kind != Switchgear.NONE, _held(made)
-    chronicle = Chronicle(made.config, made.state)
+    always, look_s = Always(made), began_s
     while (made.plant.time_s - began_s) * task.packs < task.hours * 3600.0:
-        _, state, _, command, events = made.cycle(_step_s(made))
-        for rule, bad in chronicle.follow(made.config, state, command, events):
+        before, _, inputs, command, events = made.cycle(_step_s(made))
+        for rule, bad in always.watch(made, before, inputs, command, events):
             calm.broken[rule] += int(bad.sum())
         for event in events:
             if event.kind == "fault" and level[event.name] >= Level.WARN:
                 calm.rows[event.name] += 1
+        if made.plant.time_s >= look_s:
+            look_s += LOOK_S
+            off = np.abs(made.state.estimate.soc - made.plant.truth.soc)
+            known = np.isfinite(off)
+            calm.looked += int(known.sum())
+            calm.inside += int((off[known] <= 2.0 * made.state.estimate.soc_sigma[known]).sum())
         now = _held(made)
         lost = np.flatnonzero(geared & held & ~now)
         calm.openings += lost.size

@@ -4,19 +4,32 @@ import math
 from collections.abc import Iterable
 from statistics import median
 
-from cellarer.runtime.campaign import SUBJECTS, Outcome, figures, missed
+from cellarer.runtime.campaign import SUBJECTS, Outcome, figures, missed, site_of
 from cellarer.runtime.campaign_shots import Shot
 
+SLOWLY = "Slow faults"
 HEADER = ("fault", "seen by", "reaction", "injected", "answered", "median s", "worst s", "bound s", "budget s", "sites")
 
 
-def rows(out: Outcome, *, slow: bool = False) -> list[tuple[str, ...]]:
+def tables(out: Outcome) -> dict[str, list[tuple[str, ...]]]:
+    """Return the tables by their titles, those with something in them."""
+    own = self_protecting(out)
+    fast = [s for s in out.shots if not s.slow]
+    found = {
+        "Packs that we switch": rows(s for s in fast if s.subject not in own),
+        "Packs that protect themselves": rows(s for s in fast if s.subject in own),
+        SLOWLY: rows(s for s in (*out.shots, *out.slow) if s.slow),
+    }
+    return {title: lines for title, lines in found.items() if lines}
+
+
+def rows(shots: Iterable[Shot]) -> list[tuple[str, ...]]:
     """Return one row per fault and reaction: over all sites, states of the pack, shapes and phases."""
     groups: dict[tuple[str, ...], list[Shot]] = {}
-    for shot in (*out.shots, *out.slow):
-        if shot.slow == slow and shot.fault != "nothing":
+    for shot in shots:
+        if shot.fault != "nothing":
             groups.setdefault((shot.fault, shot.row, shot.level), []).append(shot)
-    return [_row(key, shots) for key, shots in groups.items()]
+    return [_row(key, groups[key]) for key in sorted(groups)]
 
 
 def _row(key: tuple[str, ...], shots: list[Shot]) -> tuple[str, ...]:
@@ -53,6 +66,11 @@ def confirmed(out: Outcome) -> str:
     return f"{text}; nearest {worst.fault.replace('_', ' ')} on {worst.subject} ({worst.mode}, {worst.shape}): {share}"
 
 
+def self_protecting(out: Outcome) -> set[str]:
+    """Return the subjects whose packs have a BMS of their own that switches them."""
+    return {name for name in out.unseen if site_of(name).file.pack[0].switchgear.kind == "none"}
+
+
 def summary(out: Outcome) -> dict[str, str]:
     """Return the figures in words."""
     f = figures(out)
@@ -67,7 +85,8 @@ def summary(out: Outcome) -> dict[str, str]:
         "bounds": confirmed(out),
         "random pairs": f"{pairs['injected']} injected, {pairs['unsafe']} unsafe",
         "slow faults": f"{slow['injected']} injected, {slow['detected']} detected, {slow['in_budget']} of them in time",
-        "quiet hours": f"{quiet['hours']:g} pack-hours, {quiet['openings']} openings, {quiet['warnings']} warnings",
+        "quiet hours": f"{quiet['hours']:g} pack-hours, {quiet['openings']} openings, {quiet['warnings']} warnings; "
+        f"true SOC of a cell within two sigma in {_most([100.0 * out.inside])} % of looks",
         "missed": "; ".join(line(m) for m in missed(out)) or "nothing",
         "not injected": "; ".join(f"{site}: {len(why)} faults of the catalogue" for site, why in out.unseen.items()),
         "seed, hash": f"{out.seed}, {out.hash}",
@@ -105,11 +124,15 @@ cycles show: a random part of a cycle, of the guard's look, and the whole openin
 
 Only the expected row counts, or the guard's rule for the same. A step stays; a ramp takes ten seconds; what is
 intermittent is there for a little more than its row's bound and away for a second, again and again: what is shorter
-than a debounce is no fault, and must be borne. In a pack that protects itself we only narrow limits: there the budget
-is as long as its own wire needs. In no run may a string be closed with cells unknown for more than a second or beyond
-their maximum in truth, a limit be above zero under a fault or with unknown cells or current, the gate close or allow
-more than control does, or anything close against a fault; every change of a fault or phase must have been told, outputs
-be those of the phase, cycles have no gap, and the configuration stay the same to the last bit (also in quiet hours).
+than a debounce is no fault, and must be borne. In a pack that protects itself we only narrow limits: such packs have a
+table of their own, and their budget is as long as their own wire needs.
+
+Every cycle of every run, quiet hours and slow faults too, is looked at from outside for what must always hold: no
+string closed with cells unknown for more than a second or beyond their maximum in truth; nothing closed against a
+fault, without precharge, a wish or authority; limits above zero nowhere under a fault, with unknown cells or current,
+at a full or a cold cell, and none that rises as an input is lost; no latch or counter that goes back; every change told
+with its cause; outputs those of the phase; cycles without a gap; the gate opening and narrowing only; and the
+configuration the same to the last bit.
 
 Quiet hours: what the site's load does on its days and rides, sensors as wrong as GB/T 38661 allows, and frames lost for
 up to 200 ms, every signal of a pack for itself, every 30 s. Steps are coarse, 0.5 s, but single cycles
@@ -133,9 +156,9 @@ def page(out: Outcome, picture: str = "reaction-times.svg") -> str:
     sites = "" if tuple(out.unseen) == SUBJECTS else " " + " ".join(out.unseen)
     lines = [TEXT.format(arguments=f"{sites} --seeds {out.runs} --hours {out.asked_hours:g} --seed {out.seed}")]
     lines += [f"- {name}: {text}" for name, text in summary(out).items() if name != "missed"]
-    lines += ["", f"![Reaction times against budgets]({picture})", "", *_table(HEADER, rows(out))]
-    if slow := rows(out, slow=True):
-        lines += ["", "## Slow faults", "", SLOW, "", *_table(HEADER, slow)]
+    lines += ["", f"![Reaction times against budgets]({picture})"]
+    for title, found in tables(out).items():
+        lines += ["", f"## {title}", "", *([SLOW, ""] if title == SLOWLY else []), *_table(HEADER, found)]
     lines += ["", "## Missed", ""] + ([f"- {line(m)}" for m in missed(out)] or ["Nothing."])
     lines += ["", "## Not injected", ""]
     for site, why in out.unseen.items():

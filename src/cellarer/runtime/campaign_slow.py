@@ -15,6 +15,7 @@ from cellarer.config.schema import SimulationFile
 from cellarer.model.config import Switchgear
 from cellarer.model.values import FOREVER, Ints, Level
 from cellarer.runtime import campaign_world as worlds
+from cellarer.runtime.campaign_judge import Always
 from cellarer.runtime.campaign_shots import OTHERWISE, UNDETECTED, Shot
 
 LEAD_S = 3600.0
@@ -93,22 +94,29 @@ def shoot(task: Task) -> list[Shot]:
         draw = np.random.default_rng((task.seed, *task.subject.encode(), k, SLOW))
         cell = int(draw.integers(int(many.config.series[k])))
         made.plant.inject(case.fault, k, cell, case.size, start_ns * 1e-9)
-    active_ns, off_ns = _watched(made, course)
-    return _judged(task, made, start_ns, active_ns, off_ns)
+    active_ns, off_ns, broken = _watched(made, course)
+    nan = float("nan")
+    return _judged(task, made, start_ns, active_ns, off_ns) + [
+        Shot(task.subject, "any", "days", f"pack {k + 1}", "", "none", nan, nan, nan, nan, "", True, f"unsafe: {rule}")
+        for rule, k in sorted(broken)
+    ]
 
 
-def _watched(made: worlds.World, course: Course) -> tuple[Ints, Ints]:
-    """Let time pass; return when each row was first raised, (row, string), and when contacts opened, (string,)."""
+def _watched(made: worlds.World, course: Course) -> tuple[Ints, Ints, set[tuple[str, int]]]:
+    """Let time pass; return first times: rows raised (row, string), contacts open (string,); and rules broken where."""
     active_ns = np.full(made.state.faults.active.shape, FOREVER)
     off_ns = np.full(made.config.layout.yes.size, FOREVER)
     geared = made.config.switch.kind != Switchgear.NONE
+    always, broken = Always(made), set[tuple[str, int]]()
     for _ in range(round((LEAD_S + course.hours * H) / course.step_s)):
-        made.cycle(course.step_s)
+        before, _, inputs, command, events = made.cycle(course.step_s)
+        for rule, bad in always.watch(made, before, inputs, command, events):
+            broken |= {(rule, int(string)) for string in np.flatnonzero(bad)}
         orders, now_ns = made.orders, made.state.time_ns
         active_ns = np.where(made.state.faults.active & (active_ns == FOREVER), now_ns, active_ns)
         off = geared & ~(orders.plus | orders.charge_switch | orders.discharge_switch)
         off_ns = np.where(off & (off_ns == FOREVER), now_ns, off_ns)
-    return active_ns, off_ns
+    return active_ns, off_ns, broken
 
 
 def _judged(task: Task, made: worlds.World, start_ns: int, active_ns: Ints, off_ns: Ints) -> list[Shot]:
