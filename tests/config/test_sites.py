@@ -111,6 +111,24 @@ def test_a_malformed_site_is_refused_with_its_place(path: str, value: Any, key: 
     assert str(error).startswith("shed.toml: ") and "allowed is" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("pack.0.series", "sixteen", "pack[1].series = 'sixteen': allowed is a valid integer"),
+        ("pack.0.strings", 0, "pack[1].strings = 0: allowed is greater than or equal to 1"),
+        ("pack.0.serie", 16, "pack[1].serie = 16: allowed is no such key; is series meant?"),
+        ("pack.0.balancing.bleed", 16, "pack[1].balancing.bleed = 16: allowed is no such key; is bleed_mA meant?"),
+        ("guard.zzz", 1, "guard.zzz = 1: allowed is no such key; the keys here are "),
+        ("pack.0.cell", "nosuch", "pack[1].cell = 'nosuch': allowed is a path of a cell file or one of "),
+        ("pack", [{"cell": "lfp_280ah"}], "pack[1].name = None: allowed is a value: the key is required"),
+    ],
+)
+def test_what_a_person_reads_of_a_malformed_site(path: str, value: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(changed(path, value), "shed.toml")
+    assert str(caught.value).startswith(f"shed.toml: {said}")
+
+
 @pytest.mark.parametrize("text", ["name = ", "[[pack]\n", "name = 'a'\nname = 'b'", "\x00", "= 3"])
 def test_text_that_is_no_toml_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "site.toml"

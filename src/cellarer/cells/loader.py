@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from cellarer.cells.ageing import AgeingLaw, compile_ageing
 from cellarer.cells.checks import findings
-from cellarer.cells.error import CellError
+from cellarer.cells.error import CellError, first
 from cellarer.cells.hard import hard_caps
 from cellarer.cells.schema import CellFile
 from cellarer.model.cell import SOC_POINTS, CellLimits, CellModel
@@ -73,20 +73,10 @@ def parse(table: dict[str, object], file: str) -> CellFile:
     try:
         cell = CellFile.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise CellError(file, key, first.get("input"), _allowed(first["type"], first["msg"])) from None
+        raise CellError(file, *first(error, CellFile)) from None
     for key, value, allowed in findings(cell):
         raise CellError(file, key, value, allowed)
     return cell
-
-
-def _allowed(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "no such key; the keys of a cell file are those of the shipped ones (`cellarer cells`)"
-    if kind == "missing":
-        return "a value: the key is required"
-    return message[0].lower() + message[1:]
 
 
 def compile_cell(cell: CellFile) -> Cell:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from cellarer.cells import Cell, CellError
 from cellarer.cells import load as load_cell
+from cellarer.cells.error import first
 from cellarer.config.compile import compile_site
 from cellarer.config.error import ConfigError
 from cellarer.config.schema import PackFile, SiteFile
@@ -52,9 +53,7 @@ def build(table: dict[str, object], file: str) -> Site:
     try:
         site = SiteFile.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(file, key, first.get("input"), first["msg"]) from None
+        raise ConfigError(file, *first(error, SiteFile)) from None
     _no_doubles(site, file)
     cells = [_cell(pack, file, number) for number, pack in enumerate(site.pack, 1)]
     return Site(file, site, compile_site(site, cells, file), cells)
@@ -64,7 +63,8 @@ def _cell(pack: PackFile, file: str, number: int) -> Cell:
     try:
         return load_cell(pack.cell)
     except CellError as error:
-        raise ConfigError(file, f"pack[{number}].cell", pack.cell, str(error)) from None
+        itself = error.file == pack.cell and error.key == "cell"  # else something is wrong in its file
+        raise ConfigError(file, f"pack[{number}].cell", pack.cell, error.allowed if itself else str(error)) from None
 
 
 def _no_doubles(site: SiteFile, file: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
+from cellarer.cells.error import first
 from cellarer.config.error import ConfigError
 from cellarer.config.schema import Strict
 from cellarer.model.config import FaultTable, Sensing
@@ -64,8 +65,7 @@ def read_rows(path: Path = FILE) -> list[RowFile]:
     try:
         rows = [RowFile.model_validate(r) for r in tomllib.loads(path.read_text(encoding="utf-8"))["fault"]]
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(path.name, str(first["loc"]), first.get("input"), first["msg"]) from None
+        raise ConfigError(path.name, *first(error, RowFile)) from None
     names = [r.name for r in rows]
     doubled = {n for n in names if names.count(n) > 1}
     if doubled:
