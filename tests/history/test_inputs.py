@@ -103,7 +103,10 @@ def test_a_torn_end_is_a_shorter_log(tmp_path: Path, cut: int) -> None:
         run.cycles(5)
         log.write(reader.read())
     (path,) = segments(tmp_path / "inputs")
+    assert Log([path]).torn() == {}
+    whole = sum(FRAME.size + len(one.payload) for one in list(frames(path))[:-1])
     os.truncate(path, path.stat().st_size - cut)
+    assert Log([path]).torn() == {path: path.stat().st_size - whole}
     assert [m.cycle for m in Log([path]).moments()] == list(range(11))
     again = run.log(tmp_path)
     again.write(run.reader(*again.places()).read())

@@ -151,6 +151,13 @@ def test_the_command_line_finds_an_event_and_answers_what_if(state: tuple[Run, P
     assert "What the other limits change" in report.read_text()
     told = CliRunner().invoke(cellarer, arguments)
     assert re.search(rf"{TRIPPED} +1 +never +2\.\d+", told.output)
+    assert "no whole block" not in told.output + report.read_text()
+    (frozen,) = (path / "freezes").glob("*.freeze")
+    with frozen.open("ab") as file:
+        file.write(b"torn")
+    told = CliRunner().invoke(cellarer, [*arguments, "--report", str(report)])
+    assert f"{frozen.name}: its last 4 bytes are no whole block" in re.sub(r"\s+", " ", told.output)
+    assert "last 4 bytes are no whole block" in report.read_text()
 
 
 def test_a_file_needs_no_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def _state_dir() -> Path:
 
 
 def _tell(figures: dict[str, object], written: list[Path]) -> None:
-    from cellarer.runtime.incident_report import moment
+    from cellarer.runtime.incident_report import moment, torn
 
     limits = figures["limits"]
     lines = {
@@ -57,6 +57,8 @@ def _tell(figures: dict[str, object], written: list[Path]) -> None:
         else "nothing to compare with: no state was kept in this time",
         "asked about": "; ".join(figures["asked_about"]) or "everything",  # type: ignore[arg-type]
     }
+    for path, left in figures["torn_bytes"].items():  # type: ignore[attr-defined]
+        lines["left out"] = torn(path, left)
     console.pairs(lines)
     click.echo("")
     header = ("s", "kind", "event", "cause")

@@ -241,6 +241,11 @@ class Log:
             raise LogError(f"{self.paths[0]} is of version {self.header['version']}, this program reads {VERSION}")
         self.config = zlib.decompress(config.payload)
 
+    def torn(self) -> dict[Path, int]:
+        """Return the bytes at the end of each file that are no whole frame: what a loss of power or damage left."""
+        lengths = {path: sum(FRAME.size + len(one.payload) for one in frames(path)) for path in self.paths}
+        return {path: left for path, whole in lengths.items() if (left := path.stat().st_size - whole) > 0}
+
     def blocks(self) -> Iterator[Frame]:
         """Yield the blocks of all files, still packed."""
         for path in self.paths:

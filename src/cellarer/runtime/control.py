@@ -1,8 +1,8 @@
 """The control process: one thread, absolute deadlines, no disk, no network, no logging in the loop.
 
 Reads the rings into a Sample, takes requests, runs `step()`, publishes snapshot, wish and events. A cycle that comes
-too late is skipped and counted, never made up for in a burst. An error in `step` ends the process: the wish expires and
-the guard opens.
+too late is skipped, counted and told, never made up for in a burst. An error in `step` ends the process: the wish
+expires and the guard opens.
 """
 
 import json
@@ -44,6 +44,7 @@ RESET_CYCLES = 25  # how long the guard is told of a reset, so that it cannot mi
 LEAVE_S = 2.5  # a clean stop waits at most this long for open switchgear
 WARM_CYCLES = 3
 NOTIFY_NS = 500_000_000
+MISSED_NS = 60_000_000_000  # real time between two events that tell of missed cycles
 
 
 class Control:
@@ -77,7 +78,8 @@ class Control:
         self.vetoed = np.zeros(size["string"], bool)
         self.reset_left = 0
         self.reset = np.zeros(size["pack"], bool)
-        self.overruns = self.work_ns = 0
+        self.overruns = self.told = self.work_ns = 0
+        self.told_ns = -MISSED_NS
         self.unfit = ""  # what the self-test found: nothing is closed then
         self.memory = Memory()
         self.kept_ns = self.notified_ns = self.second = 0
@@ -259,6 +261,12 @@ class Control:
             self.durable.write(tree.encode(slow.durable(self.config, self.state)))
             if why := self.memory.look(standby=not self._closed().any()):
                 self._system("memory grows", why)
+            if self.overruns > self.told and now_ns - self.told_ns >= MISSED_NS:
+                cause = (
+                    f"{self.overruns - self.told} of {self.config.cycle_ns * 1e-6:g} ms were skipped: too much to do"
+                )
+                self.told, self.told_ns = self.overruns, now_ns
+                self._system("cycles missed", cause)
         if now_ns - self.notified_ns >= NOTIFY_NS:
             self.notified_ns = now_ns
             self.notifier.send("WATCHDOG=1")

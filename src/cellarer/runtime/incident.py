@@ -198,6 +198,7 @@ def find(what: str, state_dir: Path) -> Log:
     frozen = Freezes(state_dir / "freezes").of(events[0])
     if frozen is None:
         raise LogError(
-            f"event {what} ({events[0]['text']}) has no freeze frame: only faults and trips of the guard have"
+            f"event {what} ({events[0]['text']}) has no freeze frame: faults that warn or do more have, trips of the "
+            "guard, and fallen processes; --incident STATE/inputs repeats the last run"
         )
     return Log([frozen])

@@ -33,6 +33,7 @@ def figures(incident: Incident) -> dict[str, object]:
         "seconds": float(times[-1] - times[0]) * 1e-9,
         "kept_states": incident.compared,
         "kept_states_met": incident.exact,
+        "torn_bytes": {str(path): left for path, left in log.torn().items()},
         "asked_about": asked_about(incident),
         "events": _events(incident.config, incident.happened, times),
         "opened_s": _opened_s(incident.happened),
@@ -47,6 +48,11 @@ def figures(incident: Incident) -> dict[str, object]:
             "changed": changes(incident),
         }
     return found
+
+
+def torn(path: object, left: int) -> str:
+    """Say that a file does not end with a whole block."""
+    return f"{path}: its last {left} bytes are no whole block and were left out"
 
 
 def asked_about(incident: Incident) -> list[str]:
@@ -138,7 +144,10 @@ def write_up(incident: Incident) -> Report:
             [f"from {moment(float(str(f['begin_unix_s'])))}", f"Cellarer {f['program']}", *asked_about(incident)[:3]]
         ),
         figures=numbers,
-        warnings=[f"{rest} kept states differ: another machine, another version or other libraries?"] if rest else [],
+        warnings=[
+            *([f"{rest} kept states differ: another machine, another version or other libraries?"] if rest else []),
+            *[torn(path, left) for path, left in incident.log.torn().items()],
+        ],
         sections=sections,
     )
 
