@@ -98,6 +98,10 @@ def test_a_bad_cell_opens_and_control_lives(tmp_path: Path) -> None:
         wait_for("a live recorder", lambda: (s := site.snapshot()) is not None and s.recorder_live)
         site.close()
         control = site.pid("control")
+        inject(site.folder, Inject("frames_replayed"))
+        wait_for("that frames are refused", lambda: "frames refused" in recorded(site))
+        assert "replayed" in str(recorded(site)["frames refused"]["cause"])
+        assert site.phase == 4
         inject(site.folder, Inject("cell_overvoltage", cell=4))
         cause = ("cell_over_voltage_maximum", 5)
         wait_for("the reason", lambda: cause in [(e.name, e.cell) for e in site.events()])

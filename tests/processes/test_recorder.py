@@ -66,6 +66,33 @@ def test_events_are_acknowledged_when_they_are_in_the_history(
     assert [e["name"] for e in Reader(tmp_path / "history.db").events(10)] == ["two", "one"]
 
 
+def test_refused_frames_are_told_once_a_minute_for_each_device(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_ring(folder.heard("can 1"), 512, 4)
+    heard = RingWriter(folder.heard("can 1"))
+    found = Recorder(folder, tmp_path, Clock(0, 1e9), layout([4], [1], [1]), lambda: [VIEW])
+
+    def told(**devices: tuple[int, dict[str, int]]) -> list[str]:
+        heard.write(json.dumps(devices).encode())
+        found.round()
+        found.writer.flush()
+        return [str(e["text"]) for e in Reader(tmp_path / "history.db").events(10)]
+
+    assert told(bms=(100, {}), shunt=(7, {})) == []
+    first = "bms on can_1: 1 frames refused: 1 repeated, replayed or out of order; 101 good ones since the start"
+    assert told(bms=(101, {"counter": 1}), shunt=(8, {})) == [first]
+    assert told(bms=(200, {"counter": 5, "crc": 1}), shunt=(9, {"crc": 2}))[1:] == [first], "of another device at once"
+    monkeypatch.setattr(recorders, "TELL_S", 0.0)
+    more = "bms on can_1: 5 frames refused: 4 repeated, replayed or out of order, 1 with a wrong check value; 200 good"
+    assert told(bms=(200, {"counter": 5, "crc": 1}), shunt=(9, {"crc": 2}))[0].startswith(more)
+    assert len(told(bms=(200, {"counter": 5, "crc": 1}), shunt=(9, {"crc": 2}))) == 3
+    assert told(bms=(3, {"length": 1}), shunt=(9, {"crc": 2}))[0].startswith(
+        "bms on can_1: 1 frames refused: 1 of a wr"
+    )
+    found.writer.close()
+
+
 def test_a_new_recorder_keeps_what_the_old_one_had_not(folder: Folder, recorder: Recorder, tmp_path: Path) -> None:
     writer = EventWriter(folder, "control")
     writer.write(event("one"))

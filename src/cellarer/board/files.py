@@ -73,6 +73,14 @@ class Folder:
         """Return the sample ring of a link; link names may hold spaces and dots."""
         return self.path / f"samples.{link.replace(' ', '_')}"
 
+    def heard(self, link: str) -> Path:
+        """Return the ring in which a link says what came in from its devices, good and refused."""
+        return self.path / f"heard.{link.replace(' ', '_')}"
+
+    def all_heard(self) -> dict[str, Path]:
+        """Return these rings by their links, as file names have them."""
+        return {path.name.removeprefix("heard."): path for path in sorted(self.path.glob("heard.*"))}
+
     def pulse(self, role: str) -> Path:
         """Return the file in which a process says that it is alive."""
         return self.path / f"pulse.{role.replace(' ', '_')}"

@@ -5,11 +5,14 @@ After a start, or after a silence in which the devices have opened by themselves
 the gate has ordered them open before: a link that comes back never closes anything by coming back.
 """
 
+import json
+import time
 from collections.abc import Iterable
 
 import numpy as np
 
 from cellarer.board.orders import OUTPUTS, Orders, OrdersReader
+from cellarer.board.ring import RingWriter
 from cellarer.board.samples import SampleWriter
 from cellarer.board.tree import read_config
 from cellarer.config.schema import DeviceFile
@@ -23,6 +26,7 @@ from cellarer.wire.frame import Reading
 from cellarer.wire.links import Item
 from cellarer.wire.order import Order
 
+HEARD_NS, HEARD_SIZE = 1_000_000_000, 512  # between two records of what came in; bytes of one device in them
 LOOK_S = 0.004  # longest wait between two looks at the gate
 GUARD = "guard:"  # before the name of a link: its process reads for the guard alone; names of links have no colon
 
@@ -105,6 +109,8 @@ class Bus:
         self.ring = SampleWriter(folder.samples(name))
         self.gate = OrdersReader(folder.gate)
         self.arming = Arming(config.layout.size["string"], run.drop_ns)
+        self.heard = RingWriter(folder.heard(name))
+        self.heard_ns = 0
         self.forwarded = 0
         self.frames = 0
 
@@ -118,6 +124,15 @@ class Bus:
         for line in self.lines if self.asks else ():
             for question in line.driver.due(now_ns):
                 self.wire.send(question)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say each second what came in, good and refused by reason."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self.heard_ns >= HEARD_NS:
+            self.heard_ns = now_ns
+            counters = ((line.driver.device.name, line.driver.counters) for line in self.lines)
+            self.heard.write(json.dumps({name: [c.good, c.bad] for name, c in counters}).encode())
 
     def _take(self, item: Item, monotonic_ns: int) -> None:
         self.frames += 1

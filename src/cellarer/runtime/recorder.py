@@ -9,7 +9,7 @@ import json
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import groupby
@@ -33,6 +33,13 @@ from cellarer.runtime.process import Run
 
 LOOK_S = 0.05
 TELL_S = 60.0  # between two events of seconds that are lost
+# Why frames are refused, as the codecs count it, in words
+REFUSED = {
+    "crc": "with a wrong check value", "checksum": "with a wrong checksum", "length": "of a wrong length",
+    "counter": "repeated, replayed or out of order", "range": "with values that cannot be", "block": "of unknown cells",
+    "constant": "with a wrong constant", "unknown": "of an unknown kind", "transport": "of another transport",
+    "refused": "in which the device refuses", "garbage": "that are none", "tail": "with a wrong end",
+}  # fmt: skip
 STUCK_S = 5.0  # a round that takes longer is told: the disk does not answer
 COLLECT_S = 0.5  # between two looks at what control was given
 
@@ -66,6 +73,7 @@ class Recorder:
         self.sources = [_Source(folder, name, self.writer, note) for name in SOURCES]
         self.lifetime = lifetime
         self.guard = _Guard(folder, clock, layout, self.writer, note, lifetime)
+        self.links = _Links(folder, clock, self.writer)
         self.durable, self.kept = RingReader(folder.durable), RingWriter(folder.durable_kept)
         stored, _ = read_durable(state_dir)
         self.sequence = stored.sequence if stored else 0
@@ -151,6 +159,7 @@ class Recorder:
         self._keep_durable()
         self._move_events()
         self.guard.move()
+        self.links.move()
         if self.inputs is not None:
             self.inputs.move()
 
@@ -332,3 +341,36 @@ class _Guard:
             "cause": why,
             "text": f"the guard opened string {place} of pack {pack + 1} at {said}: {why}",
         }
+
+
+class _Links:
+    """Frames that links refused: an event per device, at once and then at most one a minute."""
+
+    def __init__(self, folder: Folder, clock: Clock, writer: Writer) -> None:
+        self.rings = {link: RingReader(path) for link, path in folder.all_heard().items()}
+        self.name = f"links {folder.events_id.read_text()}"
+        self.clock, self.writer = clock, writer
+        self.told: dict[tuple[str, str], tuple[Counter[str], float]] = {}
+
+    def move(self) -> None:
+        """Look at what every link heard."""
+        for link, ring in self.rings.items():
+            for device, (good, bad) in json.loads(ring.newest() or b"{}").items():
+                self._look(link, device, good, Counter(bad))
+
+    def _look(self, link: str, device: str, good: int, bad: Counter[str]) -> None:
+        known, told_s = self.told.get((link, device), (Counter[str](), -math.inf))
+        if bad.total() < known.total():  # the process was started again and counts from nothing
+            known = Counter()
+        new, now_s = bad - known, time.monotonic()
+        if not new or now_s - told_s < TELL_S:
+            return
+        now_ns = self.clock.now_ns()
+        cause = ", ".join(f"{count} {REFUSED.get(why, why)}" for why, count in new.most_common())
+        event = EventRecord(
+            seq=now_ns // 1000, unix_s=self.clock.unix_s(now_ns), time_ns=now_ns, kind="system", name="frames refused",
+            value=float(new.total()), cause=cause,
+            text=f"{device} on {link}: {new.total()} frames refused: {cause}; {good} good ones since the start",
+        )  # fmt: skip
+        if self.writer.append_events([as_dict(event)], self.name):
+            self.told[link, device] = bad, now_s

@@ -38,7 +38,7 @@ from cellarer.runtime.clock import start_clock
 from cellarer.runtime.faces import on_bus
 from cellarer.runtime.guard_limits import guard_limits, write_guard_limits
 from cellarer.runtime.lifetime import places
-from cellarer.runtime.link import GUARD
+from cellarer.runtime.link import GUARD, HEARD_SIZE
 from cellarer.runtime.notify import Notifier, say
 from cellarer.runtime.pace import drop_ns, paced
 from cellarer.runtime.process import Run, state_home
@@ -276,6 +276,7 @@ def create_board(folder: Folder, site: Site, config: Config) -> None:
     first = start(config, 0)
     for link, devices in (links_of(site) | links_apart(site)).items():
         create_samples(folder.samples(link), records_per_s(devices))
+        create_ring(folder.heard(link), HEARD_SIZE * len(devices), 4)
     empty = Snapshot(0.0, 0, 0, False, np.zeros(size["string"], bool), first)
     create_snapshot(folder.snapshot, empty)
     create_snapshot(folder.seconds, empty, seconds=True)
