@@ -208,6 +208,20 @@ def test_first_voltage_at_rest_puts_a_wrong_start_right_at_once() -> None:
     assert estimate.soc_sigma(cfg, state)[1] > 0.07, "the plateau of LFP tells nothing at once"
 
 
+@pytest.mark.parametrize("degC", [-15.0, 25.0])
+def test_a_cell_that_a_charge_lifts_above_its_full_voltage_is_not_taken_for_full(degC: float) -> None:
+    """0.6 C for an hour at 40 %. At rest the same voltage is that of a full cell: no polarisation can have made it."""
+    cfg = estimate.compile_cells(MODELS, np.array([1]), np.array([280.0]), np.ones(1))
+    node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[:1], np.array([0.4]), np.array([degC]))
+    volts, found = node[0] + 168.0 * (node[2] + node[3] + node[4]), []
+    for amperes in (168.0, 0.0):
+        state = estimate.init(cfg, np.array([0.4]), np.full(1, 0.2))
+        state = estimate.step(cfg, state, volts, np.full(1, amperes), np.full(1, degC), 0.0)
+        found.append(float(estimate.soc(cfg, state)[0]))
+        assert abs(found[-1] - 0.4) < estimate.soc_sigma(cfg, state)[0] or amperes == 0.0
+    assert found[1] > 0.9
+
+
 def test_unknown_start_hears_its_voltage_once() -> None:
     cfg = estimate.compile_cells(MODELS, np.array([0]), np.array([3.0]), np.ones(1))
     state = estimate.init(cfg, np.full(1, np.nan), np.full(1, np.nan))

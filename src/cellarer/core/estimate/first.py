@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 NEARLY_FULL = 0.95  # SOC: a cell with this OCV or more was charged, not driven
+FLOWS_C = 0.02  # C: less is none, as far as a sensor can tell
 DOUBT_STILL, DOUBT_FLOWING = 0.6, 1.0  # C: polarisation that a cell may begin with
 # Places of SOC that are weighed. The curve runs on straight beyond its ends: "full, give or take 20 %" means 1
 PLACES = np.concatenate([np.linspace(-0.6, -0.1, 6), np.linspace(-0.05, 1.05, 111), np.linspace(1.1, 1.6, 6)])
@@ -37,17 +38,19 @@ def cells_of(cfg: EstimatorConfig, buffer: Floats) -> Floats:
 def doubt_start(cfg: EstimatorConfig, buffer: Floats) -> None:
     """Say how little is known of polarisation and resistance at the first step.
 
-    A cell that shows the voltage of a full one at rest has none. Any other may come out of a drive minutes ago, and
-    more surely if current flows: taking it for rested makes the filter sure of a SOC that is points off. Where no
-    resistance was measured the file's may be off by more.
+    A cell that shows the voltage of a full one at rest has none, unless it is being charged: in the cold the current
+    alone lifts a cell of any SOC so high. Any other may come out of a drive minutes ago, and more surely if current
+    flows: taking it for rested makes the filter sure of a SOC that is points off. Where no resistance was measured the
+    file's may be off by more.
     """
     at, x = INDEX, cells_of(cfg, buffer)
-    q, i = x[at["capacity"]], np.abs(x[at["in_i"]])
+    current, little = x[at["in_i"]], FLOWS_C * x[at["capacity"]]
     high = np.full(cfg.cells, NEARLY_FULL)
     node = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, cfg.kind[: cfg.cells], high, x[at["in_degC"]])
     put(buffer, "p44", x[at["p44"]] + node[13])
-    rested = (x[at["in_v"]] > node[0]) & (x[at["in_known"]] > 0.0)
-    share = np.where(rested, 1.0, np.where(i < 0.02 * q, DOUBT_STILL, DOUBT_FLOWING) ** 2 / START_POLARISATION)
+    rested = (x[at["in_v"]] > node[0]) & (x[at["in_known"]] > 0.0) & (current < little)
+    doubt = np.where(np.abs(current) < little, DOUBT_STILL, DOUBT_FLOWING)
+    share = np.where(rested, 1.0, doubt**2 / START_POLARISATION)
     for name in ("p11", "p22"):
         put(buffer, name, x[at[name]] * share)
 
