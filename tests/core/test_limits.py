@@ -68,8 +68,8 @@ def test_charge_falls_to_zero_from_operating_to_recommended_voltage(volts: float
         bench.run(0.1)
     # the last per cents come back slowly, so that noise makes no ripple; never more than the fade
     assert 140.0 * (share - RIPPLE[VOLTAGE]) - 1e-6 <= bench.command.window.charge_A[0] <= 140.0 * share + 1e-6
-    if share < 1.0:
-        assert reason(bench, "charge") == "cell voltage high"
+    if share < 1.0:  # at zero the forecast of power says the same
+        assert reason(bench, "charge") in ("cell voltage high", *(["power forecast"] if share == 0.0 else []))
 
 
 @pytest.mark.parametrize(("volts", "share"), [(3.06, 1.0), (2.9, 0.5), (2.8, 0.0)])

@@ -193,7 +193,7 @@ def test_unknown_soc_comes_from_the_first_voltage() -> None:
     state = estimate.step(cfg, state, volts, np.zeros(2), np.full(2, nmc.temp_degC[k]), 0.0)
     soc, sigma = estimate.soc(cfg, state), estimate.soc_sigma(cfg, state)
     assert abs(soc[0] - 0.4) < 0.03
-    assert sigma[0] < 0.1
+    assert sigma[0] < 0.12, "it may come out of a drive"
     assert sigma[1] > 0.15, "the flat curve of LFP must not pretend to know"
 
 

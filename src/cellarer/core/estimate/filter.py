@@ -116,13 +116,14 @@ def step(
     write(cfg, buffer, voltage, current, temp_degC, dt_s, current_mean, rest)
     unknown = state.unknown
     spoken = np.zeros(0, bool)  # (cell,) whose SOC this voltage has set already
-    if _never_stepped(buffer):
+    begins = _never_stepped(buffer)
+    if begins:
         doubt_start(cfg, buffer)
-        spoken = weigh(cfg, buffer, ~unknown)
-    if np.count_nonzero(unknown):
-        left = _set_from_voltage(cfg, buffer, unknown)
-        spoken = (unknown & ~left) | (spoken if len(spoken) else False)
-        unknown = left
+    if begins or np.count_nonzero(unknown):
+        for name, nothing in (("z", 0.5), ("p00", WIDEST**2)):  # a charge that was counted says nothing of them
+            put(buffer, name, np.where(unknown, nothing, column(cfg, buffer, name)))
+        spoken = weigh(cfg, buffer, unknown | begins)
+        unknown = unknown & ~spoken
     form = numpy_form.step_buffer if plain or _kernel is None else _kernel.step_buffer
     known = column(cfg, buffer, "in_known") if len(spoken) else spoken
     if len(spoken):  # the filter must not hear it twice; others may know that there was a voltage
@@ -179,38 +180,6 @@ def _write_inputs_plain(
 
 def _never_stepped(buffer: Floats) -> bool:
     return bool(fields_of(buffer)[0, INDEX["x_z"], 0] == NEVER_LOOKED_UP)
-
-
-def _set_from_voltage(cfg: EstimatorConfig, buffer: Floats, unknown: Bools) -> Bools:
-    """Give a SOC to cells that have none and show a voltage: invert the curve, with the sigma that its slope allows."""
-    at = INDEX
-    x = fields_of(buffer).transpose(1, 0, 2).reshape(len(INDEX), -1)[:, : cfg.cells]
-    now = np.flatnonzero(unknown & (x[at["in_known"]] > 0.0))
-    if not len(now):
-        return unknown
-    kind, temp_degC, i, v = cfg.kind[now], x[at["in_degC"], now], x[at["in_i"], now], x[at["in_v"], now]
-    low, high = np.zeros(len(now)), np.ones(len(now))
-    tables = cfg.tables
-    for _ in range(24):
-        z = 0.5 * (low + high)
-        node = numpy_form.look_up(tables.node, tables.rows, kind, z, temp_degC)
-        above = node[0] + (node[2] + 0.5 * node[3]) * i > v
-        low, high = np.where(above, low, z), np.where(above, z, high)
-    doubt = (3.0 * node[7]) ** 2 + node[1] ** 2 + ((0.5 * node[2] + node[3] + node[4]) * i) ** 2
-    sigma = np.clip(np.sqrt(doubt) / np.maximum(node[6], 1e-3), 0.03, WIDEST)
-    places, variance = x[at["z"]].copy(), x[at["p00"]].copy()
-    # where the curve says little, begin nearer to the middle of what is possible
-    share = (sigma / WIDEST) ** 2
-    places[now], variance[now] = (1.0 - 0.5 * share) * z + 0.5 * share * 0.5, sigma**2
-    put(buffer, "z", places)
-    put(buffer, "p00", variance)
-    start, react = x[at["start_z"]].copy(), x[at["react_v"]].copy()
-    start[now], react[now] = sigma * share, (1.0 - share) / np.maximum(node[6], 1e-3)  # the rest is the sensor's
-    put(buffer, "start_z", start)
-    put(buffer, "react_v", react)
-    left = unknown.copy()
-    left[now] = False
-    return left
 
 
 def soc_deviation(cfg: EstimatorConfig, state: EstimateState) -> Floats:

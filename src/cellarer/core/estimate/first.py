@@ -55,10 +55,13 @@ def doubt_start(cfg: EstimatorConfig, buffer: Floats) -> None:
         put(buffer, name, x[at[name]] * share)
 
 
-def weigh(cfg: EstimatorConfig, buffer: Floats, told: Bools) -> Bools:
-    """Take in the first voltage of cells whose SOC was told; return whose, (cell,). Covariances still are diagonal."""
+def weigh(cfg: EstimatorConfig, buffer: Floats, first_heard: Bools) -> Bools:
+    """Take in the first voltage of cells; return whose, (cell,). Nothing links their states yet.
+
+    What was told of SOC stands in the buffer; of which nothing was told, the middle, give or take nearly all.
+    """
     x, at = cells_of(cfg, buffer), INDEX
-    heard = told & (x[at["in_known"]] > 0.0)
+    heard = first_heard & (x[at["in_known"]] > 0.0)
     z0, sigma = x[0], np.maximum(np.sqrt(np.maximum(x[at["p00"]], 0.0)), EXACT)
     variance = np.stack([x[at[f"p{n}{n}"]] for n in range(1, 6)])
     total, slope, peak = np.zeros(cfg.cells), np.zeros((2, cfg.cells)), np.zeros((2, cfg.cells))
