@@ -14,20 +14,29 @@ import pytest
 from cellarer import config
 from cellarer.config.load import Site, build
 from cellarer.core import slow
+from cellarer.core.decide import balance
 from cellarer.model.values import FOREVER, no_plan
 from cellarer.runtime.balancing import KNOWN, World
 
-CELL, CAPACITY_AH, MOVE_A, SHORT_OHM = 4, 50.0, 2.0, 8.0
+CELL, MOVE_A, SHORT_OHM = 4, 2.0, 8.0
 SHARE = 0.2  # of the time: 0.4 A, C/125; a short of 8 ohm takes as much
+COARSE_MS, FINE_MS = 200.0, 20.0  # the shortest step; fine where samples while a fault is being confirmed count
+PAUSE_NS = 3_000_000_000  # the longest step in a pause of what moves, which lasts 12 s
 SHORT, UNPROVEN, OFF = "cell_internal_short", "converter_charge_missing", "converter_off_order"
 LEAKS = {SHORT, "cell_self_discharge"}
 
 
-def site(reads: bool) -> Site:
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balance, "LOOK_NS", PAUSE_NS)
+
+
+def site(reads: bool, cycle_ms: float) -> Site:
     table = config.load("home").file.model_dump(mode="json", exclude_unset=True)
     pack = table["pack"][0]
     pack.pop("limits", None)
     pack |= {"cell": "nmc_50ah", "balancing": {"topology": "flyback", "move_A": MOVE_A}}
+    table["cycle_ms"] = cycle_ms
     table["simulation"]["load"] = {"kind": "home", "inverter_A": 20.0, "solar_kWp": 1.0, "demand_kWh_per_day": 2.0}
     for device in table["device"]:
         if device["protocol"] == "cmu":
@@ -39,10 +48,11 @@ def site(reads: bool) -> Site:
 
 
 def lived(
-    reads: bool, hours: float, *faults: tuple[str, float], planned: float = SHARE, until: str = ""
-) -> tuple[dict[str, float], World]:
+    reads: bool, hours: float, *faults: tuple[str, float], planned: float = SHARE, until: str = "",
+    cycle_ms: float = COARSE_MS,
+) -> tuple[dict[str, float], World]:  # fmt: skip
     """Return when each row was raised first, h, and the world after so many hours, or when row `until` was raised."""
-    world, raised = World(site(reads), "active", 1, 0.005, KNOWN), dict[str, float]()
+    world, raised = World(site(reads, cycle_ms), "active", 1, 0.005, KNOWN), dict[str, float]()
     move = np.zeros((2, world.layout.size["cell"]))
     move[1, CELL] = planned
     plan = replace(no_plan(move.shape[1], 1), expires_ns=FOREVER, move=move)
@@ -90,14 +100,14 @@ def test_what_a_converter_moves_unread_is_known_less_well(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("planned", [0.0, SHARE])
 def test_a_converter_that_is_stuck_and_read_is_named_and_counted(planned: float) -> None:
-    raised, world = lived(True, 1.5, ("converter_stuck", -SHARE), planned=planned)
+    raised, world = lived(True, 1.5, ("converter_stuck", -SHARE), planned=planned, cycle_ms=FINE_MS)
     assert set(raised) - {"cell_over_voltage_operating"} == {OFF} and raised[OFF] < 0.05
     assert world.state.balancing.moved_Ah[CELL] == pytest.approx(-1.5 * SHARE * MOVE_A, rel=0.05)
     assert abs(off(world)) < 0.005
 
 
 def test_a_converter_that_is_stuck_unasked_and_unread_looks_like_a_leak() -> None:
-    raised, _ = lived(False, 14.0, ("converter_stuck", -SHARE), planned=0.0, until=SHORT)
+    raised, _ = lived(False, 14.0, ("converter_stuck", -SHARE), planned=0.0, until=SHORT, cycle_ms=FINE_MS)
     assert 6.0 < raised[SHORT] < 14.0 and UNPROVEN not in raised
 
 
