@@ -85,7 +85,7 @@ def test_long_cycles_do_a_round_at_once(config: Config) -> None:
 def test_times_end_where_voltage_does(config: Config, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if plain:
         monkeypatch.setattr(import_module("cellarer.core.estimate.energy"), "_kernel", None)
-    bench = known(config, dt_ms=1000.0)
+    bench = known(config, dt_ms=5000.0)
     bench.put("temp_degC", -15.0)
     capacity = float(config.capacity_Ah[0])
     for way, ampere in ((1, -0.5 * capacity), (0, 0.3 * capacity)):
