@@ -285,11 +285,18 @@ def test_what_nobody_measures_holds_neither_limits_nor_faults() -> None:
     assert bench.command.window.charge_A[0] == 0.0  # measured and unknown is not absent
 
 
-def with_core(core_degC: float, hot_degC: float) -> Bench:
-    """Return a closed bench one cycle after the core of the second cell was told; its sensors say hot_degC."""
+def warmed(hot_degC: float) -> Bench:
+    """Return a closed bench whose sensors have said hot_degC for a while."""
     bench = closed("one")
     bench.put("temp_degC", hot_degC)
     bench.run(3.1)
+    return bench
+
+
+def with_core(core_degC: float, before: Bench) -> Bench:
+    """Return the bench one cycle after the core of the second cell was told."""
+    bench = before.fork()
+    hot_degC = bench.of("temp_degC")[0]
     cores = np.where(np.arange(bench.layout.size["cell"]) == 1, core_degC, hot_degC)
     bench.state = replace(bench.state, estimate=replace(bench.state.estimate, core_degC=cores))
     bench.step()
@@ -298,17 +305,18 @@ def with_core(core_degC: float, hot_degC: float) -> Bench:
 
 @pytest.mark.parametrize(("core", "share"), [(np.nan, 1.0), (30.0, 1.0), (44.1, 1.0), (46.67, 0.5), (49.2, 0.0)])
 def test_a_warm_core_narrows_between_the_same_limits_as_sensors_two_sigmas_early(core: float, share: float) -> None:
-    bench = with_core(core, 40.0)  # 45 to 50 degC; 44.1 counts as 44.92, 46.67 as 48.0, 49.2 as 51.04
-    warmed = core + 0.2 * (core - 40.0)
-    wanted = float(fade(np.array([warmed]), np.array([45.0]), np.array([50.0]))[0]) if core > 40.0 else 1.0
+    bench = with_core(core, warmed(40.0))  # 45 to 50 degC; 44.1 counts as 44.92, 46.67 as 48.0, 49.2 as 51.04
+    judged = core + 0.2 * (core - 40.0)
+    wanted = float(fade(np.array([judged]), np.array([45.0]), np.array([50.0]))[0]) if core > 40.0 else 1.0
     assert share == pytest.approx(wanted, abs=0.11)
     assert bench.command.window.charge_A[0] == pytest.approx(140.0 * wanted, abs=0.01)
     assert (reason(bench, "charge") == "core temperature") == (wanted < 1.0)
 
 
-@settings(max_examples=25)  # each runs some 300 cycles
+@settings(max_examples=25)  # each runs some 150 cycles
 @given(core=st.floats(-40.0, 90.0) | st.just(np.nan), hot=st.floats(-20.0, 60.0))
 def test_an_estimated_core_never_raises_a_limit(core: float, hot: float) -> None:
-    told, without = (with_core(degC, hot).command.window for degC in (core, np.nan))
+    before = warmed(hot)
+    told, without = (with_core(degC, before).command.window for degC in (core, np.nan))
     assert told.charge_A[0] <= without.charge_A[0] + 1e-9 and told.discharge_A[0] <= without.discharge_A[0] + 1e-9
     assert (told.peak_A <= without.peak_A + 1e-9).all()
