@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,23 @@ NOMINAL = {"temp_degC": 25.0, "supply_voltage": 12.0, "insulation": 1e6, "coolan
            "foreign_soc": 0.5, "foreign_charge_limit": 50.0, "foreign_discharge_limit": 50.0}  # fmt: skip
 
 
-def freeze(value: Any) -> Any:
-    """Make every array in a tree of dataclasses read-only, and return the tree."""
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
+
+
+def freeze(value: Any, frozen: Any = None) -> Any:
+    """Make every array in a tree of dataclasses read-only, and return the tree.
+
+    frozen: a tree that is read-only already; what both have in common need not be looked at again
+    """
+    if value is frozen:
+        return value
     if isinstance(value, np.ndarray):
         value.setflags(write=False)
-    elif is_dataclass(value):
-        for field in fields(value):
-            freeze(getattr(value, field.name))
+    elif names := _names(type(value)):
+        for name in names:
+            freeze(getattr(value, name), getattr(frozen, name, None))
     elif isinstance(value, tuple | list):
         for item in value:
             freeze(item)
@@ -65,6 +76,7 @@ class Bench:
         self.value = np.full(size, np.nan)
         self.time_ns = np.full(size, NEVER)
         self.silent, self.held = np.zeros(size, bool), np.zeros(size, bool)
+        self.frozen: State | None = None  # the state before the last cycle
         self.command: Command = self.state.command
         self.events: list[Event] = []
         self.ledger: Ledger | None = None
@@ -140,7 +152,7 @@ class Bench:
         for action in self.every_cycle:
             action(self)
         inputs = freeze(Inputs(self.sample(), self.asked(**wanted), self.plan))
-        before = freeze(self.state)
+        before = self.frozen = freeze(self.state, self.frozen)
         if self.ledger is None or self.ledger.state is not before:  # a test may put another memory in its place
             self.ledger = Ledger(self.config, before)
         self.state, self.command, events = step(self.config, before, inputs, self.now_ns)
