@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
+from tests.closed_loop.pack import Pack
 
 from cellarer import config
 from cellarer.config.load import build
+from cellarer.model.values import ChargePhase
 from cellarer.runtime.simulate import simulate
 
 
@@ -20,3 +25,16 @@ def test_a_pack_that_is_balanced_by_doses_is_full_in_time_and_no_joint_is_suspec
     assert full_s is not None and full_s < 900.0, phases
     assert len(phases) < 12, "absorption and taper take no turns"
     assert not [event.name for event in run.events if event.kind == "fault"]
+
+
+def test_what_is_said_to_be_missing_is_the_voltage_that_decides_and_not_what_is_read_of_a_cell_that_bleeds() -> None:
+    soc = np.full(16, 0.955)
+    soc[3] += 0.03
+    pack = Pack(soc, current_A=100.0, planned=True)
+    pack.run(120.0, lambda p: p.phase == ChargePhase.ABSORPTION)
+    said = pack.string()
+    found = re.search(r"at (3\.\d+) V; now .* at (3\.\d+) V, read as (3\.\d+) V while it bleeds", said["missing"][0])
+    assert found, said["missing"]
+    end_V, decides_V, read_V = map(float, found.groups())
+    assert decides_V > end_V - 0.0055 > read_V + 0.004, "the phase began by what is said, not by what is read"
+    assert abs(decides_V - pack.plant.voltage.max()) < 0.004 and read_V == round(said["highest_V"], 3)

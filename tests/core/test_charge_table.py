@@ -75,7 +75,7 @@ class Grid:
         return Charging(
             phase=f["phase"].astype(np.int8), since_ns=np.where(f["held"] == "long", NOW_NS - 3 * HOUR_NS, NOW_NS),
             tail_since_ns=np.where(f["tail"] == "long", NOW_NS - HOUR_NS, FOREVER), full_soc=f["full_soc"],
-            low_soc=f["low_soc"], touch=np.zeros(self.n, bool),
+            low_soc=f["low_soc"], touch=np.zeros(self.n, bool), decided_V=np.full((2, self.n), np.nan),
         )  # fmt: skip
 
     def advance(self, charging: Charging, now_ns: int, **fixed: Any) -> tuple[Charging, list[Any]]:
@@ -83,9 +83,10 @@ class Grid:
         f = self.fact | {name: np.broadcast_to(value, self.n) for name, value in fixed.items()}
         high = np.maximum(f["high"], f["low"])  # unknown where either is: the extremes of one string
         low = np.where(np.isnan(high), np.nan, f["low"])
+        extremes = np.array((high, low, f["cold"], f["cold"]))
         look = SimpleNamespace(
             config=self.config, now_ns=now_ns, current=f["current"], state=SimpleNamespace(charging=charging),
-            extremes=np.array((high, low, f["cold"], f["cold"])), high_V=high,
+            extremes=extremes, high_V=high, unbled_extremes=extremes,
         )  # fmt: skip
         estimate = Said(string_soc=f["soc"], string_soc_sigma=np.full(self.n, 0.01), soc=f["soc"])
         phase = np.where(f["may"], int(Phase.CLOSED), int(Phase.OPEN)).astype(np.int8)

@@ -264,6 +264,7 @@ def some_charging(config: Config, g: np.random.Generator) -> Charging:
         phase=g.integers(0, len(ChargePhase), n).astype(np.int8), since_ns=NOW - g.integers(0, 9 * SECOND, n),
         tail_since_ns=np.where(g.random(n) < 0.5, FOREVER, NOW - g.integers(0, 9 * SECOND, n)),
         full_soc=some(g, 0.5, 1.0, n), low_soc=some(g, 0.0, 0.3, n), touch=g.random(n) < 0.3,
+        decided_V=some(g, 2.5, 3.6, 2, n),
     )  # fmt: skip
 
 

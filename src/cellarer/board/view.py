@@ -325,18 +325,16 @@ def missing(config: Config, state: State, string: int) -> list[str]:
 def _next_phase(config: Config, state: State, string: int) -> str:
     """Say what is missing to reach the next charge phase, with the value of now beside the one that is needed."""
     table, layout, charging = config.limits, config.layout, state.charging
-    volts = state.seen.value[layout.where["cell_voltage"]][layout.string_of_cell == string]
-    high, low = float(volts.max()), float(volts.min())
+    high, low = charging.decided_V[:, string].tolist()
+    has = f"{high:.3f} V{_hidden(config, state, string, high)}"
     current = float(state.seen.value[layout.where["current"]][string])
     soc, end_V = 100.0 * float(state.estimate.string_soc[string]), float(table.end_of_charge_V[string])
     tail_s, tail_A = float(table.tail_ns[string]) * 1e-9, float(table.tail_A[string])
     match ChargePhase(int(charging.phase[string])):
         case ChargePhase.BULK:
-            return f"absorption begins when a cell reaches {end_V:.3f} V; the highest has {high:.3f} V"
+            return f"absorption begins when a cell reaches {end_V:.3f} V; the highest has {has}"
         case ChargePhase.ABSORPTION:
-            return (
-                f"full after {tail_s:.0f} s below {tail_A:.1f} A at {end_V:.3f} V; now {current:.1f} A at {high:.3f} V"
-            )
+            return f"full after {tail_s:.0f} s below {tail_A:.1f} A at {end_V:.3f} V; now {current:.1f} A at {has}"
         case ChargePhase.TAPER:
             left_s = max(tail_s - (state.time_ns - int(charging.tail_since_ns[string])) * 1e-9, 0.0)
             return f"full in {left_s:.0f} s if the current stays below {tail_A:.1f} A; now {current:.1f} A"
@@ -363,6 +361,14 @@ def _next_phase(config: Config, state: State, string: int) -> str:
             return "charging begins when the fault on the charge path is gone"
         case _:
             return ""
+
+
+def _hidden(config: Config, state: State, string: int, high: float) -> str:
+    """Say by how much the highest cell stands above what is read of it, because it bleeds; nothing below a mV."""
+    layout = config.layout
+    read = float(state.seen.value[layout.where["cell_voltage"]][layout.string_of_cell == string].max())
+    bleeds = state.command.bleed[layout.string_of_cell == string].any()
+    return f", read as {read:.3f} V while it bleeds" if bleeds and high - read >= 0.001 else ""
 
 
 def _coldest(config: Config, string: int) -> float:

@@ -137,7 +137,7 @@ class ChargePhase(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Charging:
-    """Memory of the charge machine; every array is (string,)."""
+    """Memory of the charge machine; (string,) where nothing else is said."""
 
     phase: Bytes
     since_ns: Ints
@@ -145,6 +145,7 @@ class Charging:
     full_soc: Floats  # highest SOC since full, as estimated: a new charge begins so far below it
     low_soc: Floats  # lowest SOC since a refill began; NaN = none
     touch: Bools  # a full charge is due
+    decided_V: Floats  # (2, string) highest and lowest cell by which this phase was chosen, with what bleeding hides
 
 
 @dataclass(frozen=True, slots=True, eq=False)

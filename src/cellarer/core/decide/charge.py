@@ -73,7 +73,8 @@ def start(config: Config, now_ns: int) -> Charging:
     n = config.layout.size["string"]
     unknown, no = np.full(n, np.nan), np.zeros(n, bool)
     return Charging(
-        np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER), unknown, unknown, no
+        np.full(n, C.IDLE, np.int8), np.full(n, now_ns), np.full(n, FOREVER), unknown, unknown, no,
+        np.full((2, n), np.nan),
     )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def charge(
         events = [_event(look, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)]
         since_ns = np.where(moved, now_ns, before.since_ns)
     full_soc, low_soc = _full_soc(phase, before, estimate), _low_soc(phase, before, estimate)
-    return Charging(phase, since_ns, tail_since_ns, full_soc, low_soc, touch), events
+    return Charging(phase, since_ns, tail_since_ns, full_soc, low_soc, touch, look.unbled_extremes[:2]), events
 
 
 def _conditions(
