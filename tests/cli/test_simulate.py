@@ -86,8 +86,14 @@ def test_columns_of_several_strings_are_numbered_from_one(tmp_path: Path) -> Non
         ("--soc-spread-pct 5", "--soc-spread-pct = 5: give --balance too"),
         ("--balance none --soc-spread-pct nan", "--soc-spread-pct = nan: allowed is 0.1 to 50"),
         ("--balance none --soc-spread-pct 51", "--soc-spread-pct = 51: allowed is 0.1 to 50"),
-        ("--seed -1", "--seed = -1: allowed is 0 or more"),
-        ("--seed -1 --years 1", "--seed = -1: allowed is 0 or more"),
+        ("--seed -1", "--seed = -1: allowed is 0 to 9007199254740991"),
+        ("--seed -1 --years 1", "--seed = -1: allowed is 0 to 9007199254740991"),
+        ("--seed 9007199254740992", "--seed = 9007199254740992: allowed is 0 to 9007199254740991"),
+        *(
+            (f"--years {n}", f"--years = {n}: allowed are whole years from 1 to 100; parts of one: --days")
+            for n in ("1.5", "0.5", "0", "-1", "101", "1000", "nan", "inf")
+        ),
+        ("--policies", "--policies: give --years N too"),
         ("--balance none,,dose", "--balance = none,,dose: allowed are 1 to 7 of none, voltage"),
         ("--balance none,none", "--balance = none,none: allowed are 1 to 7 of none, voltage"),
         ("--balance ,", "--balance = ,: allowed are 1 to 7 of none, voltage"),

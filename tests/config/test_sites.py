@@ -92,6 +92,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("device.0.authority", "full", "authority"),
     ("device.3.drops_after_ms", 500, "drops_after_ms"),
     ("face.0.link", "nowhere", "link"),
+    ("simulation.seed", -1, "simulation.seed"),
+    ("simulation.seed", 2**53, "simulation.seed"),
     ("simulation.start_soc_pct", 120, "start_soc_pct"),
     ("simulation.ambient_degC", INF, "ambient_degC"),
     ("simulation.load.kind", "moon", "kind"),

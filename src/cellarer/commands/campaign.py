@@ -34,8 +34,7 @@ def command(
     hours = HOURS * seeds if hours is None else hours
     if not 0.0 <= hours <= 1e6:
         raise Mistake(f"--hours = {hours:g}: allowed is 0 to 1000000")
-    if seed < 0:
-        raise Mistake(f"--seed = {seed}: allowed is 0 or more")
+    console.check_seed(seed)
     if not 0 <= jobs <= MOST_JOBS:
         raise Mistake(f"--jobs = {jobs}: allowed is 0 (all processors) to {MOST_JOBS}")
     if out is not None:

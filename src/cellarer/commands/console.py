@@ -136,6 +136,14 @@ def can_write_table(out: Path | None, report: Path | None) -> None:
     can_write(out, report)
 
 
+def check_seed(seed: int | None) -> None:
+    """Raise Mistake if a seed is none that can be drawn from and told."""
+    from cellarer.config.schema import MOST_SEED
+
+    if seed is not None and not 0 <= seed <= MOST_SEED:
+        raise Mistake(f"--seed = {seed}: allowed is 0 to {MOST_SEED}")
+
+
 def need(extra: str, *modules: str) -> None:
     """Raise Mistake if a module of an extra is not installed."""
     missing = [module for module in modules if find_spec(module) is None]

@@ -39,18 +39,17 @@ def command(
     Same site, same seed: same bytes. The hash is printed. What `check` refuses is not simulated.
     """
     seconds, years = _seconds(times), times["years"] or 0.0
-    if policies and years < 1.0:
-        raise Mistake("--policies: give --years N too, N at least 1; policies are compared over a life")
-    if seed is not None and seed < 0:
-        raise Mistake(f"--seed = {seed}: allowed is 0 or more")
-    if balance is not None and years >= 1.0:
+    if policies and not years:
+        raise Mistake("--policies: give --years N too; policies are compared over a life")
+    console.check_seed(seed)
+    if balance is not None and years:
         raise Mistake(f"--balance = {balance}: not with --years; strategies are compared over --hours or --days")
     if soc_spread_pct is not None:
         if balance is None:
             raise Mistake(f"--soc-spread-pct = {soc_spread_pct:g}: give --balance too")
         if not SPREAD_pct[0] <= soc_spread_pct <= SPREAD_pct[1]:  # not a number is outside too
             raise Mistake(f"--soc-spread-pct = {soc_spread_pct:g}: allowed is {SPREAD_pct[0]:g} to {SPREAD_pct[1]:g}")
-    if years >= 1.0:
+    if years:
         simulate_years.run(site, years, seed, out, report, as_json, policies)
         return
     console.can_write_table(out, report)
@@ -88,6 +87,8 @@ def _seconds(times: dict[str, float | None]) -> float:
     if len(given) > 1:
         raise Mistake(f"--{' and --'.join(sorted(given))}: give one of them")
     name, value = next(iter(given.items()), ("days", 1.0))
+    if name == "years":
+        simulate_years.whole_years(value)
     days = value * {"hours": 1.0 / 24.0, "days": 1.0, "years": 365.25}[name]
     if not 0.0 < days <= MOST_DAYS:
         raise Mistake(f"--{name} = {value:g}: allowed is more than 0 and at most {MOST_DAYS:g} days")

@@ -9,8 +9,8 @@ MOST_YEARS = 100
 
 
 def whole_years(years: float) -> int:
-    """Return the years asked for. Raises Mistake for a part of a year."""
-    if years != int(years) or years > MOST_YEARS:
+    """Return the years asked for. Raises Mistake for a part of a year, none, too many, or not a number."""
+    if not 1.0 <= years <= MOST_YEARS or years != int(years):
         raise Mistake(f"--years = {years:g}: allowed are whole years from 1 to {MOST_YEARS}; parts of one: --days")
     return int(years)
 

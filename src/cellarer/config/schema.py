@@ -12,6 +12,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+MOST_SEED = 2**53 - 1  # generators take none below 0; JSON, in which seeds are told, none above exactly (RFC 8259, 6)
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")]
 
 
@@ -231,7 +232,7 @@ class YearFile(Strict):
 
 
 class SimulationFile(Strict):
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 1
     start_soc_pct: Percent = 55.0
     soc_spread_pct: Annotated[float, Field(ge=0, le=20)] = 1.0
     capacity_spread_pct: Annotated[float, Field(ge=0, le=20)] = 0.6
