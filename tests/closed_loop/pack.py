@@ -1,4 +1,4 @@
-"""A home pack in virtual time with a load that a test steers: plant → step → orders, seconds at a time."""
+"""A home pack, or a bank, in virtual time with a load that a test steers: plant → step → orders, seconds at a time."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ CYCLE_S = 0.02
 
 
 class Pack:
-    """One site `home`, closed, with SOC of each cell and what control believes of it as a test says."""
+    """One site, closed, with SOC of each cell and what control believes of it as a test says."""
 
     def __init__(
         self, soc: float | Sequence[float] | np.ndarray, *, believed: float | None = None, sigma: float = 0.01,
-        current_A: float = 0.0, dt_s: float = 1.0, seed: int = 1, planned: bool = False, **machine: Any,
+        current_A: float = 0.0, dt_s: float = 1.0, seed: int = 1, planned: bool = False, site: str = "home",
+        **machine: Any,
     ) -> None:  # fmt: skip
-        site = load("home")
-        self.config, self.layout, self.dt_s = site.config, site.config.layout, dt_s
-        assert site.file.simulation is not None
+        loaded = load(site)
+        self.config, self.layout, self.dt_s = loaded.config, loaded.config.layout, dt_s
+        assert loaded.file.simulation is not None
         given = {"kind": "constant", "current_A": current_A, "delay_s": 1.0, "inverter_A": 140.0} | machine
-        simulation = site.file.simulation.model_copy(
-            update={"load": site.file.simulation.load.model_copy(update=given)}
+        simulation = loaded.file.simulation.model_copy(
+            update={"load": loaded.file.simulation.load.model_copy(update=given)}
         )
         self.plant = Plant(self.config, simulation, seed)
         true = np.broadcast_to(np.asarray(soc, dtype=np.float64), self.layout.string_of_cell.shape)
@@ -85,7 +86,11 @@ class Pack:
 
     def string(self) -> dict[str, Any]:
         """Return what page and API say of the string."""
-        return view(self.config, self.state, unix_s=0.0)["packs"][0]["strings"][0]  # type: ignore[no-any-return]
+        return self.view()["packs"][0]["strings"][0]  # type: ignore[no-any-return]
+
+    def view(self) -> dict[str, Any]:
+        """Return what page, API and faces say of the site."""
+        return view(self.config, self.state, unix_s=0.0)
 
     def opened(self) -> list[str]:
         return [e.name for e in self.events if e.kind == "switch" and "open" in e.name.split("→")[-1]]

@@ -1,6 +1,7 @@
 """What users of other systems struggle with, item by item: the situation, and that it does not happen here.
 
-Numbers are those of the list in facts on battery management systems, section 4: charging end, SOC and balancing.
+Numbers are those of the list in facts on battery management systems, section 4: charging end, SOC and balancing. Where
+a rule of those systems is known it runs beside ours on the same pack, and fails there.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.closed_loop.pack import Pack
-from tests.wire.views import view as two_packs
 
 from cellarer.model.values import ChargePhase, Phase
 from cellarer.wire.faces.battery import battery
@@ -45,12 +45,31 @@ def test_2_a_pack_that_is_never_full_finds_its_soc_near_the_bottom() -> None:
     assert abs(pack.soc - pack.true_soc) < 0.03
 
 
-def test_3_soc_leaves_100_percent_with_the_first_charge_that_goes_out(charged: tuple) -> None:  # type: ignore[type-arg]
-    pack = Pack(1.0, current_A=-100.0, sigma=0.005)
-    before = pack.soc
-    pack.run(360.0)
-    gone = 100.0 * 360.0 / 3600.0 / 280.0
-    assert abs((before - pack.soc) - gone) < 0.01
+class StuckCounter:
+    """SOC as small BMS count it: 100 % at the full voltage, clamped there, and currents below 1 A are none."""
+
+    FULL_V, LEAST_A = 3.375, 1.0  # V per cell on the mean (float); A, as JK and JBD boards do not show less
+
+    def __init__(self, soc: float) -> None:
+        self.soc = soc
+
+    def see(self, voltage: np.ndarray, current_A: float, dt_s: float, capacity_Ah: float) -> None:
+        counted = current_A if abs(current_A) >= self.LEAST_A else 0.0
+        full = voltage.mean() >= self.FULL_V
+        self.soc = 1.0 if full else float(np.clip(self.soc + counted * dt_s / 3600.0 / capacity_Ah, 0.0, 1.0))
+
+
+def test_3_soc_does_not_stay_at_100_percent_while_small_loads_empty_the_pack() -> None:
+    """0.8 A for a night, which a small BMS takes for nothing. Our sensor has an offset too."""
+    pack = Pack(1.0, current_A=-0.8, sigma=0.005, step_A=0.1, dead_band_A=0.0)
+    naive, where = StuckCounter(1.0), pack.layout.where
+    for _ in range(16 * 72):
+        pack.step(50.0)
+        seen = pack.state.seen.value
+        naive.see(seen[where["cell_voltage"]], float(seen[where["current"]][0]), 50.0, 280.0)
+    assert pack.true_soc < 0.96
+    assert naive.soc == 1.0, "the complaint: it says full while the pack empties"
+    assert abs(pack.soc - pack.true_soc) < 0.01
 
 
 def test_4_soc_does_not_jump_when_charging_begins(charged: tuple) -> None:  # type: ignore[type-arg]
@@ -68,13 +87,21 @@ def test_5_a_pack_that_is_believed_empty_is_used_once_its_voltage_says_otherwise
     assert pack.soc > 0.25 and pack.state.window.discharge_A[0] > 50.0
 
 
-def test_6_the_soc_of_a_bank_lies_between_those_of_its_packs() -> None:
-    seen = two_packs(2)
-    for pack, soc in zip(seen["packs"], (98.0, 99.0), strict=True):
-        pack["soc_pct"] = soc
-        for string in pack["strings"]:
-            string["soc_pct"] = soc
-    assert 98.0 <= battery(seen)["foreign_soc"] * 100.0 <= 99.0
+def test_6_the_soc_of_a_bank_is_that_of_its_packs_and_not_a_count_of_its_own() -> None:
+    """Stored before a restart: 78 %, while all four packs say 98. An aggregator that counts by itself keeps it."""
+    pack = Pack(0.985, believed=0.78, sigma=0.15, current_A=140.0, dt_s=2.0, site="supervised")
+    packs_say, naive = pack.layout.where["foreign_soc"], 0.78
+    for _ in range(25):
+        before_Ah = pack.plant.truth.string_soc.sum() * 280.0
+        pack.run(60.0)
+        naive += (pack.plant.truth.string_soc.sum() * 280.0 - before_Ah) / (4 * 280.0)
+        seen = pack.view()
+        own = [p["soc_pct"] for p in seen["packs"]]
+        assert min(own) - 0.01 <= 100.0 * battery(seen)["foreign_soc"] <= max(own) + 0.01
+    theirs = pack.state.seen.value[packs_say]
+    assert theirs.min() > 0.98, "each BMS knows that its pack is full"
+    assert naive < 0.82, "the complaint: what counts by itself stays where it was"
+    assert abs(battery(seen)["foreign_soc"] - float(pack.plant.truth.string_soc.mean())) < 0.02
 
 
 def test_7_the_charge_limit_does_not_swing_with_a_slow_inverter_that_knows_currents_only() -> None:
@@ -107,13 +134,42 @@ def test_8_a_passing_cloud_does_not_end_a_charge() -> None:
     assert pack.phase in (ChargePhase.FLOAT, ChargePhase.HOLD) and pack.true_soc > EVEN
 
 
-def test_9_float_is_reached_and_what_is_missing_is_said_on_the_way(charged: tuple) -> None:  # type: ignore[type-arg]
-    said = charged[2]
-    assert said[-1][0] == "float"
-    for phase, missing in said:
-        assert missing, phase
-    bulk = next(missing for phase, missing in said if phase == "bulk")
-    assert "absorption begins when a cell reaches 3.450 V" in bulk[0] and "the highest has 3.3" in bulk[0]
+class FloatTimer:
+    """The rule of dbus-serialbattery: float after 900 s at the full voltage with cells within 10 mV, as they read."""
+
+    def __init__(self) -> None:
+        self.held_s, self.floats = 0.0, False
+
+    def see(self, voltage: np.ndarray, dt_s: float) -> None:
+        met = voltage.sum() >= 16 * 3.45 - 0.1 and np.ptp(voltage) <= 0.010
+        self.held_s = self.held_s + dt_s if met else 0.0
+        self.floats |= self.held_s >= 900.0
+
+
+def test_9_float_is_reached_with_uneven_cells_that_bleed_and_what_is_missing_is_said_on_the_way() -> None:
+    """One cell is 3 % ahead; 200 mA take 40 h for that, so cells are not even before the sun sets."""
+    soc = np.full(16, 0.955)
+    soc[3] += 0.03
+    pack, timer = Pack(soc, current_A=70.0, dt_s=2.0, planned=True), FloatTimer()
+    said: dict[str, list[str]] = {}
+    for _ in range(3 * 1800):
+        pack.run(2.0)
+        timer.see(pack.state.seen.value[pack.layout.where["cell_voltage"]], 2.0)
+        if pack.phase.name.lower() not in said:
+            said[pack.phase.name.lower()] = pack.string()["missing"]
+        if pack.phase == ChargePhase.FLOAT:
+            break
+    assert not timer.floats and timer.held_s == 0.0, "the complaint: it waits for even cells and never floats"
+    assert list(said) == ["bulk", "absorption", "taper", "hold", "float"]
+    for phase, text in (
+        ("bulk", "absorption begins when a cell reaches 3.450 V; the highest has 3.3"),
+        ("absorption", "full after 60 s below 14.0 A at 3.450 V; now "),
+        ("taper", "full in 58 s if the current stays below 14.0 A; now "),
+        ("hold", "float begins when cells are within 8 mV, in 120 min at the latest; they differ by "),
+        ("float", "a new charge begins below "),
+    ):
+        assert said[phase][0].startswith(text), said[phase]
+    assert pack.plant.voltage.max() < 3.65 and not pack.opened()
 
 
 def test_10_all_cells_that_hold_too_much_bleed_at_once_at_any_charge() -> None:

@@ -18,6 +18,7 @@ from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, Sta
 
 View = dict[str, Any]
 REFILL_SHARE = 0.05  # of capacity; core.decide.charge.REFILL
+HOLD_NS = 7_200_000_000_000  # core.decide.charge.HOLD_NS
 PROGRAMME = ("finish_s", "lost_Wh", "usable_before_Ah", "usable_after_Ah")
 PACK_FACTS = tuple(q.name for q in SIGNALS if q.axis == "pack" and not q.unit)
 FEEDBACK = ("minus", "precharge", "plus", "charge", "discharge")
@@ -340,7 +341,11 @@ def _next_phase(config: Config, state: State, string: int) -> str:
             return f"full in {left_s:.0f} s if the current stays below {tail_A:.1f} A; now {current:.1f} A"
         case ChargePhase.HOLD:
             even = 1e3 * float(config.balance.stop_spread_V[string])
-            return f"float begins when cells are within {even:.0f} mV; they differ by {1e3 * (high - low):.0f} mV"
+            left_min = max(HOLD_NS - (state.time_ns - int(charging.since_ns[string])), 0) / 60e9
+            return (
+                f"float begins when cells are within {even:.0f} mV, in {left_min:.0f} min at the latest; "
+                f"they differ by {1e3 * (high - low):.0f} mV"
+            )
         case ChargePhase.FLOAT:
             new = 100.0 * (float(charging.full_soc[string]) - 1.0 + float(table.rebulk_soc[string]))
             return f"a new charge begins below {new:.0f} %; now {soc:.0f} %"
