@@ -77,6 +77,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("pack.0.balancing.stop_mV", 30, "balancing"),
     ("pack.0.balancing.bleed_mA", -1, "bleed_mA"),
     ("pack.0.balancing.max_degC", NAN, "max_degC"),
+    ("pack.0.thermal.humidity_max_pct", 0.0, "humidity_max_pct"),
+    ("pack.0.thermal.humidity_max_pct", 60.0, "humidity_max_pct"),  # nobody measures ambient_degC here
     ("link.0.name", "", "name"),
     ("link.1.name", "battery", "link.name"),
     ("device.1.name", "module 1", "device.name"),

@@ -13,7 +13,7 @@ from tests.core.bench import Bench
 from tests.core.sites import CELL_SIDE, table
 
 from cellarer.config.load import build
-from cellarer.core.decide.cool import BAND_K, GENTLE, HYSTERESIS_K, LEAST_FLOW
+from cellarer.core.decide.cool import BAND_K, DEW_K, GENTLE, HYSTERESIS_K, LEAST_FLOW, dew_degC
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, no_plan
 
@@ -22,14 +22,14 @@ DEGC = st.floats(-40.0, 80.0) | st.just(float("nan"))
 
 
 @cache
-def config(chiller_W: float = 0.0, rest_s: float = 2.0) -> Config:
+def config(chiller_W: float = 0.0, rest_s: float = 2.0, humidity_max_pct: float | None = None) -> Config:
     """Return one pack with three sensors, heater and flow."""
     pack = {"name": "a", "cell": "lfp_280ah", "series": 3, "temperature_sensors": 3, "heater": True, "cooler": True,
-            "thermal": {"chiller_W": chiller_W, "rest_s": rest_s}}  # fmt: skip
+            "thermal": {"chiller_W": chiller_W, "rest_s": rest_s, "humidity_max_pct": humidity_max_pct}}  # fmt: skip
     return build(table([pack], [*CELL_SIDE, "coolant_degC", "ambient_degC"]), "climate").config
 
 
-def bench(**how: float) -> Bench:
+def bench(**how: float | None) -> Bench:
     made = Bench(config(**how))
     made.run(0.2)
     return made
@@ -135,4 +135,30 @@ def test_a_warm_core_asks_for_cooling_but_never_stops_it() -> None:
 def test_no_chilling_below_the_dew_point_or_in_doubt(coolant: float, chills: bool) -> None:
     made = bench(chiller_W=1000.0)
     made.put("coolant_degC", coolant)
+    assert (orders(made, 49.5)[1] > 0.5) == chills
+
+
+def test_the_dew_point_is_that_of_tables() -> None:
+    """30 degC and 50 %: by hand 243.12 · 1.24226 / (17.62 − 1.24226) = 18.44 degC; of saturated air it is its own."""
+    assert dew_degC(np.array([30.0, 20.0]), np.array([0.5, 1.0])) == pytest.approx([18.44, 20.0], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("coolant", "ambient", "humidity", "chills"),
+    [
+        (24.0, 35.0, None, True),  # nothing is said of the place: coolest_degC, 18, alone
+        (24.0, 35.0, 60.0, False),  # the dew point of 35 degC and 60 % is 26.1
+        (26.1 + DEW_K - 0.2, 35.0, 60.0, False),
+        (26.1 + DEW_K + 0.2, 35.0, 60.0, True),
+        (17.0, 20.0, 30.0, False),  # dry air gives no leave to go below coolest_degC
+        (24.0, 20.0, 30.0, True),
+        (40.0, float("nan"), 60.0, False),  # surroundings unknown: never dry
+    ],
+)
+def test_no_chilling_below_the_dew_point_of_surroundings_that_may_be_humid(
+    coolant: float, ambient: float, humidity: float | None, chills: bool
+) -> None:
+    made = bench(chiller_W=1000.0, humidity_max_pct=humidity)
+    made.put("coolant_degC", coolant)
+    made.put("ambient_degC", ambient)
     assert (orders(made, 49.5)[1] > 0.5) == chills

@@ -187,6 +187,7 @@ def refuse(site: Site) -> None:
     _gear_needs_opener(site)
     _gear_needs_every_cell(site)
     _guard_within_caps(site)
+    _dew_needs_surroundings(site)
     kind, heavy = site.config.switch.kind, ("derate", "ramp", "open")
     late = [t for t in timing(site) if not t.ok and t.level in heavy and kind[t.string] != Switchgear.NONE]
     if late:
@@ -217,6 +218,15 @@ def _gear_needs_every_cell(site: Site) -> None:
             series = int(site.config.series[string])
             allowed = f"all {series}: what switches must see every cell"
             raise ConfigError(site.path, f"cells measured on string {string + 1}", series - count, allowed)
+
+
+def _dew_needs_surroundings(site: Site) -> None:
+    present = site.config.sensing.present[site.config.layout.where["ambient_degC"]]
+    for pack, measured in zip(site.file.pack, present, strict=True):
+        humidity_pct = pack.thermal.humidity_max_pct
+        if humidity_pct is not None and not measured:
+            allowed = "for a pack with ambient_degC: its dew point is not known otherwise, and nothing is chilled"
+            raise ConfigError(site.path, f"pack {pack.name}.thermal.humidity_max_pct", humidity_pct, allowed)
 
 
 def _guard_within_caps(site: Site) -> None:

@@ -18,6 +18,7 @@ def climate(site: SiteFile, cells: list[Cell]) -> ClimateTable:
         flow_W=np.array([_flow_W(pack, cell) if pack.cooler else 0.0 for pack, cell in packs]),
         chiller_W=np.array([pack.thermal.chiller_W if pack.cooler else 0.0 for pack, _ in packs]),
         coolest_degC=np.array([pack.thermal.coolest_degC for pack, _ in packs]),
+        humidity=np.array([(pack.thermal.humidity_max_pct or np.nan) / 100.0 for pack, _ in packs]),
         rest_ns=np.array([round(pack.thermal.rest_s * 1e9) for pack, _ in packs]),
         rest_W=np.array([pack.thermal.rest_W for pack, _ in packs]),
         behind=np.array([pack.thermal.supply == "pack" for pack, _ in packs]),

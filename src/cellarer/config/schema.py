@@ -99,15 +99,18 @@ class ThermalFile(Strict):
     """What heats and cools a pack (`heater`, `cooler`). Watts at full order; absent = typical of its size.
 
     `chiller_W`: heat taken from the coolant in the upper half of the order to cool; the lower half is flow alone.
-    `coolest_degC`: of the coolant by the chiller; keep it above the dew point of the place. `rest_s`: the shortest time
-    on and off. `supply`: what feeds heater, flow, chiller and `rest_W` (control and whatever else is always on): pack =
-    behind its main contacts; when they open the heater is cut, and flow and chiller go on from another battery.
+    `coolest_degC`: of the coolant by the chiller; keep it above the dew point of the place. `humidity_max_pct`: the
+    most relative humidity of the place; with it coolant is not chilled below the dew point of the surroundings either,
+    measured as `ambient_degC`. `rest_s`: the shortest time on and off. `supply`: what feeds heater, flow, chiller and
+    `rest_W` (control and whatever else is always on): pack = behind its main contacts; when they open the heater is
+    cut, and flow and chiller go on from another battery.
     """
 
     heater_W: Positive | None = None
     flow_W: Positive | None = None
     chiller_W: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     coolest_degC: Annotated[float, Field(ge=0, le=40)] = 18.0
+    humidity_max_pct: Annotated[float, Field(ge=1, le=100)] | None = None
     rest_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
     rest_W: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     supply: Literal["mains", "pack"] = "mains"

@@ -176,6 +176,7 @@ class ClimateTable:
     flow_W: Floats  # pump or fan at full flow; 0 = none
     chiller_W: Floats  # heat it takes from the coolant at full order; 0 = none
     coolest_degC: Floats  # coolant is not chilled below
+    humidity: Floats  # 1: the most of the place, relative; NaN = unknown: coolest_degC alone counts
     rest_ns: Ints  # heater and flow stay on, and off, at least this long
     rest_W: Floats  # control, valves and whatever else is always on
     behind: Bools  # all of it is fed by the pack, behind its main contacts; else from elsewhere

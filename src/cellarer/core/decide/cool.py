@@ -4,7 +4,8 @@ Unknown temperature: flow on, heater off. Hysteresis in temperature, and shortes
 is at once for the heater, on is at once for the flow. The estimated core may ask for more cooling, never for less. A
 plan says how warm cells are kept, or from where on flow runs; when it expires the rules' own set points are back in
 the same cycle. With a chiller the lower half of the order is flow alone; the upper half waits for coolant that is
-known to be warmer than `coolest_degC`, so that nothing in the pack falls below the dew point.
+known to be warmer than `coolest_degC`, and than the dew point of the surroundings where the site says how humid they
+may be, so that nothing in the pack falls below it.
 """
 
 import numpy as np
@@ -18,6 +19,8 @@ BAND_K = 5.0  # K: cells are heated to this far above their cold limit, and cool
 HYSTERESIS_K = 2.0  # heating ends, and cooling ends, this far beyond where it began
 LEAST_FLOW = 0.2  # 1: a fan below does not turn
 FLOW_ALONE = 0.5  # 1: of the order, where there is a chiller
+MAGNUS, MAGNUS_degC = 17.62, 243.12  # 1, degC: over water, -45 to 60 degC (WMO-No. 8, part I, annex 4.B; Sonntag 1990)
+DEW_K = 2.0  # K: coolant stays so far above: 1 K of either sensor (own estimate)
 GENTLE = 0.3  # 1: order of a plan that cools ahead of time: the power of flow rises with its cube
 
 
@@ -88,8 +91,16 @@ def _cooling(look: Look, plan: Plan) -> tuple[Bools, Floats]:
     return cooling, np.where(cooling, np.maximum(flow, LEAST_FLOW), 0.0)
 
 
+def dew_degC(ambient_degC: Floats, humidity: Floats) -> Floats:
+    """Return the dew point of air, degC: where water in it, humidity (1) of what saturates it, would saturate it."""
+    share = np.log(humidity) + MAGNUS * ambient_degC / (MAGNUS_degC + ambient_degC)
+    return MAGNUS_degC * share / (MAGNUS - share)
+
+
 def _above_dew(look: Look, flow: Floats) -> Floats:
     """Return the order with the chiller only where the coolant is known to be warm enough, (pack,)."""
     climate = look.config.climate
-    dry = look.of("coolant_degC") > climate.coolest_degC  # unknown and absent are not
+    wet_degC = np.maximum(climate.coolest_degC, dew_degC(look.of("ambient_degC"), climate.humidity) + DEW_K)
+    least_degC = np.where(np.isnan(climate.humidity), climate.coolest_degC, wet_degC)
+    dry = look.of("coolant_degC") > least_degC  # unknown and absent are not
     return np.where((climate.chiller_W > 0.0) & ~dry, np.minimum(flow, FLOW_ALONE), flow)
