@@ -107,7 +107,7 @@ def test_heat_narrows_both_ways(degC: float, charge: float, discharge: float) ->
 def test_limits_fall_at_once_and_rise_slowly() -> None:
     config = build(table([pack("a", 4, limits={"rise_pct_per_s": 5.0})], CELL_SIDE + CONTACTS + FACTS), "slow").config
     bench = Bench(config).close()
-    bench.run(24.0)  # the last twentieth at a quarter of the speed
+    bench.run(27.0)  # the last tenth at a quarter of the speed
     assert bench.command.window.charge_A[0] == 140.0
     bench.put("cell_voltage", 3.56, 0)
     bench.step()
@@ -118,7 +118,7 @@ def test_limits_fall_at_once_and_rise_slowly() -> None:
     bench.run(1.0)
     assert bench.command.window.charge_A[0] == pytest.approx(7.0, rel=0.03)
     assert reason(bench, "charge") == "recovering"
-    bench.run(23.1)
+    bench.run(26.0)
     assert bench.command.window.charge_A[0] == 140.0
 
 

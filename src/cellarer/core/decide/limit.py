@@ -51,9 +51,10 @@ BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noi
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
 # A limit below the rated one that may rise by less than this share of that does so slowly: noise, and a machine that is
 # a step beyond its limit now and then, make no ripple. More of it where the machine's own current comes back as
-# voltage, and where a forecast learns: at the knee what it learns comes and goes
+# voltage, and where a forecast learns: at the knee what it learns comes and goes. Of the rated current, row 0, it is
+# what comes back at BACK
 RIPPLE, RIPPLE_S = np.full(len(WINDOWS), 0.05), 120.0
-RIPPLE[[VOLTAGE, FORECAST]] = 0.10, 0.20
+RIPPLE[[0, VOLTAGE, FORECAST]] = 0.10, 0.10, 0.20
 BACK = 0.25  # 1: of the speed of a rise, where less than RIPPLE[0] is missing to the rated current
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
 NAMED = np.concatenate((REASON, np.full((1, 2), RECOVERING)))  # … then of a rise that waits
