@@ -1,5 +1,7 @@
 """Exports of cyclers: the same pulses in the dialects of ten programs are the same run."""
 
+import gzip
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +54,27 @@ DIALECTS = {
     "bdf.csv": lines("Test Time / s,Voltage / V,Current / A,Surface Temperature T1 / degC", "{t},{v},{i},20.5"),
     "bdf_machine.csv": lines("test_time_second,voltage_volt,current_ampere,surface_temperature_celsius",
                              "{t},{v},{i},20.5"),
+    "landt_clock.csv": lines("Index,Test time(hh:mm:ss.s),Work Mode,Voltage(V),Current(A),T1(C)",
+                             "1,{c},{s},{v},{a},20.5"),
+    "deutsch.csv": lines("Zeit [s];Strom [A];Spannung [V];Temperatur [°C]", "{t};{i};{v};20.5"),
+    "blanks.txt": lines("time_s current_A voltage_V temperature_degC", "{t} {i} {v} 20.5"),
+    "aligned.txt": lines("Time (s)    Current (A)    Voltage (V)    Temperature (C)", "{t}   {i}  {v}     20.5"),
     "minutes.csv": lines("temperature_K,time_min,voltage_mV,current_mA", "293.65,{m},{mV},{mA}"),
 }  # fmt: skip
+
+
+STEP = 1 + (TIME // 200).astype(int)
+START = np.datetime64("2024-01-31T23:50:00")
+
+
+def stepwise(tmp_path: Path, dates: bool) -> tuple[Run, tuple[str, ...]]:
+    """Time begins anew with each step, as Neware writes it, with or without the date of each row."""
+    rows = (
+        f"{clock(t % 200.0)},{s},{v},{i},{START + np.timedelta64(int(t), 's') if dates else ''}"
+        for t, s, v, i in zip(TIME, STEP, VOLTAGE, CURRENT, strict=True)
+    )
+    names = f"Relative Time(h:min:s.ms),Steps,Voltage(V),Current(A),{'Date' if dates else 'Remark'}\n"
+    return one(tmp_path, "steps.csv", names + "\n".join(rows))
 
 
 def one(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> tuple[Run, tuple[str, ...]]:
@@ -163,3 +184,88 @@ def test_nothing_that_is_written_crashes_the_reader(tmp_path: Path) -> None:
         for run in runs:
             assert (np.diff(run.time_s) > 0.0).all()
             assert np.isfinite([run.current, run.voltage, run.temp_degC, run.charge_Ah]).all()
+
+
+def test_time_that_begins_anew_with_each_step_goes_on(tmp_path: Path) -> None:
+    run, notes = stepwise(tmp_path, dates=True)
+    assert np.allclose(run.time_s, TIME, atol=0.06)
+    assert any("begins anew with every step" in note for note in notes)
+    run, _ = stepwise(tmp_path, dates=False)
+    assert run.time_s[-1] == pytest.approx(TIME[-1] - 19 * 10.0, abs=1.0)  # nothing says what passed between steps
+
+
+@pytest.mark.parametrize(
+    ("form", "unit"),
+    [("%m/%d/%Y %I:%M:%S %p", ""), ("%d.%m.%Y %H:%M:%S", ""), ("%m/%d/%y %H:%M:%S", ""), ("%d-%b-%Y %H:%M:%S", ""),
+     ("%Y-%m-%dT%H:%M:%SZ", ""), ("unix", " (ms)")],
+)  # fmt: skip
+def test_dates_of_all_sorts_over_the_end_of_a_month(tmp_path: Path, form: str, unit: str) -> None:
+    moments = [(START + np.timedelta64(int(t), "s")).item() for t in TIME]
+    texts = [
+        str(1.7e12 + 1e3 * t) if form == "unix" else at.strftime(form) for t, at in zip(TIME, moments, strict=True)
+    ]
+    rows = (f"{at},{v},{i}" for at, v, i in zip(texts, VOLTAGE, CURRENT, strict=True))
+    run, _ = one(tmp_path, "dates.csv", f"Timestamp{unit},Voltage (V),Current (A)\n" + "\n".join(rows))
+    assert np.allclose(run.time_s, TIME)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (lines('"Time (s)","Current (A)","Voltage (V)"', '"{t:,.1f}","{i}","{v}"'), "utf-8"),
+        (lines("Time (s);Current (A);Voltage (V)", "{t:,.1f};{i};{v}").translate({44: 39, 46: 44}), "utf-8"),
+        (lines('"Time (s)"_"Current (A)"_"Voltage (V)"', '"{t}"_"{i}"_"{v}"').translate({46: 44, 95: 44}), "utf-8"),
+        (lines("Time (s),Current (A),Voltage (V)", "{t},{i},{v}"), "utf-16"),
+        (lines("总时间(s),电流(A),电压(V)", "{t},{i},{v}"), "gb18030"),
+    ],
+    ids=["thousands", "apostrophes", "quoted commas", "utf-16", "chinese"],
+)
+def test_numbers_and_letters_of_other_places(tmp_path: Path, text: str, encoding: str) -> None:
+    run, _ = one(tmp_path, "x.csv", text, encoding)
+    assert np.allclose(run.time_s, TIME)
+    assert np.allclose(run.voltage, VOLTAGE)
+    assert np.allclose(run.current, CURRENT)
+
+
+def test_packed_text_is_read_and_a_damaged_one_named(tmp_path: Path) -> None:
+    packed = gzip.compress(DIALECTS["arbin.csv"].encode())
+    path = tmp_path / "arbin.csv.gz"
+    path.write_bytes(packed)
+    assert np.allclose(read_noting(path).runs[0].voltage, VOLTAGE)
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(LabError, match="damaged gzip"):
+        read_noting(path)
+
+
+def book(path: Path, *texts: str) -> None:
+    """A workbook as spreadsheets write it: numbers in cells, texts aside, empty cells left out."""
+    shared: dict[str, int] = {}
+
+    def cell(text: str, at: str) -> str:
+        try:
+            return f'<c r="{at}"><v>{float(text)!r}</v></c>'
+        except ValueError:
+            return f'<c r="{at}" t="s"><v>{shared.setdefault(text, len(shared))}</v></c>' if text else ""
+
+    with zipfile.ZipFile(path, "w") as file:
+        for n, text in enumerate(texts, 1):
+            rows = [
+                f"<row>{''.join(cell(field, f'{chr(65 + k)}{m}') for k, field in enumerate(line.split(',')))}</row>"
+                for m, line in enumerate(text.splitlines(), 1)
+            ]
+            space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+            sheet = f"<worksheet {space}><sheetData>{''.join(rows)}</sheetData></worksheet>"
+            file.writestr(f"xl/worksheets/sheet{n}.xml", sheet)
+        texts_of = "".join(f"<si><t>{text}</t></si>" for text in shared)
+        file.writestr("xl/sharedStrings.xml", f"<sst {space}>{texts_of}</sst>")
+
+
+def test_a_workbook_is_read_by_its_longest_sheet_that_names_columns(tmp_path: Path) -> None:
+    path = tmp_path / "neware.xlsx"
+    book(path, "unit,remark\n1,\n", DIALECTS["neware.csv"], "Cycle,Step,Time,Voltage(V),Current(A)\n1,1,10,3.5,1\n")
+    run = read_noting(path).runs[0]
+    assert np.allclose(run.time_s, TIME, atol=0.06)
+    assert np.allclose(run.voltage, VOLTAGE)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(LabError, match="no whole"):
+        read_noting(path)

@@ -139,6 +139,15 @@ def test_swapped_sign_shows_without_steps_too(tmp_path: Path) -> None:
         read(written(tmp_path, columns))
 
 
+def test_current_without_any_sign_is_refused(tmp_path: Path) -> None:
+    """Taken as it is, the capacity of a discharge and the charge behind it would be the sum of both."""
+    t = np.arange(800.0)
+    volts = np.where(t < 400.0, 4.2 - t / 400.0, 3.2 + (t - 400.0) / 400.0)
+    columns = {"time_s": t, "current_A": np.where(t % 400.0 < 10.0, 0.0, 2.0), "voltage_V": volts}
+    with pytest.raises(LabError, match="never below zero"):
+        read(written(tmp_path, columns))
+
+
 def test_assumed_temperature_is_said(tmp_path: Path) -> None:
     assert noted(written(tmp_path, pulses()), "25 degC is assumed")
 

@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+CLOCK = "h:m:s"  # h:min:s.ms, hh:mm:ss.s, d.hh:mm:ss and the like
 # unit → (dimension, factor into ours, added first)
 UNITS: dict[str, tuple[str, float, float]] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), ("time", 1.0, 0.0)),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), ("time", 60.0, 0.0)),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), ("time", 3600.0, 0.0)),
     "ms": ("time", 1e-3, 0.0), "d": ("time", 86400.0, 0.0),
-    **dict.fromkeys(("h:min:s.ms", "h:min:s", "hh:mm:ss", "h:m:s", "hh:mm:ss.ms", "d.hh:mm:ss"), ("clock", 1.0, 0.0)),
+    CLOCK: ("clock", 1.0, 0.0),
     **dict.fromkeys(("a", "amp", "amps", "ampere"), ("current", 1.0, 0.0)),
     **dict.fromkeys(("ma", "milliampere"), ("current", 0.001, 0.0)), "ua": ("current", 1e-6, 0.0),
     **dict.fromkeys(("v", "volt", "volts"), ("voltage", 1.0, 0.0)),
@@ -31,16 +32,18 @@ UNITS: dict[str, tuple[str, float, float]] = {
 NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "time_s": (("time", "clock"), (
         "test time", "total time", "testtime", "totaltime", "run time", "program duration", "prog time", "program time",
-        "elapsed time", "time", "~time", "test", "t", "relative time")),
+        "elapsed time", "time", "~time", "test", "t", "relative time", "testzeit", "laufzeit", "zeit",
+        "总时间", "测试时间", "时间", "step time")),
     "current_A": (("current",), (
-        "current", "i", "<i>", "cell current", "amps", "cur", "current measured", "i cell")),
+        "current", "i", "<i>", "cell current", "amps", "cur", "current measured", "i cell", "strom", "电流")),
     "voltage_V": (("voltage",), (
         "voltage", "cell voltage", "ecell", "ewe-ece", "<ewe>", "ewe", "u", "volts", "vol", "potential",
-        "terminal voltage", "voltage measured", "v", "u cell")),
+        "terminal voltage", "voltage measured", "v", "u cell", "spannung", "电压")),
     "temperature_degC": (("temperature",), (
         "surface temperature", "surface temperature t", "cell temperature", "case temperature", "battery temp",
         "battery temperature", "temperature", "temp", "aux temperature", "aux t", "auxtemp", "logtemp", "t",
-        "temperature measured", "ambient temperature", "tenv", "chamber temperature", "circuit temperature")),
+        "temperature measured", "temperatur", "温度", "ambient temperature", "tenv", "chamber temperature",
+        "circuit temperature")),
     "ah_reference": (("charge",), (
         "ah reference", "net capacity", "(q-qo)", "q-qo", "q-q0", "ahbal", "ahaccu", "ah", "capacity")),
     "charged_Ah": (("charge",), (
@@ -50,9 +53,26 @@ NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "discharge")),
     "setpoint_degC": (("temperature",), ("temperature setpoint", "chamber setpoint")),
 }  # fmt: skip
-STATES = ("state", "status", "step type", "work mode", "step name", "stepname", "md", "mode", "step state")
+STATES = (
+    "state",
+    "status",
+    "step type",
+    "work mode",
+    "step name",
+    "stepname",
+    "md",
+    "mode",
+    "step state",
+    "工步类型",
+    "工步名称",
+    "工作模式",
+    "状态",
+)
+STEPS = ("step index", "step number", "step no", "step id", "step", "steps", "ns", "line", "工步号", "工步序号")
 MOMENTS = ("unix time", "date time", "datetime", "timestamp", "date", "dpt time", "absolute time", "date and time",
-           "system time", "realtime", "time stamp")  # fmt: skip
+           "system time", "systime", "realtime", "time stamp", "datum", "zeitstempel",
+           "绝对时间", "系统时间", "日期")  # fmt: skip
+RUNS = ("test_id", "cycle", "trip", "run", "cell_no", "pulse_no", "soc_percent")  # parts of a file, by these names
 VAGUE = {"test", "t"}  # names that mean something only with a unit
 CELLS = ("cell_id", "cell_no", "cell")
 
@@ -74,6 +94,7 @@ def words_and_unit(name: str) -> tuple[str, str]:
     slash = re.fullmatch(r"(.+?)\s*[/#,]\s*([^/#,]+)", text)
     words, unit = bracket.groups() if bracket else slash.groups() if slash else (text, "")
     words = re.sub(r"[_\s]+", " ", words).strip()
+    unit = CLOCK if re.fullmatch(r"[dhmins.: ]*:[mins.: ]*", unit) else unit
     if unit not in UNITS:
         words, unit = (re.sub(r"[_\s]+", " ", text), "") if not bracket else (words, unit)
     if not unit:

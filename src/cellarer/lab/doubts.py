@@ -21,6 +21,9 @@ SINGLE = 0.99  # share of rows that a column is judged by: single rows may be ab
 DISORDER = 0.05  # share of rows out of order above which a file is refused
 FAST_S = 30.0
 MATTERS = 0.01  # of the swing of charge of a run
+FALLS_V = 0.3  # no cell falls by so much while it charges with a steady current
+LEVELS = 10.0  # of the largest current, in which it counts as steady
+NO_SIGN = 0.002  # of the largest current: one that never goes further below zero has no sign
 AGAINST = 0.2  # share of steps that raise the voltage below which the sign is turned
 
 
@@ -71,7 +74,7 @@ def gap_in_charge(time: Floats, current: Floats, charge_Ah: Floats, longest_s: f
     lost_Ah = np.where((dt > longest_s) & (flows[:-1] | flows[1:]), np.abs(current[:-1]) + np.abs(current[1:]), 0.0)
     lost_Ah *= dt / 7200.0
     at = int(np.argmax(lost_Ah))
-    if lost_Ah[at] < MATTERS * float(np.ptp(charge_Ah)):
+    if lost_Ah[at] <= MATTERS * float(np.ptp(charge_Ah)):
         return []
     return [
         f"no rows for {dt[at] / 60.0:.0f} min while current flows, {time[at]:.0f} s after the begin of a run: "
@@ -111,6 +114,22 @@ def disorder(file: str, back: Bools, repeated: Bools) -> list[str]:
                            "rows in the order of time: sort the file")  # fmt: skip
         notes.append(f"{what} in {count} rows, first row {first}: left out")
     return notes
+
+
+def check_unsigned(file: str, time: Floats, current: Floats, voltage: Floats, longest_s: float) -> None:
+    """Refuse a current that is never negative while the voltage falls as only a discharge can make it."""
+    largest = float(current.max())
+    if largest <= 0.0 or current.min() < -NO_SIGN * largest:
+        return
+    level = np.round(current / largest * LEVELS)
+    edges = np.flatnonzero((np.diff(level) != 0.0) | (np.diff(time) > longest_s)) + 1
+    for part in np.split(voltage, edges):
+        if len(part) > 5 and float(np.median(part[:3]) - np.median(part[-3:])) > FALLS_V:
+            raise LabError(
+                file, "current", "never below zero while the voltage falls from "
+                f"{part[0]:.2f} to {part[-1]:.2f} V", "negative current where the cell discharges, or a column "
+                "(State, Step Type …) that says charge or discharge",
+            )  # fmt: skip
 
 
 def check_sign(file: str, time: Floats, current: Floats, voltage: Floats, charge_Ah: Floats) -> None:

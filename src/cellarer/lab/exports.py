@@ -5,26 +5,39 @@ clock or a date, currents without a sign beside a column that says charge or dis
 configured: the first line that names time, current and voltage. Binary formats are refused with advice.
 """
 
+import gzip
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.lab import bpx, tables
-from cellarer.lab.columns import CELLS, MOMENTS, STATES, Found, first_of, missing, recognise
+from cellarer.lab import bpx, tables, workbook
+from cellarer.lab.clocks import clock, gone_on, moments
+from cellarer.lab.columns import (
+    CELLS,
+    MOMENTS,
+    RUNS,
+    STATES,
+    STEPS,
+    Found,
+    first_of,
+    missing,
+    recognise,
+    words_and_unit,
+)
 from cellarer.lab.error import LabError
 
 Floats = NDArray[np.float64]
 Column = NDArray[np.generic]
 
 PARQUET = (".parquet", ".pq")
-BINARY = {".nda", ".ndax", ".mpr", ".res", ".xls", ".xlsx", ".mat", ".h5", ".hdf5", ".sqlite", ".gz", ".zip"}
+BINARY = {".nda", ".ndax", ".mpr", ".res", ".xls", ".mat", ".h5", ".hdf5", ".sqlite", ".zip"}
 PREAMBLE = 300  # lines in which the names of the columns must come
-DISCHARGES = re.compile(r"d(is)?[ _-]?ch|dchg|^d$|^d[ _-]|entlad", re.IGNORECASE)
-CLOCK = re.compile(r"^\s*(?:(\d+)\s*[d.\-]\s*)?(\d+):(\d+)(?::(\d+(?:\.\d+)?))?\s*$")
+DISCHARGES = re.compile(r"d(is)?[ _-]?ch|dchg|^d$|^d[ _-]|entlad|放电", re.IGNORECASE)
 UNSIGNED = 0.002  # of the largest current: a current that never goes further below zero has no sign
 
 
@@ -47,18 +60,20 @@ def open_sheet(path: Path) -> Sheet:
         raise LabError(str(path), "file", "nothing", "a recording: Parquet, CSV or a cycler's text export")
     if suffix == ".json":
         return _validation(path)
-    if suffix in PARQUET:
-        table = tables.read_parquet(path)
-    else:
-        table = _text(path)
+    table = tables.read_parquet(path) if suffix in PARQUET else _text(path)
     found = recognise(table.names)
     notes = [f"{table.short} rows are cut short: is the file whole?"] if table.short else []
     columns = {key: _values(path, table.columns[at.name], at, key) for key, at in found.items()}
-    if "time_s" not in columns and (moment := first_of(table.names, MOMENTS)):
-        columns["time_s"] = _moments(table.columns[moment])
+    moment = first_of(table.names, MOMENTS)
+    if moment is not None and (moment == found["time_s"].name if "time_s" in found else True):
+        columns["time_s"] = moments(table.columns[moment], words_and_unit(moment)[1])
     for key in ("time_s", "current_A", "voltage_V"):
         if key not in columns:
             raise LabError(str(path), "columns", ", ".join(table.names), f"a column {key}, or one that cyclers write")
+    step = first_of(table.names, STEPS)
+    if step is not None and not any(name in table.columns for name in RUNS):
+        stamps = None if moment is None else moments(table.columns[moment], words_and_unit(moment)[1])
+        columns["time_s"] = gone_on(columns["time_s"], table.columns[step], stamps, notes)
     columns["current_A"] = _signed(path, columns["current_A"], table, notes)
     cell = first_of(table.names, CELLS)
     if cell is not None and len(np.unique(table.columns[cell])) > 1:
@@ -84,15 +99,53 @@ def _validation(path: Path) -> Sheet:
 
 
 def _text(path: Path) -> tables.Table:
-    """Find the header, join a line of units to it, read what follows."""
+    """Find the header, join a line of units to it, read what follows; in the first encoding in which there is one."""
+    if path.suffix.lower() == ".xlsx":
+        texts: Sequence[str] = workbook.sheets(path)
+    else:
+        texts = _decoded(path)
+    for text in texts:
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        for parted in (lines, *_by_blanks(lines)):
+            if (table := _under_header(path, parted)) is not None:
+                return table
+    lines = [line for line in texts[0].splitlines() if line.strip() and not line.startswith("#")] if texts else []
+    if not lines:
+        raise LabError(str(path), "file", "nothing in it", "rows of time, current and voltage below their names")
+    lacks = ", ".join(missing(lines[0].split(max(tables.SEPARATORS, key=lines[0].count))))
+    raise LabError(str(path), f"first {PREAMBLE} lines", repr(lines[0].strip()[:120]),
+                   f"a line that names the columns; {lacks} is not in the first one")  # fmt: skip
+
+
+def _decoded(path: Path) -> list[str]:
+    """The text of a file, packed or not, in the encodings that it may have."""
     raw = path.read_bytes()
+    if raw[:2] == b"\x1f\x8b":
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, OSError, zlib.error) as error:
+            raise LabError(str(path), "file", f"a damaged gzip file ({error})", "a whole one") from None
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return [raw.decode("utf-16", errors="replace")]
     if b"\0" in raw[:4096]:
         raise LabError(str(path), "file", "binary data", "text or Parquet: export it as CSV")
     try:
-        text = raw.decode("utf-8-sig")
+        return [raw.decode("utf-8-sig")]
     except UnicodeDecodeError:
-        text = raw.decode("latin-1")  # degree signs of older programs
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        # degree signs of older programs; names in Chinese
+        return [raw.decode("latin-1"), raw.decode("gb18030", errors="replace")]
+
+
+def _by_blanks(lines: list[str]) -> Iterator[list[str]]:
+    """Lines whose fields are parted by blanks, two or more or single ones."""
+    if any(separator in line for line in lines[:PREAMBLE] for separator in tables.SEPARATORS):
+        return
+    for blanks in (r"\s{2,}", r"\s+"):
+        yield [re.sub(blanks, "\t", line.strip()) for line in lines]
+
+
+def _under_header(path: Path, lines: list[str]) -> tables.Table | None:
+    """The table below the first line that names time, current and voltage; None: no line does."""
     for at, line in enumerate(lines[:PREAMBLE]):
         separator = max(tables.SEPARATORS, key=line.count)
         fields = [field.strip().strip('"') for field in line.split(separator)]
@@ -105,11 +158,7 @@ def _text(path: Path) -> tables.Table:
             fields = [f"{name} [{u.strip('[]()')}]" if u else name for name, u in zip(fields, units, strict=False)]
             body = body[1:]
         return _tolerant(path, _unique(fields), body, separator)
-    if not lines:
-        raise LabError(str(path), "file", "nothing in it", "rows of time, current and voltage below their names")
-    lacks = ", ".join(missing(lines[0].split(max(tables.SEPARATORS, key=lines[0].count))))
-    raise LabError(str(path), f"first {PREAMBLE} lines", repr(lines[0].strip()[:120]),
-                   f"a line that names the columns; {lacks} is not in the first one")  # fmt: skip
+    return None
 
 
 def _unique(fields: list[str]) -> list[str]:
@@ -120,7 +169,8 @@ def _unique(fields: list[str]) -> list[str]:
 def _tolerant(path: Path, fields: list[str], body: list[str], separator: str) -> tables.Table:
     """Lines longer than the header (a trailing separator) lose what hangs over."""
     width = len(fields)
-    cut = [line if line.count(separator) < width else separator.join(line.split(separator)[:width]) for line in body]
+    cut = [line if '"' in line or line.count(separator) < width else separator.join(line.split(separator)[:width])
+           for line in body]  # fmt: skip
     if not cut:
         raise LabError(str(path), "rows", 0, "rows of numbers below the names")
     return tables.from_lines(path, [separator.join(fields), *cut])
@@ -130,47 +180,10 @@ def _values(path: Path, column: Column, found: Found, quantity: str) -> Floats:
     """A column in our unit."""
     if column.dtype.kind != "f":
         if quantity == "time_s":
-            return _clock(path, found.name, column)
+            return clock(path, found.name, column)
         raise LabError(str(path), found.name, repr(str(column[0])), "numbers")
     values = np.asarray(column, dtype=np.float64)
     return (np.where(np.isfinite(values), values, np.nan) + found.offset) * found.factor
-
-
-def _clock(path: Path, name: str, column: Column) -> Floats:
-    """Times such as 26:03:04.5 or 1d 02:03:04; a date is a moment."""
-    out = np.full(len(column), np.nan)
-    for row, text in enumerate(column.tolist()):
-        match = CLOCK.match(str(text))
-        if match:
-            days, hours, minutes, seconds = (float(part or 0.0) for part in match.groups())
-            out[row] = 86400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
-    if not np.isfinite(out).any():
-        out = _moments(column)
-    if not np.isfinite(out).any():
-        raise LabError(str(path), name, repr(str(column[0])), "seconds, or times such as 1:02:03.4")
-    return out
-
-
-def _moments(column: Column) -> Floats:
-    """Moments as seconds since the first: ISO 8601, day or month first with / or ., or Unix time."""
-    if column.dtype.kind == "f":
-        values = np.asarray(column, dtype=np.float64)
-        return np.asarray(values - values[np.isfinite(values)][:1].sum())
-    texts = [re.sub(r"\s+", "T", str(text).strip().replace("/", "-"), count=1) for text in column.tolist()]
-    out = np.full(len(texts), np.nan)
-    for row, text in enumerate(texts):
-        if match := re.match(r"(\d{1,2})[-.](\d{1,2})[-.](\d{4})(.*)$", text):
-            day, month, year, rest = (
-                match.groups()
-            )  # one order for all rows: over a month's end it would show as a jump
-            day, month = (day, month) if int(month) <= 12 else (month, day)
-            text = f"{year}-{int(month):02d}-{int(day):02d}{rest}"
-        try:
-            out[row] = float(np.datetime64(text, "ms").astype(np.int64)) / 1e3
-        except ValueError:
-            continue
-    known = out[np.isfinite(out)]
-    return out - known[0] if known.size else out
 
 
 def _signed(path: Path, current: Floats, table: tables.Table, notes: list[str]) -> Floats:

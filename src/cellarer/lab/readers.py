@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.lab import doubts, tables
+from cellarer.lab.columns import RUNS
 from cellarer.lab.error import LabError
 from cellarer.lab.exports import Sheet, open_sheet
 from cellarer.lab.thin import kept_rows
@@ -23,7 +24,6 @@ from cellarer.lab.thin import kept_rows
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-RUN_COLUMNS = ("test_id", "cycle", "trip", "run", "cell_no", "pulse_no", "soc_percent")
 GAP_S, GAP_STEPS = 60.0, 5.0  # a gap is longer than this, and than so many usual steps
 ALIKE = 0.2  # current before and behind a gap that differs by less has flowed in it
 FEW = 12  # rows: less is no run
@@ -113,6 +113,7 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
         raise LabError(str(file), "rows", len(time), f"at least {FEW} rows with time, current and voltage, time rising")
     for run in runs:
         doubts.check_sign(run.file, run.time_s, run.current, run.voltage, run.charge_Ah)
+        doubts.check_unsigned(run.file, run.time_s, run.current, run.voltage, _gap_s(run.time_s))
     return Reading(tuple(runs), tuple(f"{file.name}: {note}" for note in notes))
 
 
@@ -154,7 +155,7 @@ def _edges(sheet: Sheet, time: Floats) -> list[int]:
     first = time[np.isfinite(time)][:1].sum()
     restart = np.diff(time) < 0.0
     cut[1:] |= restart & (reached[:-1] > first) & (time[1:] - first <= BEGIN * (reached[:-1] - first))
-    for name in RUN_COLUMNS:
+    for name in RUNS:
         if name in sheet.raw:
             values = sheet.raw[name]
             cut[1:] |= (values[1:] != values[:-1]) & (np.diff(time) <= 0.0)

@@ -5,6 +5,7 @@ strict where a guess would be needed. Writing is deterministic: the same columns
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ Column = NDArray[np.float64] | Sequence[str]
 
 SEPARATORS = (",", ";", "\t")
 SUFFIXES = (".parquet", ".csv")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 
 class TableError(ValueError):
@@ -198,10 +200,25 @@ def _is_number(text: str) -> bool:
 def _numbers(texts: Sequence[str], comma: bool) -> NDArray[np.generic]:
     """Turn the fields of a column into floats. What is no number becomes NaN; a column without any stays text."""
     if comma:
-        texts = [text.replace(",", ".") for text in texts]
+        texts = [_with_point(text) for text in texts]
+    elif any("," in text for text in texts):
+        texts = _without_commas(texts)
     try:
         return np.array(texts, dtype=np.float64)
     except ValueError:
         values = np.array([float(text) if _is_number(text) else np.nan for text in texts])
         blank = all(not text.strip() for text in texts)
         return values if blank or np.isfinite(values).any() else np.array(texts)
+
+
+def _without_commas(texts: Sequence[str]) -> Sequence[str]:
+    """Quoted fields with commas: thousands are parted by them (1,234.5), or they are decimal (1,5)."""
+    parted = all(THOUSANDS.fullmatch(text.strip()) for text in texts if "," in text)
+    return [text.replace(",", "" if parted else ".") for text in texts]
+
+
+def _with_point(text: str) -> str:
+    """A decimal comma as a point; what parts thousands beside it (1.234,5 or 1'234,5) goes."""
+    if "," in text:
+        text = text.replace(".", "").replace(",", ".")
+    return text.replace("'", "")

@@ -1,0 +1,113 @@
+"""Times as cyclers write them: clocks, dates in several orders, and times that begin anew with every step."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellarer.lab.error import LabError
+
+Floats = NDArray[np.float64]
+Column = NDArray[np.generic]
+
+CLOCK = re.compile(r"^\s*(?:(\d+)\s*[d.\-]\s*)?(\d+):(\d+)(?::(\d+(?:[.,]\d+)?))?\s*$")
+DATE = re.compile(r"\s*(\d{1,4})[-./ ](\d{1,2}|[A-Za-z]{3})[-./ ,]+(\d{1,4})"
+                  r"(?:[T\s]+(\d+):(\d+)(?::(\d+(?:[.,]\d+)?))?)?\s*"
+                  r"([AaPp])?\.?[Mm]?\.?\s*(?:Z|[+-]\d{2}:?\d{2})?\s*")  # fmt: skip
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+UNIX_UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+SERIAL_DAY = (30_000.0, 80_000.0)  # days since 1899-12-30: how spreadsheets keep a date, 1982 to 2119
+SAME_TIME_S = 0.01  # a step begins so long after the last row of the one before, where no date says more
+WITH_STEP = 0.9  # share of the restarts of time that must come with a new step
+
+
+def clock(path: Path, name: str, column: Column) -> Floats:
+    """Times such as 26:03:04.5 or 1d 02:03:04; a date is a moment."""
+    out = np.full(len(column), np.nan)
+    for row, text in enumerate(column.tolist()):
+        match = CLOCK.match(str(text))
+        if match:
+            days, hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in match.groups())
+            out[row] = 86400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
+    if not np.isfinite(out).any():
+        out = moments(column)
+    if not np.isfinite(out).any():
+        raise LabError(str(path), name, repr(str(column[0])), "seconds, or times such as 1:02:03.4")
+    return out
+
+
+def moments(column: Column, unit: str = "") -> Floats:
+    """Moments as seconds since the first: dates with a time of day in any usual order, Unix time, days of a sheet."""
+    if column.dtype.kind == "f":
+        values = np.asarray(column, dtype=np.float64) * UNIX_UNITS.get(unit, 1.0)
+        first = values[np.isfinite(values)][:1].sum()
+        days = SERIAL_DAY[0] < first < SERIAL_DAY[1] and float(np.nanmax(values)) < SERIAL_DAY[1]
+        return np.asarray((values - first) * (86400.0 if days and not unit else 1.0))
+    parts = [DATE.fullmatch(str(text)) for text in column.tolist()]
+    fields = [match.groups() if match else None for match in parts]
+    out = _seconds(fields, month_first=False)
+    if not np.isfinite(out).any() and not any(fields):
+        return out
+    pairs = {(f[0], f[1]) for f in fields if f is not None and len(f[0]) < 3 and f[1].isdigit()}
+    if pairs and not any(int(first) > 12 for first, _ in pairs):
+        # one order for all rows: by a day above 12, else the one in which less time passes
+        other = _seconds(fields, month_first=True)
+        if any(int(second) > 12 for _, second in pairs) or _lasts(other) < _lasts(out):
+            out = other
+    known = out[np.isfinite(out)]
+    return out - known[0] if known.size else out
+
+
+def _lasts(moments: Floats) -> float:
+    known = moments[np.isfinite(moments)]
+    return float(np.ptp(known)) if known.size else np.inf
+
+
+def _seconds(fields: Sequence[tuple[str, ...] | None], month_first: bool) -> Floats:
+    """Seconds of dates that are split into their parts; NaN where there is none."""
+    out = np.full(len(fields), np.nan)
+    days: dict[tuple[str, ...], float] = {}
+    for row, field in enumerate(fields):
+        if field is None:
+            continue
+        date = field[:3]
+        if date not in days:
+            days[date] = _day(date[0], date[1], date[2], month_first)
+        hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in field[3:6])
+        if field[6]:
+            hours = hours % 12.0 + (12.0 if field[6] in "Pp" else 0.0)
+        out[row] = 86400.0 * days[date] + 3600.0 * hours + 60.0 * minutes + seconds
+    return out
+
+
+def _day(a: str, b: str, c: str, month_first: bool) -> float:
+    """Days since 1970 of a date; NaN if there is no such day."""
+    if b.isalpha():
+        if b.lower() not in MONTHS:
+            return float("nan")
+        b, month_first = str(MONTHS.index(b.lower()) + 1), False
+    year, month, day = (a, b, c) if len(a) == 4 else (c, a, b) if month_first else (c, b, a)
+    year = f"20{year}" if len(year) == 2 else year
+    try:
+        return float(np.datetime64(f"{year}-{int(month):02d}-{int(day):02d}", "D").astype(np.int64))
+    except ValueError:
+        return float("nan")
+
+
+def gone_on(time: Floats, step: Column, stamps: Floats | None, notes: list[str]) -> Floats:
+    """Time that goes on where it begins anew with every step; as long as dates say, else at once."""
+    restarts = np.flatnonzero(np.diff(time) < 0.0) + 1
+    if len(restarts) == 0 or float(np.mean(step[restarts] != step[restarts - 1])) < WITH_STEP:
+        return time
+    out, edges = time.copy(), [*restarts.tolist(), len(time)]
+    for begin, end in pairwise(edges):
+        last = float(out[begin - 1])
+        start = last + max(float(time[begin]), SAME_TIME_S)
+        if stamps is not None and np.isfinite(stamps[begin] - stamps[0]):
+            start = max(start, float(out[0] + stamps[begin] - stamps[0]))
+        out[begin:end] = time[begin:end] - time[begin] + start
+    notes.append(f"time begins anew with every step, {len(restarts)} times: it is taken to go on")
+    return out
