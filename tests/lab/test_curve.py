@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cellarer.lab.curve import GRID, from_slow_legs
+from cellarer.lab.curve import GRID, from_slow_legs, towards_empty
 from cellarer.lab.readers import Run
 from cellarer.lab.sort import Ends, Sorted
 
@@ -64,3 +64,34 @@ def test_a_slow_leg_that_stops_early_is_drawn_on_as_a_faster_discharge_fell_and_
     assert ("drawn after fast#1" if helped else "straight line") in warnings[0]
     knee = (GRID > 0.02) & (GRID < 0.04)
     assert bool(np.abs(curve.ocv - OCV + GAP)[knee].max() < 0.08) is helped
+
+
+def stepping(sign: float, ohms_full: float, ohms_empty: float) -> Sorted:
+    """A slow leg with a row of rest before it; resistance rises towards empty as it usually does."""
+    item = leg(sign)
+    soc = item.soc
+    at_full, at_empty = float(towards_empty(1.0)), float(towards_empty(0.0))
+    ohms = ohms_full + (ohms_empty - ohms_full) * (towards_empty(soc) - at_full) / (at_empty - at_full)
+    volts = np.interp(soc, GRID, OCV) + sign * (GAP + 0.08 * ohms)
+    rested = float(np.interp(soc[0], GRID, OCV)) + sign * GAP
+    run = item.run
+    run = replace(
+        run,
+        time_s=np.r_[0.0, run.time_s + 60.0],
+        current=np.r_[0.0, run.current],
+        voltage=np.r_[rested, volts],
+        temp_degC=np.full(len(soc) + 1, 25.0),
+        charge_Ah=np.r_[0.0, run.charge_Ah],
+    )
+    return replace(item, run=run, soc=np.r_[soc[0], soc])
+
+
+@pytest.mark.parametrize("leads", [0.0, 0.5])
+def test_what_a_charge_steps_more_at_empty_belongs_to_empty(leads: float) -> None:
+    """Freed all along by the step at empty, the upper branch lay too low and the curve of a cold cell 15 mV off."""
+    legs = [stepping(sign, 0.2 + leads, 0.6 + leads) for sign in (-1.0, 1.0)]
+    curve = from_slow_legs(legs, ENDS, [])
+    assert curve is not None and curve.measured_gap
+    middle = (GRID > 0.1) & (GRID < 0.95)
+    assert np.abs(curve.ocv - OCV)[middle].max() < 0.001
+    assert np.abs(curve.half_gap - GAP)[middle].max() < 0.001

@@ -58,7 +58,9 @@ def temperature_rows(fitted: list[Fitted], capacity_Ah: float) -> list[Row]:
                 row = _moved(part, temp, slope, base)
                 # what a current did hours ago lasts in the cold: doubt of resistance is felt at rest as well
                 felt_V = row.factor * _ohms(part) * BEYOND_C * capacity_Ah * np.sqrt(rate * abs(_apart(temp, seen)))
-                rows.append(replace(row, sigma=float(np.hypot(base.sigma, felt_V))))
+                # and what moved the curve where it was measured may be a slow polarisation that is another one here
+                moved_V = _moved_V(part) * (1.0 - np.exp(-abs(temp - seen) / BEYOND_K))
+                rows.append(replace(row, sigma=float(np.sqrt(base.sigma**2 + felt_V**2 + moved_V**2))))
     return sorted(rows, key=lambda row: row.temp_degC)
 
 
@@ -67,6 +69,11 @@ def _moved(part: Fitted, temp_degC: float, slope_K: float, base: Row | None = No
     origin, grown = (part.temp_degC, 1.0) if base is None else (base.temp_degC, base.factor)
     factor = grown * float(np.exp(slope_K * _apart(temp_degC, origin)))
     return Row(temp_degC, part, factor, part.rmse * max(factor, 1.0) ** 0.5)
+
+
+def _moved_V(part: Fitted) -> float:
+    """By how much the fit has moved the curve in the middle of SOC, root mean square."""
+    return float(np.sqrt(np.mean(part.correction[np.abs(KNOTS - 0.5) < 0.35] ** 2)))
 
 
 def _apart(a_degC: float, b_degC: float) -> float:

@@ -22,6 +22,8 @@ LEAST_GAP_V = 0.004
 AGREE = 0.03  # of capacity: legs that differ more are not averaged
 WHOLE = 0.04  # of capacity: a leg that begins or ends so near an end reaches it
 MOST_HYSTERESIS = {"LFP": 0.040, "Na-ion": 0.040, "NMC": 0.020, "NCA": 0.015, "LMO": 0.012, "LTO": 0.010}
+FELT_V = 0.01  # a smaller half gap is not told from slow polarisation: measured NMC and NCA follow the lower branch
+HYSTERESIS_SPREAD = 0.7  # of the usual half gap: LFP 5 to 24 mV at 25 degC
 USUAL_HYSTERESIS = {"LFP": 0.012, "Na-ion": 0.012, "NMC": 0.005, "NCA": 0.004, "LMO": 0.004, "LTO": 0.004}
 
 
@@ -55,15 +57,41 @@ def chemistry_of(ocv: Floats) -> str:
     return "LMO" if middle > 3.83 and flat < 0.25 else "NMC"
 
 
-def _leg(item: Sorted, sign: float, capacity_Ah: float) -> tuple[Floats, Floats] | None:
-    """SOC (rising) and voltage of one direction, freed from the voltage of its own current step."""
+def _emptiness(soc: Floats | float) -> Floats:
+    """1 at empty, 0 at full: share of what resistance has more at empty."""
+    full, empty = float(towards_empty(1.0)), float(towards_empty(0.0))
+    return np.asarray((towards_empty(np.clip(soc, 0.0, 1.0)) - full) / (empty - full))
+
+
+def _more_at_empty(items: list[Sorted]) -> float:
+    """By how much the first step of charges from empty shows more resistance than that of discharges from full."""
+    steps: dict[float, list[float]] = {-1.0: [], 1.0: []}
+    for item in items:
+        run = item.run
+        rows = np.flatnonzero(np.abs(run.current) > 0.3 * np.abs(run.current).max())
+        sign = float(np.sign(run.current[rows[0]]))
+        if abs(float(item.soc[rows[0]]) - 0.5 * (1.0 - sign)) < WHOLE:
+            steps[sign].append(step_resistance(run, int(rows[0])))
+    known = [[ohms for ohms in found if ohms > 0.0] for found in steps.values()]
+    return max(float(np.median(known[1]) - np.median(known[0])), 0.0) if all(known) else 0.0
+
+
+def _leg(item: Sorted, sign: float, capacity_Ah: float, more_ohms: float = 0.0) -> tuple[Floats, Floats] | None:
+    """SOC (rising) and voltage of one direction, freed from the voltage of its own current step.
+
+    more_ohms   by how much charges step higher at empty than discharges at full
+    """
     run = item.run
     rows = np.flatnonzero(sign * run.current > 0.3 * np.abs(run.current).max())
     if len(rows) < 30 or np.ptp(run.charge_Ah[rows]) < 0.3 * capacity_Ah:
         return None
     rows = rows[(rows >= rows[0]) & (rows <= rows[-1])]
-    voltage = run.voltage[rows] - run.current[rows] * step_resistance(run, int(rows[0]))
     soc = item.soc[rows]
+    ohms: Floats | float = step_resistance(run, int(rows[0]))
+    if ohms > 0.0:
+        # what is common to both steps (leads too) stays; the rest belongs to empty and fades as resistance does
+        ohms = ohms + more_ohms * (_emptiness(soc) - _emptiness(soc[0]))
+    voltage = run.voltage[rows] - run.current[rows] * ohms
     order = np.argsort(soc, kind="stable")
     soc, voltage = soc[order], np.maximum.accumulate(voltage[order])
     keep = np.r_[True, np.diff(soc) > 1e-7]
@@ -100,8 +128,9 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
     nearest = temps[np.argmin(np.abs(temps - 25.0))]
     chosen = [item for item in slow if abs(item.temp_degC - nearest) < 4.0]
     temp = float(np.mean([item.temp_degC for item in chosen]))
-    down = [leg for item in chosen if (leg := _leg(item, -1.0, ends.capacity_Ah)) is not None]
-    up = [leg for item in chosen if (leg := _leg(item, 1.0, ends.capacity_Ah)) is not None]
+    more = _more_at_empty(chosen)
+    down = [leg for item in chosen if (leg := _leg(item, -1.0, ends.capacity_Ah, more)) is not None]
+    up = [leg for item in chosen if (leg := _leg(item, 1.0, ends.capacity_Ah, more)) is not None]
     lower = _mean_leg(down, ends)
     upper = _mean_leg(up, ends)
     for legs in (down, up):
@@ -168,44 +197,26 @@ def _mean_leg(legs: list[tuple[Floats, Floats]], ends: Ends) -> Floats | None:
     return np.asarray(np.maximum.accumulate(np.mean(good, axis=0)))
 
 
-def from_rests(items: list[Sorted], ends: Ends) -> Curve | None:
-    """Rested points of pulse tests: the last row of every rest of ten minutes or more."""
-    points: list[tuple[float, float]] = []
-    temps = []
-    for item in items:
-        run = item.run
-        rest = np.abs(run.current) < 0.01 * ends.capacity_Ah
-        edges = np.flatnonzero(np.diff(np.r_[0, rest.astype(np.int8), 0]))
-        for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            if run.time_s[end - 1] - run.time_s[begin] >= 600.0 and item.anchored == "full" and np.ptp(item.soc) > 0.3:
-                points.append((float(item.soc[end - 1]), float(run.voltage[end - 1])))
-                temps.append(item.temp_degC)
-    if len(points) < 5:
-        return None
-    near = [p for p, t in zip(points, temps, strict=True) if abs(t - 25.0) < 6.0] or points
-    soc, voltage = np.array(sorted(near)).T
-    if np.ptp(soc) < 0.6:
-        return None
-    bins = np.round(soc / 0.02)
-    keys = np.unique(bins)
-    soc = np.array([soc[bins == key].mean() for key in keys])
-    voltage = np.maximum.accumulate(np.array([voltage[bins == key].mean() for key in keys]))
-    if soc[0] > 0.01:
-        soc, voltage = np.r_[0.0, soc], np.r_[min(ends.empty_V + 0.25, voltage[0] - 0.05), voltage]
-    from scipy.interpolate import PchipInterpolator
-
-    ocv = PchipInterpolator(soc, voltage)(np.clip(GRID, soc[0], soc[-1]))
-    return Curve(np.maximum.accumulate(ocv), np.zeros_like(GRID), float(np.mean(temps)), "rests of pulse tests", False,
-                 tuple(zip(soc.tolist(), voltage.tolist(), strict=True)))  # fmt: skip
-
-
 def moved_to_rests(curve: Curve, rests: Curve) -> Curve:
     """Keep the shape of a single slow leg, but let it go through rested points: they carry no polarisation."""
-    if curve.measured_gap or len(rests.points) < 6:
+    if curve.measured_gap or len(rests.points) < 5:
         return curve
-    soc, voltage = np.array(rests.points[1:]).T  # the lowest point may be an assumption
+    soc, voltage = np.array(rests.points).T
     away = voltage - np.interp(soc, GRID, curve.ocv)
     if float(np.abs(away).max()) > 0.1:
         return curve
     ocv = np.maximum.accumulate(curve.ocv + np.interp(GRID, soc, away))
     return replace(curve, ocv=ocv, source=f"{curve.source}, moved to rested points")
+
+
+def freed_of_hysteresis(curve: Curve, half_V: float, rate: float) -> Curve:
+    """The mean of both branches where only one was seen: discharges from full show the lower one, charges the upper.
+
+    Left on its branch, a flat curve would be off by the whole gap once current turns.
+    """
+    if curve.measured_gap or curve.source.startswith("guess") or half_V < FELT_V:
+        return curve
+    charging = curve.source.startswith("slow charge")
+    way = GRID if charging else 1.0 - GRID
+    state = (1.0 if charging else -1.0) * (1.0 - 2.0 * np.exp(-rate * way))
+    return replace(curve, ocv=np.maximum.accumulate(curve.ocv - half_V * state))

@@ -18,12 +18,14 @@ from cellarer.cells.writer import dump
 from cellarer.lab import capacity
 from cellarer.lab.cellfile import BEYOND_C, table_of
 from cellarer.lab.curve import (
+    FELT_V,
     GRID,
+    HYSTERESIS_SPREAD,
     MOST_HYSTERESIS,
     USUAL_HYSTERESIS,
     Curve,
     chemistry_of,
-    from_rests,
+    freed_of_hysteresis,
     from_slow_legs,
     moved_to_rests,
 )
@@ -32,6 +34,7 @@ from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted, Priors, Problem
 from cellarer.lab.given import given_curve
 from cellarer.lab.readers import Run, read_all
+from cellarer.lab.rests import from_rests
 from cellarer.lab.search import fit_class
 from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs
 
@@ -123,6 +126,8 @@ def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity
         # nothing here moves the slow part: what is usual stands in the file, and may be off by itself
         slow_V = float(np.interp(0.5, KNOTS, part.r2)) * BEYOND_C * capacity_Ah
         doubt_V, brief_s = float(np.hypot(doubt_V, slow_V)), longest
+    if not curve.measured_gap and gap.max() > FELT_V:
+        doubt_V = float(np.hypot(doubt_V, HYSTERESIS_SPREAD * float(gap.max())))
     return replace(part, rmse=GUESSED * doubt_V if guessed else doubt_V, brief_s=brief_s)
 
 
@@ -140,6 +145,8 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
     if curve is None:
         warnings.append("no slow discharge, no rests, no --ocv: the curve is guessed from steady currents and weak")
         curve = _from_steady(items, ends)
+    chemistry = chemistry_of(curve.ocv)
+    curve = freed_of_hysteresis(curve, USUAL_HYSTERESIS[chemistry], RATES.get(chemistry, RATE))
     items = [settle(run, kind, ends, (GRID, curve.ocv)) for run, kind in pieces]
     return items, curve
 
