@@ -36,6 +36,8 @@ def test_identify_refuses_before_the_long_work(tmp_path: Path) -> None:
         (["--out", str(tmp_path / "a.txt")], "must end in .toml"),
         (["--out", str(tmp_path / "a.toml"), "--capacity-Ah", "-1"], "--capacity-Ah = -1: allowed is"),
         (["--out", str(tmp_path / "no" / "a.toml")], "does not exist"),
+        (["--out", str(tmp_path / "a.toml"), "--temperature-degC", "300"], "allowed is -60 to 120"),
+        (["--out", str(tmp_path / "a.toml"), "--name", "LG M50"], "--name = 'LG M50': allowed are letters"),
     ):
         done = CliRunner().invoke(cellarer, ["identify", *FILES, "--name", "x", *options])
         assert text in str(done.exception)

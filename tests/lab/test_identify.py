@@ -103,6 +103,33 @@ def test_given_table_is_used_and_fractions_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("scipy")
+def test_with_a_given_curve_the_highest_voltage_of_the_files_is_not_full(tmp_path: Path) -> None:
+    """Drives between 70 and 30 % had been put at full, for they hold no higher voltage."""
+    q = TRUE.capacity_Ah
+    r = np.random.default_rng(5)
+    drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-1.4, 0.6, 100), 12) * q, np.zeros(120)])
+    file = recording(tmp_path / "middle.csv", drive, 2.0, 0.7)
+    k = int(np.argmin(np.abs(TRUE.temp_degC - 25.0)))
+    curve = tmp_path / "curve.csv"
+    grid = np.linspace(0.0, 100.0, TRUE.ocv.shape[1])
+    curve.write_text("soc_pct,ocv_V\n" + "\n".join(f"{z},{v}" for z, v in zip(grid, TRUE.ocv[k], strict=True)))
+    found = identify([file, file], "middle", q, curve)
+    assert [item.anchored for item in found.items] == ["curve"]
+    assert found.items[0].soc[0] == pytest.approx(0.7, abs=0.01)
+    assert any("named more than once" in text for text in found.warnings)
+    with pytest.raises(LabError, match="largest swing"):
+        identify([file], "middle", 1e3 * q, curve)
+    assert any("more than the cell holds" in text for text in identify([file], "m", 0.2 * q, curve).warnings)
+
+
+@pytest.mark.needs("scipy")
+def test_files_that_stay_in_the_middle_tell_no_capacity(tmp_path: Path) -> None:
+    current = np.concatenate([np.zeros(300), np.full(300, -TRUE.capacity_Ah), np.zeros(600)])
+    with pytest.raises(LabError, match="from full to empty"):
+        identify([recording(tmp_path / "pulse.csv", current, 1.0, 0.5)], "pulse")
+
+
+@pytest.mark.needs("scipy")
 def test_a_slow_curve_alone_gets_usual_resistance_and_says_so(tmp_path: Path) -> None:
     """A slow discharge tells no resistance: zero would be a lie that power promises would believe."""
     q = TRUE.capacity_Ah

@@ -1,11 +1,14 @@
 """`cellarer identify`: recordings of one cell → a cell file."""
 
+import re
 from pathlib import Path
 
 import click
 
 from cellarer.commands import console
 from cellarer.commands.console import FILE, Mistake
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,79}")  # as the schema of cell files has it; told before hours of work
 
 
 @click.command()
@@ -35,6 +38,12 @@ def command(
         raise Mistake(f"--out = {out}: the name must end in .toml")
     if capacity_Ah is not None and not 0.001 <= capacity_Ah <= 100000.0:
         raise Mistake(f"--capacity-Ah = {capacity_Ah:g}: allowed is 0.001 to 100000")
+    if temperature_degC is not None and not -60.0 <= temperature_degC <= 120.0:
+        raise Mistake(f"--temperature-degC = {temperature_degC:g}: allowed is -60 to 120")
+    if not NAME.fullmatch(name):
+        raise Mistake(
+            f"--name = {name!r}: allowed are letters, digits, '_', '-' and '.', up to 80, a letter or digit first"
+        )
     console.need("id", "scipy")
     console.can_write(out, report)
     from cellarer.lab.identify import identify

@@ -116,6 +116,8 @@ def _tell(figures: dict[str, object], written: list[Path]) -> None:
         "voltage model": f"{figures['voltage_rmse_mV']:.1f} mV root mean square per cell",
         "faults": ", ".join(figures["faults"]) or "none",  # type: ignore[arg-type]
     }
+    if figures["voltage_rmse_mV"] != figures["voltage_rmse_mV"]:
+        del lines["voltage model"]  # estimators alone tell none
     if figures["better_known_by"]:
         lines["better known by"] = figures["better_known_by"][0]  # type: ignore[index]
     if figures["soc_rmse_pct"] == figures["soc_rmse_pct"]:

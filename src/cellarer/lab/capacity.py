@@ -21,6 +21,8 @@ MOST_HOURS = 40.0  # slower does not count as better
 FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
 LEAST = 0.3  # of the largest swing
 REVERSAL = 0.2  # a leg ends where charge turns by this share of the largest swing
+LEAST_SHARE, MOST_SHARE = 0.02, 1.15  # of a capacity that is given, as the largest swing of the files
+LEAST_V = 0.4  # between full and empty of any cell (LFP, shallow)
 SPAN = 0.6  # a swing that covers less of the voltages seen in all files tells no capacity
 END, END_ROWS = 0.01, 30  # of the charge of a leg: so near its turn its last voltage is looked for, and rows beyond
 FLOWS = 0.02  # of the largest current of a leg
@@ -99,8 +101,25 @@ def _cut(run: Run, first: int, last: int) -> float:
     return float("nan") if knee else float(end)
 
 
+def check_given(runs: list[Run], capacity_Ah: float | None, warnings: list[str]) -> None:
+    """Doubt a capacity that does not fit what flows in the files. Raises LabError where nothing is left of them."""
+    if capacity_Ah is None:
+        return
+    swing = max(float(np.ptp(run.charge_Ah)) for run in runs)
+    text = f"{capacity_Ah:g} Ah, while the largest swing of charge in the files is {swing:.3g} Ah"
+    if swing < LEAST_SHARE * capacity_Ah:
+        raise LabError("--capacity-Ah", "value", text, "ampere-hours of one cell, and runs that move 2 % of them")
+    if swing > MOST_SHARE * capacity_Ah:
+        warnings.append(f"--capacity-Ah is {text}: more than the cell holds")
+
+
 def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str]:
     """Capacity and where it comes from. Raises LabError where no run tells it."""
+    if ends.full_V - ends.empty_V < LEAST_V:
+        raise LabError(
+            "identify", "voltage", f"{ends.empty_V:.2f} to {ends.full_V:.2f} V in all files",
+            "a run from full to empty, or --capacity-Ah with --ocv TABLE",
+        )  # fmt: skip
     legs = [leg for run in runs for leg in full_legs(run, ends)]
     if legs:
         best = max(legs, key=lambda leg: leg.rank)

@@ -82,13 +82,18 @@ def identify(
     if not files:
         raise LabError("identify", "files", "none", "at least one recording")
     warnings: list[str] = []
+    given = given_curve(ocv_table) if ocv_table is not None else None
     runs: list[Run] = []
-    for reading in read_all([Path(file) for file in files], temperature_degC, progress):
+    for reading in read_all(_each_once(files, warnings), temperature_degC, progress):
         runs += reading.runs
         warnings += reading.notes
     ends = ends_of(runs, capacity_Ah)
+    if given is not None:  # the files may never have been full or empty
+        ends = replace(
+            ends, full_V=max(ends.full_V, float(given.ocv[-1])), empty_V=min(ends.empty_V, float(given.ocv[0]))
+        )
+    capacity.check_given(runs, capacity_Ah, warnings)
     runs = [without_drift(run, ends, warnings) for run in runs]
-    given = given_curve(ocv_table) if ocv_table is not None else None
     source = "given on the command line"
     if capacity_Ah is None:
         ends, source = capacity.measured(runs, ends, warnings)
@@ -110,6 +115,16 @@ def identify(
     return Identified(
         table, text, tuple(items), curve, tuple(fitted), chemistry, ends.capacity_Ah, source, tuple(warnings)
     )
+
+
+def _each_once(files: Sequence[Path | str], warnings: list[str]) -> list[Path]:
+    """The files, without those that are named twice."""
+    paths = [Path(file) for file in files]
+    once = {path.resolve(): path for path in reversed(paths)}
+    if len(once) < len(paths):
+        twice = sorted({path.name for path in paths if paths.count(path) > 1} or {"under other paths"})
+        warnings.append(f"named more than once, read once: {', '.join(twice)}")
+    return [path for path in paths if once.pop(path.resolve(), None) is not None]
 
 
 def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity_Ah: float) -> Fitted:
