@@ -84,3 +84,12 @@ def test_time_in_hours_and_current_in_milliamperes_are_named() -> None:
     milli = replace(whole, current=1e3 * whole.current, charge_Ah=1e3 * whole.charge_Ah)
     capacity.measured([milli], Ends(4.2, 3.0, 2e3), warnings)
     assert ["mA" in warning for warning in warnings] == [True]
+
+
+def test_a_capacity_from_the_cold_is_told() -> None:
+    warnings: list[str] = []
+    capacity.measured([run([(2.0, -0.99)], temp_degC=-10.0)], ENDS, warnings)
+    assert any("no full leg near 25 degC" in text and "-10 degC" in text for text in warnings)
+    warm: list[str] = []
+    capacity.measured([run([(2.0, -0.99)])], ENDS, warm)
+    assert not any("near 25 degC" in text for text in warm)

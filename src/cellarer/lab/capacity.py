@@ -19,6 +19,7 @@ LEAST_HOURS = 1.0 / 60.0  # no cell is emptied sooner
 LARGEST_AH = 1500.0  # of one cell; the largest on sale (2026) hold about 1200
 MOST_HOURS = 40.0  # slower does not count as better
 FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
+FAR_K = 15.0  # from 25 degC: a capacity from there is told as less than the rated one
 LEAST = 0.3  # of the largest swing
 REVERSAL = 0.2  # a leg ends where charge turns by this share of the largest swing
 LEAST_SHARE, MOST_SHARE = 0.02, 1.15  # of a capacity that is given, as the largest swing of the files
@@ -130,6 +131,8 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
             )  # fmt: skip
         if best.charge_Ah > LARGEST_AH:
             warnings.append(f"{best.charge_Ah:.0f} Ah is more than any cell holds: is current in mA? Name it _mA")
+        if abs(best.temp_degC - 25.0) > FAR_K:
+            warnings.append(f"no full leg near 25 degC: capacity is that of a {best}; --capacity-Ah is better")
         if not best.falls:
             warnings.append(f"no full discharge: capacity is that of a charge ({best}); --capacity-Ah is better")
         if np.isfinite(best.cut_V):

@@ -162,7 +162,8 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
         curve = _from_steady(items, ends)
     chemistry = chemistry_of(curve.ocv)
     curve = freed_of_hysteresis(curve, USUAL_HYSTERESIS[chemistry], RATES.get(chemistry, RATE))
-    items = [settle(run, kind, ends, (GRID, curve.ocv)) for run, kind in pieces]
+    guessed = curve.source.startswith("guess")
+    items = [settle(run, kind, ends, (GRID, curve.ocv), guessed) for run, kind in pieces]
     return items, curve
 
 

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 SLOW_C = 1.0 / 9.0
 FULL_V = 0.035  # within this of the highest voltage, with little current: full
+NEARLY_FULL = 0.955  # a rest that the curve puts above it was full: what has relaxed, or an old cell's curve
+LOADED_OHM_AH = 0.08  # usual resistance at once (r0 and r1 at 25 degC), times capacity
 LATE_V = 0.01  # between two rows of a rest: more is a current that is logged late
 
 
@@ -112,20 +114,23 @@ def kind_of(run: Run, ends: Ends) -> str:
     return "pulse" if per_hour < 40.0 or float(np.mean(moving)) < 0.35 else "drive"
 
 
-def settle(run: Run, kind: str, ends: Ends, curve: tuple[Floats, Floats] | None) -> Sorted:
-    """Give the run its SOC. `curve` is (soc, ocv) where one is known already."""
+def settle(run: Run, kind: str, ends: Ends, curve: tuple[Floats, Floats] | None, guessed: bool = False) -> Sorted:
+    """Give the run its SOC. `curve` is (soc, ocv) where one is known already, `guessed` where it leans on this SOC."""
     q = ends.capacity_Ah
     calm = np.abs(run.current) < 0.06 * q
     full = np.flatnonzero(calm & (run.voltage > ends.full_V - FULL_V))
     temp = float(np.mean(run.temp_degC))
     charge = run.charge_Ah / q
-    start_V = float(np.max(run.voltage[:30]))
+    # a file may begin under load: what the usual resistance drops is no emptiness
+    start_V = float(np.max(run.voltage[:30] - np.minimum(run.current[:30], 0.0) * LOADED_OHM_AH / q))
     calm_start = bool(np.abs(run.current[0]) < 0.02 * q)
     if curve is not None and calm_start and kind != "slow" and float(np.ptp(charge)) < 0.1:
         # a short pulse at some SOC: its rest tells where
         soc0 = float(np.interp(_rested(run, q), curve[1], curve[0]))
         return Sorted(run, kind, soc0 + charge, "curve", temp)
     begins_full = start_V > ends.full_V - 0.13
+    if begins_full and calm_start and curve is not None and not guessed:
+        begins_full = float(np.interp(_rested(run, q), curve[1], curve[0])) > NEARLY_FULL
     if begins_full and kind != "slow" and float(charge.max()) < 0.04:
         return Sorted(run, kind, 1.0 + charge, "full", temp)
     if len(full) and kind != "slow":
@@ -136,7 +141,7 @@ def settle(run: Run, kind: str, ends: Ends, curve: tuple[Floats, Floats] | None)
         return _settle_slow(run, ends, charge, temp)
     if curve is not None:
         soc0 = float(np.interp(_rested(run, q), curve[1], curve[0]))
-        if soc0 > 0.955:
+        if soc0 > NEARLY_FULL:
             return Sorted(run, kind, 1.0 + charge, "full", temp)
         return Sorted(run, kind, soc0 + charge, "curve", temp)
     return Sorted(run, kind, charge - charge.max() + 1.0, "none", temp)
