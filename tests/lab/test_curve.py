@@ -95,3 +95,24 @@ def test_what_a_charge_steps_more_at_empty_belongs_to_empty(leads: float) -> Non
     middle = (GRID > 0.1) & (GRID < 0.95)
     assert np.abs(curve.ocv - OCV)[middle].max() < 0.001
     assert np.abs(curve.half_gap - GAP)[middle].max() < 0.001
+
+
+@pytest.mark.parametrize(("short", "counts"), [(-1.0, "charge"), (1.0, "discharge")])
+def test_of_two_slow_legs_the_whole_one_counts(short: float, counts: str) -> None:
+    """A file that begins in the middle of its discharge had hidden the whole charge behind it: 5 % RMSE."""
+    legs = []
+    for sign in (-1.0, 1.0):
+        item = leg(sign)
+        kept = item.soc < 0.74 if sign == short else item.soc < 2.0
+        run = item.run
+        run = replace(
+            run, time_s=run.time_s[kept], current=run.current[kept], voltage=run.voltage[kept],
+            temp_degC=run.temp_degC[kept], charge_Ah=run.charge_Ah[kept])  # fmt: skip
+        legs.append(replace(item, soc=item.soc[kept], run=run))
+    warnings: list[str] = []
+    curve = from_slow_legs(legs, ENDS, warnings)
+    assert curve is not None
+    assert curve.source == f"slow {counts} leg"
+    assert any(f"{counts} counts" in text for text in warnings)
+    middle = (GRID > 0.05) & (GRID < 0.95)
+    assert np.abs(curve.ocv - OCV)[middle].max() < 1.1 * GAP

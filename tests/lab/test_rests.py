@@ -66,6 +66,7 @@ def test_a_flat_curve_seen_from_one_side_is_moved_to_the_middle() -> None:
     falls = middle + half * (2.0 * np.exp(-rate * (1.0 - GRID)) - 1.0)
     none = np.zeros_like(GRID)
     for source, seen in (("slow discharge leg", falls), ("rests of pulse tests", falls),
+                         ("slow charge leg, moved to rested points", falls),
                          ("slow charge leg", middle + half * (1.0 - 2.0 * np.exp(-rate * GRID)))):  # fmt: skip
         curve = freed_of_hysteresis(Curve(seen, none, 25.0, source, False), half, rate)
         assert np.abs(curve.ocv - middle).max() < 1e-9, source

@@ -148,9 +148,12 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
             gap = np.clip(half, 0.0, max(most, LEAST_GAP_V))
             ocv = np.where(GRID > 0.5, lower + gap, upper - gap)
             return Curve(np.maximum.accumulate(ocv), gap, temp, "both slow legs", True)
+        whole = "charge" if spans[0] < 1.0 - WHOLE and abs(spans[1] - 1.0) < WHOLE else "discharge"
         warnings.append(
-            f"slow legs disagree (discharge {spans[0]:.3f}, charge {spans[1]:.3f} of capacity): discharge counts"
+            f"slow legs disagree (discharge {spans[0]:.3f}, charge {spans[1]:.3f} of capacity): {whole} counts"
         )
+        if whole == "charge":
+            lower = None
     if lower is not None:
         return Curve(lower, np.zeros_like(GRID), temp, "slow discharge leg", False)
     if upper is not None:
@@ -216,7 +219,7 @@ def freed_of_hysteresis(curve: Curve, half_V: float, rate: float) -> Curve:
     """
     if curve.measured_gap or curve.source.startswith("guess") or half_V < FELT_V:
         return curve
-    charging = curve.source.startswith("slow charge")
+    charging = curve.source == "slow charge leg"  # moved to rests it lies where discharges end
     way = GRID if charging else 1.0 - GRID
     state = (1.0 if charging else -1.0) * (1.0 - 2.0 * np.exp(-rate * way))
     return replace(curve, ocv=np.maximum.accumulate(curve.ocv - half_V * state))
