@@ -1,5 +1,6 @@
 """Identification: recovers a known cell, recognises files, warns where data is thin, and judges well on other files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from cellarer.cells import load
 from cellarer.core import estimate
 from cellarer.core.estimate import numpy_form
 from cellarer.lab import cellfile
+from cellarer.lab.curve import GRID, Curve
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted
 from cellarer.lab.identify import identify
@@ -204,6 +206,21 @@ def part_of(temp_degC: float, ohms: float) -> Fitted:
         temp_degC, (temp_degC - 0.5, temp_degC + 0.5), r, r, r, 0.0 * r, 10.0, 200.0, np.inf, 3000.0, 0.01, (), (),
         (0.0, 1.0),
     )  # fmt: skip
+
+
+def test_what_moved_the_curve_is_doubted_where_nothing_was_measured() -> None:
+    """In the cold a correction is slow polarisation as much as curve: 45 K warmer LFP was 10 % off at 3 % sigma."""
+    still = part_of(0.0, 0.03)
+    moved = replace(still, correction=np.full(len(KNOTS), 0.015))
+    rows = [cellfile.temperature_rows([part], 3.0) for part in (still, moved)]
+    for plain, more in zip(*rows, strict=True):
+        assert plain.temp_degC == more.temp_degC
+        away = abs(plain.temp_degC) - 0.5
+        assert (more.sigma > plain.sigma + 0.001) == (away > 5.0)
+    cold = Curve(GRID, 0.0 * GRID, -20.0, "slow discharge leg", False)
+    assert 0.01 < cellfile.polarised_V(cold) < 0.04
+    assert cellfile.polarised_V(replace(cold, temp_degC=25.0)) == 0.0
+    assert cellfile.polarised_V(replace(cold, source="given table")) == 0.0
 
 
 def test_doubt_between_measured_temperatures_bears_out_how_well_the_law_held_there() -> None:

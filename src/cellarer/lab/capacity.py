@@ -102,16 +102,25 @@ def _cut(run: Run, first: int, last: int) -> float:
     return float("nan") if knee else float(end)
 
 
-def check_given(runs: list[Run], capacity_Ah: float | None, warnings: list[str]) -> None:
-    """Doubt a capacity that does not fit what flows in the files. Raises LabError where nothing is left of them."""
-    if capacity_Ah is None:
-        return
+def check_given(runs: list[Run], capacity_Ah: float) -> None:
+    """Raise LabError where next to nothing of a capacity that is given flows in the files."""
     swing = max(float(np.ptp(run.charge_Ah)) for run in runs)
-    text = f"{capacity_Ah:g} Ah, while the largest swing of charge in the files is {swing:.3g} Ah"
     if swing < LEAST_SHARE * capacity_Ah:
-        raise LabError("--capacity-Ah", "value", text, "ampere-hours of one cell, and runs that move 2 % of them")
-    if swing > MOST_SHARE * capacity_Ah:
-        warnings.append(f"--capacity-Ah is {text}: more than the cell holds")
+        raise LabError(
+            "--capacity-Ah", "value", f"{capacity_Ah:g} Ah, while the largest swing of charge in the files is "
+            f"{swing:.3g} Ah", "ampere-hours of one cell, and runs that move 2 % of them",
+        )  # fmt: skip
+
+
+def check_swings(runs: list[Run], capacity_Ah: float, warnings: list[str]) -> None:
+    """Say where more flows than the cell holds: another cell, or a wrong capacity."""
+    for run in runs:
+        swing = float(np.ptp(run.charge_Ah))
+        if swing > MOST_SHARE * capacity_Ah:
+            warnings.append(
+                f"{run.label}: charge swings by {swing:.3g} Ah, more than the cell holds ({capacity_Ah:.3g} Ah): "
+                "another cell, a wrong --capacity-Ah, or a current sensor that drifts?"
+            )
 
 
 def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str]:

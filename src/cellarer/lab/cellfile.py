@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cellarer.lab import template
 from cellarer.lab.curve import GRID, Curve
-from cellarer.lab.fit import KELVIN, KNOTS, Fitted
+from cellarer.lab.fit import KELVIN, KNOTS, USUAL_OHM_AH, USUAL_SLOPE_K, Fitted
 from cellarer.lab.search import usual_exchange_C
 from cellarer.lab.sort import Ends
 
@@ -24,6 +24,7 @@ BEYOND_C = 0.3  # current, per hour of capacity, at which a resistance that was 
 STRAYS = 150.0  # K: variance of ln R, less the usual law, per 1/T; NCA 18 to 150, NMC 3, 30 and 700 (docs/why)
 STRAYS_WORTH = 3.0  # distances between measured temperatures that this counts as
 FAR_DEGC = -60.0, 120.0  # no cell file goes beyond
+SLOW_C = 0.05  # usual rate of a slow leg
 GAP_K = 3.0  # measured temperatures closer than this leave nothing between them
 NO_EXCHANGE_C = 12.0  # per hour of capacity: larger cannot be told from none
 CURVE_PCT = np.concatenate([np.arange(0.0, 10.0, 1.0), np.arange(10.0, 95.0, 2.5), np.arange(95.0, 100.5, 1.0)])
@@ -39,8 +40,11 @@ class Row:
     sigma: float  # V
 
 
-def temperature_rows(fitted: list[Fitted], capacity_Ah: float) -> list[Row]:
-    """Rows of the table: each class, the edges of what it saw, and a little beyond with growing doubt."""
+def temperature_rows(fitted: list[Fitted], capacity_Ah: float, cold_V: float = 0.0) -> list[Row]:
+    """Rows of the table: each class, the edges of what it saw, and a little beyond with growing doubt.
+
+    cold_V   what a curve from the cold may hold of its slow polarisation
+    """
     rate = strays(fitted, capacity_Ah)
     rows = [Row(part.temp_degC, part, 1.0, part.rmse) for part in fitted]
     for part, edge, way in ((fitted[0], 0, -1.0), (fitted[-1], 1, 1.0)):
@@ -59,7 +63,7 @@ def temperature_rows(fitted: list[Fitted], capacity_Ah: float) -> list[Row]:
                 # what a current did hours ago lasts in the cold: doubt of resistance is felt at rest as well
                 felt_V = row.factor * _ohms(part) * BEYOND_C * capacity_Ah * np.sqrt(rate * abs(_apart(temp, seen)))
                 # and what moved the curve where it was measured may be a slow polarisation that is another one here
-                moved_V = _moved_V(part) * (1.0 - np.exp(-abs(temp - seen) / BEYOND_K))
+                moved_V = float(np.hypot(_moved_V(part), cold_V)) * (1.0 - np.exp(-abs(temp - seen) / BEYOND_K))
                 rows.append(replace(row, sigma=float(np.sqrt(base.sigma**2 + felt_V**2 + moved_V**2))))
     return sorted(rows, key=lambda row: row.temp_degC)
 
@@ -69,6 +73,14 @@ def _moved(part: Fitted, temp_degC: float, slope_K: float, base: Row | None = No
     origin, grown = (part.temp_degC, 1.0) if base is None else (base.temp_degC, base.factor)
     factor = grown * float(np.exp(slope_K * _apart(temp_degC, origin)))
     return Row(temp_degC, part, factor, part.rmse * max(factor, 1.0) ** 0.5)
+
+
+def polarised_V(curve: Curve) -> float:
+    """What polarisation at a slow rate is more than at 25 degC: it stays in a cold leg and ends it early."""
+    if "slow" not in curve.source or curve.source.endswith("points"):
+        return 0.0
+    colder = float(np.exp(USUAL_SLOPE_K * _apart(curve.temp_degC, 25.0)))
+    return SLOW_C * float(USUAL_OHM_AH[1:].sum()) * max(colder - 1.0, 0.0)
 
 
 def _moved_V(part: Fitted) -> float:
@@ -131,7 +143,7 @@ def _exchange(row: Row, capacity_Ah: float) -> float:
 def table_of(name: str, chemistry: str, curve: Curve, gap: Floats, rate: float, fitted: list[Fitted], ends: Ends,
            source: str, warnings: list[str]) -> dict[str, Any]:  # fmt: skip
     """The cell file."""
-    rows = temperature_rows(fitted, ends.capacity_Ah)
+    rows = temperature_rows(fitted, ends.capacity_Ah, polarised_V(curve))
     soc = CURVE_PCT / 100.0
     ocv, hysteresis = [], []
     for row in rows:

@@ -20,6 +20,8 @@ NEAR_K = 10.0  # from the slow leg: a faster discharge that warm tells its shape
 WIDER = 2.0  # half gaps up to so many times the usual one are believed
 LEAST_GAP_V = 0.004
 AGREE = 0.03  # of capacity: legs that differ more are not averaged
+WIDEST_V = 0.08  # half gap of legs at 25 degC that belong to each other
+COLDER_K = 3300.0  # d ln R / d(1/T), as usual (fit.py)
 WHOLE = 0.04  # of capacity: a leg that begins or ends so near an end reaches it
 MOST_HYSTERESIS = {"LFP": 0.040, "Na-ion": 0.040, "NMC": 0.020, "NCA": 0.015, "LMO": 0.012, "LTO": 0.010}
 FELT_V = 0.01  # a smaller half gap is not told from slow polarisation: measured NMC and NCA follow the lower branch
@@ -142,12 +144,15 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
         spans = [float(np.ptp(max(legs, key=lambda leg: np.ptp(leg[0]))[0])) for legs in (down, up)]
         half = 0.5 * (upper - lower)
         inside = (GRID > 0.12) & (GRID < 0.92)
-        if abs(spans[0] - spans[1]) < AGREE and float(np.quantile(half[inside], 0.95)) < 0.08:
+        widest, colder = float(np.quantile(half[inside], 0.95)), _colder(temp)
+        if abs(spans[0] - spans[1]) < AGREE and widest < WIDEST_V * colder:
             # at the ends a leg runs away from the other by polarisation: what has rested lies near the other one
             most = WIDER * float(np.median(half[inside]))
             gap = np.clip(half, 0.0, max(most, LEAST_GAP_V))
             ocv = np.where(GRID > 0.5, lower + gap, upper - gap)
-            return Curve(np.maximum.accumulate(ocv), gap, temp, "both slow legs", True)
+            # in the cold most of the gap is slow polarisation, which the mean of both legs is free of
+            half_gap = gap if widest < WIDEST_V else gap / colder
+            return Curve(np.maximum.accumulate(ocv), half_gap, temp, "both slow legs", True)
         whole = "charge" if spans[0] < 1.0 - WHOLE and abs(spans[1] - 1.0) < WHOLE else "discharge"
         warnings.append(
             f"slow legs disagree (discharge {spans[0]:.3f}, charge {spans[1]:.3f} of capacity): {whole} counts"
@@ -159,6 +164,11 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
     if upper is not None:
         return Curve(upper, np.zeros_like(GRID), temp, "slow charge leg", False)
     return None
+
+
+def _colder(temp_degC: float) -> float:
+    """How many times the resistance at 25 degC a cell usually has in the cold; 1 where it is warmer."""
+    return float(np.exp(COLDER_K * max(1.0 / (temp_degC + 273.15) - 1.0 / 298.15, 0.0)))
 
 
 def _beyond(begin: float, end: float, lower: Floats | None, items: list[Sorted], temp_degC: float) -> list[str]:

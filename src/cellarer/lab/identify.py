@@ -92,11 +92,13 @@ def identify(
         ends = replace(
             ends, full_V=max(ends.full_V, float(given.ocv[-1])), empty_V=min(ends.empty_V, float(given.ocv[0]))
         )
-    capacity.check_given(runs, capacity_Ah, warnings)
+    if capacity_Ah is not None:
+        capacity.check_given(runs, capacity_Ah)
     runs = [without_drift(run, ends, warnings) for run in runs]
     source = "given on the command line"
     if capacity_Ah is None:
         ends, source = capacity.measured(runs, ends, warnings)
+    capacity.check_swings(runs, ends.capacity_Ah, warnings)
     items, curve = _sorted(runs, ends, given, warnings)
     chemistry = chemistry_of(curve.ocv)
     gap = _gap(curve, chemistry, items, ends)
