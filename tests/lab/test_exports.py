@@ -256,6 +256,23 @@ def book(path: Path, *texts: str) -> None:
             space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
             sheet = f"<worksheet {space}><sheetData>{''.join(rows)}</sheetData></worksheet>"
             file.writestr(f"xl/worksheets/sheet{n}.xml", sheet)
+        of_document = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+        numbers = range(1, len(texts) + 1)
+        names = "".join(f'<sheet name="s{n}" sheetId="{n}" r:id="r{n}"/>' for n in numbers)
+        parts = (
+            "".join(
+                f'<Relationship Id="r{n}" Type="{of_document}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+                for n in numbers
+            )
+            + f'<Relationship Id="t" Type="{of_document}/sharedStrings" Target="sharedStrings.xml"/>'
+        )
+        file.writestr(
+            "xl/workbook.xml", f'<workbook {space} xmlns:r="{of_document}"><sheets>{names}</sheets></workbook>'
+        )
+        namespace = "http://schemas.openxmlformats.org/package/2006/relationships"
+        whole = f'<Relationship Id="w" Type="{of_document}/officeDocument" Target="xl/workbook.xml"/>'
+        file.writestr("_rels/.rels", f'<Relationships xmlns="{namespace}">{whole}</Relationships>')
+        file.writestr("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{namespace}">{parts}</Relationships>')
         texts_of = "".join(f"<si><t>{text}</t></si>" for text in shared)
         file.writestr("xl/sharedStrings.xml", f"<sst {space}>{texts_of}</sst>")
 

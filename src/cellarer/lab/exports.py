@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 Column = NDArray[np.generic]
 
 PARQUET = (".parquet", ".pq")
-BINARY = {".nda", ".ndax", ".mpr", ".res", ".xls", ".mat", ".h5", ".hdf5", ".sqlite", ".zip"}
+BINARY = {".nda", ".ndax", ".mpr", ".res", ".mat", ".h5", ".hdf5", ".sqlite", ".zip"}
 PREAMBLE = 300  # lines in which the names of the columns must come
 DISCHARGES = re.compile(r"d(is)?[ _-]?ch|dchg|^d$|^d[ _-]|entlad|放电", re.IGNORECASE)
 UNSIGNED = 0.002  # of the largest current: a current that never goes further below zero has no sign
@@ -100,7 +100,7 @@ def _validation(path: Path) -> Sheet:
 
 def _text(path: Path) -> tables.Table:
     """Find the header, join a line of units to it, read what follows; in the first encoding in which there is one."""
-    if path.suffix.lower() == ".xlsx":
+    if path.suffix.lower() in workbook.SUFFIXES:
         texts: Sequence[str] = workbook.sheets(path)
     else:
         texts = _decoded(path)
