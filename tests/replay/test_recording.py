@@ -87,6 +87,7 @@ def test_truncated_parquet(tmp_path: Path) -> None:
         (without("time_s"), "column time_s is missing; found: current_A"),
         (without("current_A"), "column current_A is missing"),
         (without("voltage_V"), "column voltage_V (or pack_voltage_V, cell_01_V …) is missing"),
+        ({"Test_Time(s)": [0, 1], "Current(A)": [0, 0], "Voltage(V)": [3.7, 3.7]}, "`cellarer convert "),
         (without("voltage_V") | {"Voltage_V": [3.7] * 4}, "is it 'Voltage_V'? Then rename it"),
         (without("voltage_V") | {"cell_01_V": [3.7] * 4, "cell_03_V": [3.7] * 4}, "cell 2 is missing"),
         (without("voltage_V") | {"cell_1_V": [3.7] * 4, "cell_01_mV": [3700] * 4}, "cell_01_mV is there twice: cell 1"),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.lab import tables
+from cellarer.lab.columns import missing
 from cellarer.lab.tables import Table, TableError
 from cellarer.model.quantities import BY_NAME
 
@@ -156,6 +157,8 @@ def _check_columns(table: Table) -> None:
         lower = {name.lower(): name for name in table.names}
         near = [lower[n] for n in get_close_matches(proper.split()[0].lower(), lower, n=1, cutoff=0.7)]
         hint = f"; is it {near[0]!r}? Then rename it" if near else ""
+        if not near and not missing(table.names):  # as cyclers write them
+            hint = f"; `cellarer convert {table.path} RECORDING.csv` makes a recording of it"
         raise RecordingError(table.path, f"column {proper} is missing; found: {', '.join(table.names)}{hint}")
 
 
