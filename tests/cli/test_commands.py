@@ -272,7 +272,7 @@ def test_check_names_file_key_value_and_range(tmp_path: Path) -> None:
     assert done.exit_code == 2
     found = json.loads(done.stdout)
     assert found["ok"] is False
-    for text in ("site.toml", "pack.0.series", "= 0", "greater than or equal to 1"):
+    for text in ("site.toml", "pack[1].series", "= 0", "greater than or equal to 1"):
         assert text in found["error"]
 
 
