@@ -9,6 +9,7 @@ import pytest
 
 from cellarer.board.files import Folder
 from cellarer.board.messages import (
+    AHEAD_S,
     EVENTS,
     REQUEST_SIZE,
     Asker,
@@ -61,7 +62,13 @@ def test_a_request_arrives_and_is_answered(folder: Folder) -> None:
         ("set_soc", 0, 101.0, 0, "allowed is 0 to 100"),
         ("set_soc", 0, -0.1, 0, "allowed is 0 to 100"),
         ("target_soc", 0, "much", 0, "allowed"),
-        ("full_by", 0, -1.0, 0, "allowed"),
+        ("full_by", 0, -1.0, 0, "within a year"),
+        ("full_by", 0, None, 0, "within a year"),
+        ("full_by", 0, math.inf, 0, "within a year"),
+        ("full_by", 0, 1e300, 0, "within a year"),
+        ("full_by", 0, 1000.0 * NOW, 0, "unix time in s"),  # milliseconds
+        ("full_by", 0, NOW + AHEAD_S + 1.0, 0, "within a year"),
+        ("full_by", 0, NOW - AHEAD_S - 1.0, 0, "within a year"),
     ],
 )
 def test_what_cannot_be_considered_is_refused_with_the_reason(
@@ -74,6 +81,13 @@ def test_what_cannot_be_considered_is_refused_with_the_reason(
     assert answer is not None
     assert not answer.accepted
     assert why in answer.text
+
+
+@pytest.mark.parametrize("value", [0.0, NOW + 3600.0, NOW + AHEAD_S, NOW - AHEAD_S])
+def test_a_charge_may_be_wished_within_a_year(folder: Folder, value: float) -> None:
+    reader, asker = RequestReader(folder.requests, folder.answers), Asker(folder.requests, folder.answers)
+    asker.ask("full_by", "test", NOW, value=value)
+    assert [r.value for r in reader.read(NOW, packs=1)] == [value]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff\xfe", b"[1]", b'{"id": 5}', b"{" * 400])

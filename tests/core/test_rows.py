@@ -7,6 +7,7 @@ from tests.core.bench import Bench, closed
 from tests.core.sites import site
 from tests.core.stimuli import BY_MEDIAN, ON, SILENCES, STIMULI, TIMED
 
+from cellarer.config import check
 from cellarer.core.decide.signals import SIGNALS
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
@@ -248,3 +249,7 @@ def test_one_absurd_sample_of_a_sensor_that_then_falls_silent_counts_once(signal
     bench.run(2.0)
     assert bench.state.faults.counted[bench.row(row), 0] == 1
     assert not bench.active(row)
+
+
+def test_bounds_count_the_lag_of_every_signal_that_is_made_of_medians() -> None:
+    assert BY_MEDIAN <= check.MEDIAN and "refill_current" in check.MEDIAN

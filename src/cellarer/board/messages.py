@@ -60,6 +60,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+AHEAD_S = 366 * 86400.0  # nobody plans a charge for later; milliseconds in place of seconds are
+
 # What may be asked, and the allowed range of the value; None = there is no value.
 WHAT: Mapping[str, tuple[float, float] | None] = {
     "open": None,
@@ -69,7 +71,7 @@ WHAT: Mapping[str, tuple[float, float] | None] = {
     "set_soc": (0.0, 100.0),  # %
     "zero_current": None,
     "target_soc": (0.0, 100.0),  # %
-    "full_by": (0.0, math.inf),  # unix time, s; 0 = withdraw
+    "full_by": (0.0, math.inf),  # unix time, s, at most AHEAD_S from now; 0 = withdraw
     "confirm": None,  # close without durable state: a person accepts that the SOC is unknown
 }
 
@@ -210,9 +212,12 @@ def refused(request: Request, unix_s: float, packs: int) -> str:
         return "expired, or from a clock that is not ours: ask again"
     if not 0 <= request.pack < packs:
         return f"pack {request.pack} does not exist; packs are 0 to {packs - 1}"
-    span = WHAT[request.what]
-    if span is not None and not (isinstance(request.value, int | float) and span[0] <= request.value <= span[1]):
-        return f"value = {request.value} for {request.what}, allowed is {span[0]:g} to {span[1]:g}"
+    span, value = WHAT[request.what], request.value
+    known = isinstance(value, int | float) and span is not None and span[0] <= value <= span[1]
+    if request.what == "full_by" and not (known and (value == 0.0 or abs(float(value or 0.0) - unix_s) <= AHEAD_S)):
+        return f"value = {value} for full_by, allowed is unix time in s, within a year of now, or 0 to withdraw"
+    if span is not None and not known:
+        return f"value = {value} for {request.what}, allowed is {span[0]:g} to {span[1]:g}"
     return ""
 
 
