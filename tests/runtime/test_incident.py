@@ -119,6 +119,28 @@ def test_a_site_of_another_shape_is_refused(state: tuple[Run, Path], tmp_path: P
         incident.run(log_of(path), limits)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[pack.house]\nseries = 16", "pack = {'house': {'series': 16}}, allowed are tables [[pack]]"),
+        ("pack = 3", "pack = 3, allowed are tables [[pack]]"),
+        ('pack = ["a"]', "pack = ['a'], allowed are tables [[pack]]"),
+        ("limits = 3", "limits = 3, allowed is a table [limits]"),
+        ("[[limits]]", "limits = [{}], allowed is a table [limits]"),
+    ],
+)
+def test_limits_of_another_form_are_one_clear_line(
+    state: tuple[Run, Path], tmp_path: Path, text: str, said: str
+) -> None:
+    _, path = state
+    limits = tmp_path / "form.toml"
+    limits.write_text(text)
+    with pytest.raises(LogError) as told:
+        incident.run(log_of(path), limits)
+    assert str(told.value).startswith(f"{limits}: {said}")
+    assert "\n" not in str(told.value)
+
+
 def test_the_command_line_finds_an_event_and_answers_what_if(state: tuple[Run, Path], tmp_path: Path) -> None:
     run, path = state
     fault = next(e for e in run.events if e.kind == "fault")

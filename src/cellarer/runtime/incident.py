@@ -165,13 +165,17 @@ def other_limits(log: Log, path: Path) -> configs.Site:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LogError(f"--limits = {path}: there is no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LogError(f"--limits = {path}: {error}: write TOML in UTF-8") from None
     if "name" in table:
         return configs.load(path)
     site = json.loads(str(log.header["site_json"]))
     common = {"limits": table.pop("limits")} if "limits" in table else {}
+    if not isinstance(common.get("limits", {}), dict):
+        raise LogError(f"{path}: limits = {common['limits']!r}, allowed is a table [limits]")
     packs = table.pop("pack", [])
+    if not isinstance(packs, list) or not all(isinstance(pack, dict) for pack in packs):
+        raise LogError(f"{path}: pack = {packs!r}, allowed are tables [[pack]], one after the other")
     if len(packs) > len(site["pack"]):
         raise LogError(f"{path}: pack: {len(packs)} given, the recorded site has {len(site['pack'])}")
     for pack, more in zip(site["pack"], [*packs, *[{}] * (len(site["pack"]) - len(packs))], strict=True):
