@@ -111,3 +111,6 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text(json.dumps(limits_file())[:-2])
     with pytest.raises(LimitsError, match=r"broken\.json"):
         read_limits(tmp_path / "broken.json")
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(LimitsError, match=r"deep\.json"):
+        read_limits(tmp_path / "deep.json")

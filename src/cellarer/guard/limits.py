@@ -89,7 +89,7 @@ def read_limits(path: Path) -> Limits:
     """Read and check a limits file."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LimitsError(f"{path}: {error}") from error
     try:
         return parse_limits(data)
