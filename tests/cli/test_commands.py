@@ -17,6 +17,9 @@ from click.testing import CliRunner, Result
 from cellarer import __version__
 from cellarer.cli import COMMANDS, cellarer, main
 from cellarer.commands import console
+from cellarer.history.database import Database, Retention
+from cellarer.history.events import prepare
+from cellarer.history.reader import Reader
 from cellarer.runtime import campaign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -274,6 +277,33 @@ def test_check_names_file_key_value_and_range(tmp_path: Path) -> None:
     assert found["ok"] is False
     for text in ("site.toml", "pack[1].series", "= 0", "greater than or equal to 1"):
         assert text in found["error"]
+
+
+def test_check_verifies_the_history_of_a_site(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    asked = ("check", "home", "--history", "--state", str(tmp_path))
+    missing = call(*asked, "--json")
+    assert missing.exit_code == 2
+    assert "there is no history.db" in json.loads(missing.stdout)["error"]
+    with Database(path, Retention()) as database:
+        row = {"unix_s": 1e9, "time_ns": 0, "kind": "system", "name": "started"}
+        database.write_events([prepare(row | {"seq": seq}, "control") for seq in range(3)])
+        head = Reader(path).head()
+        whole = call(*asked, "--json")
+        assert whole.exit_code == 0
+        history = json.loads(whole.stdout)["history"]
+        assert history == {"file": str(path), "events": 3, "head": head[1], "whole": True, "broken_at": None}
+        assert "history is whole: 3 events" in " ".join(call(*asked).stdout.split())
+        database.connection.executescript("DROP TRIGGER event_stays; DELETE FROM event WHERE seq = 2")
+    broken = call(*asked)
+    assert broken.exit_code == 1
+    assert "history is broken: event 3 was altered, or one before it was removed" in " ".join(broken.stdout.split())
+    assert json.loads(call(*asked, "--json").stdout)["history"]["broken_at"] == 3
+    path.write_bytes(b"no history at all" * 100)
+    none = call(*asked)
+    assert none.exit_code == 2
+    assert "is it a history file?" in none.stderr
+    assert "--history" in str(call("check", "home", "--state", str(tmp_path)).exception)
 
 
 def test_long_work_without_a_terminal_says_how_far_it_is(

@@ -65,6 +65,9 @@ def test_events_cannot_be_altered_or_removed(database: Database) -> None:
         ("UPDATE event SET unix_s = unix_s + 1 WHERE seq = 1", 1),
         ("DELETE FROM event WHERE seq = 4", 5),
         ("UPDATE event SET hash = zeroblob(32) WHERE seq = 7", 7),
+        ("UPDATE event SET value = x'00' WHERE seq = 4", 4),
+        ("UPDATE event SET value = 9e999 WHERE seq = 4", 4),
+        ("UPDATE event SET text = CAST(x'ff' AS TEXT) WHERE seq = 4", 4),
     ],
 )
 def test_a_broken_chain_is_found(database: Database, path: Path, order: str, place: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -257,6 +258,80 @@ def test_seconds_that_are_lost_are_told(
     second.writer.close()
     (event,) = Reader(tmp_path / "history.db").events(10, kinds=["system"])
     assert (event["name"], event["value"]) == ("history has a hole", 17.0)
+
+
+def alter(history: Path, order: str) -> None:
+    """Do what only somebody who removes the triggers can do."""
+    with sqlite3.connect(history) as db:
+        db.executescript(f"DROP TRIGGER IF EXISTS event_is_final; DROP TRIGGER IF EXISTS event_stays; {order};")
+    db.close()
+
+
+def restarted(folder: Folder, path: Path) -> Recorder:
+    found = Recorder(folder, path, Clock(0, 1e9), layout([4], [1], [1]), lambda: [])
+    rounds(found, lambda: found.writer.health().ok)
+    return found
+
+
+def test_a_broken_chain_is_told_once_per_start_and_refuses_nothing(
+    folder: Folder, recorder: Recorder, tmp_path: Path
+) -> None:
+    writer, history = EventWriter(folder, "control"), tmp_path / "history.db"
+    for name in ("one", "two", "three"):
+        writer.write(event(name))
+    rounds(recorder, lambda: writer.waiting == 0)
+    recorder.writer.close()
+    alter(history, "UPDATE event SET text = 'another' WHERE seq = 2")
+    for starts in (1, 2):
+        found = restarted(folder, tmp_path)
+        found.start()
+        try:
+            rounds(found, lambda chain=found.chain: chain.complaint)
+            writer.write(event("after"))
+            rounds(found, lambda: writer.waiting == 0)
+            assert not found.health().ok
+            assert found.health().text.startswith("history is broken: event 2 was altered")
+            assert found.writer.health().ok
+            assert found.alive
+        finally:
+            found.close()
+        told = [e for e in Reader(history).events(20) if e["name"] == "history is broken"]
+        assert [(e["kind"], e["cause"], e["value"]) for e in told] == [("system", "at event 2", 2.0)] * starts
+        assert [e["name"] for e in Reader(history).events(20)].count("after") == starts
+
+
+def test_a_whole_chain_says_nothing(folder: Folder, recorder: Recorder, tmp_path: Path) -> None:
+    rounds(recorder, lambda: recorder.writer.health().ok)
+    assert recorder.chain.verify()
+    assert recorder.health().ok
+    assert Reader(tmp_path / "history.db").events(10) == []
+
+
+def test_a_break_that_nobody_takes_is_told_later(
+    folder: Folder, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, history = EventWriter(folder, "control"), tmp_path / "history.db"
+    writer.write(event("one"))
+    rounds(recorder, lambda: writer.waiting == 0)
+    recorder.writer.close()
+    alter(history, "UPDATE event SET value = x'00' WHERE seq = 1")
+    found = restarted(folder, tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(found.writer, "append_events", lambda *_: 0)
+        assert not found.chain.verify()
+    assert "event 1" in found.health().text
+    assert found.chain.verify()
+    found.writer.close()
+    assert [e["name"] for e in Reader(history).events(10)] == ["history is broken", "one"]
+
+
+def test_a_file_that_cannot_be_read_is_verified_later(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_: Reader) -> int | None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Reader, "first_break", busy)
+    assert not recorder.chain.verify()
+    assert recorder.chain.complaint == ""
 
 
 def test_a_recorder_of_which_a_part_has_ended_is_not_alive(recorder: Recorder) -> None:

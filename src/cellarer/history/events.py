@@ -112,8 +112,12 @@ def select(
 def first_break(db: sqlite3.Connection) -> int | None:
     """Return the number of the first event that does not fit to those before it; None when all do."""
     expected, chain = 1, GENESIS
+    db.text_factory = lambda data: data.decode("utf-8", "replace")  # what was altered need not be a text any more
     for seq, *row, found in db.execute(f"SELECT seq, {_COLUMNS}, hash FROM event ORDER BY seq"):
-        chain = _link(chain, seq, row)
+        try:
+            chain = _link(chain, seq, row)
+        except (TypeError, ValueError):  # a blob or infinite: we never wrote that
+            return int(seq)
         if seq != expected or chain != found:
             return int(seq)
         expected += 1

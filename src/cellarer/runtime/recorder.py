@@ -26,6 +26,7 @@ from cellarer.history.channels import channels
 from cellarer.history.freeze import BLOCK_S, Event, InputLog
 from cellarer.history.store import Health, Writer, explain
 from cellarer.model.layout import Layout
+from cellarer.runtime.chain import NAME, Chain
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.lifetime import Keeper
 from cellarer.runtime.notify import say
@@ -68,6 +69,7 @@ class Recorder:
         self._told, self._told_s = 0, -math.inf
         self.writer = Writer(state_dir / "history.db")
         self._run_id = folder.events_id.read_text()
+        self.chain = Chain(state_dir / "history.db", clock, self.writer, self._run_id)
         self.inputs = inputs
         note = inputs.note if inputs is not None else lambda event: None
         self.sources = [_Source(folder, name, self.writer, note) for name in SOURCES]
@@ -88,6 +90,7 @@ class Recorder:
         """Begin."""
         self._seconds.start()
         self._disk.start()
+        self.chain.start()
 
     @property
     def alive(self) -> bool:
@@ -95,11 +98,12 @@ class Recorder:
         return self._disk.is_alive() and self._seconds.is_alive() and self.writer.alive
 
     def health(self) -> Health:
-        """Return how all of it fares: the history, the durable state, the log of inputs, the lifetime ledger."""
+        """Return how all of it fares: the history and its chain, the durable state, the log of inputs, the ledger."""
         found = self.writer.health()
         late_s = time.monotonic() - self._round_s
         late = f"the disk has not answered for {late_s:.0f} s" if late_s > STUCK_S else ""
         said = {
+            NAME: self.chain.complaint,
             "state is not kept": self.complaint or late,
             "inputs are not kept": self.inputs.complaint if self.inputs is not None else "",
             "lifetime ledger": self.lifetime.complaint if self.lifetime is not None else "",
@@ -110,6 +114,7 @@ class Recorder:
     def close(self) -> None:
         """Write what waits and end."""
         self._stop.set()
+        self.chain.stop()
         self._disk.join()
         self._seconds.join()
 
