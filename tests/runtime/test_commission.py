@@ -55,6 +55,12 @@ def test_a_right_wiring_is_quiet(name: str) -> None:
         ("current_offset", 0, "rest", "current zero", "string 1"),
         ("string_voltage_offset", 0, "rest", "string voltage", "add up to"),
         ("loose_joint", 5, "charge", "joint", "between its cells"),
+        ("plus_welded", 0, "rest", "feedback_plus of string 1", "its plus contactor is ordered open and reads closed"),
+        ("minus_welded", 0, "rest", "feedback_minus of string 1", "minus contactor"),
+        ("precharge_welded", 0, "rest", "feedback_precharge of string 1", "precharge contactor"),
+        ("emergency_stop", 0, "rest", "emergency_stop of pack 1", "emergency stop is pressed"),
+        ("interlock", 0, "rest", "interlock_open of pack 1", "interlock loop is open"),
+        ("link_voltage_stuck", 0, "charge", "link voltage", "the link behind its closed contacts 0.0"),
     ],
 )
 def test_a_fault_in_the_wires_is_named_once(fault: str, cell: int, step: str, what: str, named: str) -> None:
@@ -83,6 +89,124 @@ def test_a_vehicle_and_packs_side_by_side(
     wrong = [one for one in STEPS[step][1](rig) if one.level == "wrong"]
     assert [one.what for one in wrong] == [what], wrong
     assert named in f"{wrong[0].text}; {wrong[0].to_do}"
+
+
+def closing(rig: rigs.SimulatedRig, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list to which every order to charge is added."""
+    flows: list[float] = []
+    monkeypatch.setattr(rig, "flow", flows.append)
+    return flows
+
+
+@pytest.mark.parametrize(
+    ("site", "fault"),
+    [
+        ("home", "plus_welded"),
+        ("home", "precharge_welded"),
+        ("home", "emergency_stop"),
+        ("ev", "minus_welded"),
+        ("ev", "crash"),
+        ("ev", "interlock"),
+    ],
+)
+def test_nothing_is_closed_after_a_contact_or_an_input_that_forbids_it(
+    site: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = rigs.SimulatedRig(load(site))
+    rig.plant.inject(fault, 0, 0, None)
+    rig.steps = ("rest", "charge")  # type: ignore[misc,assignment]
+    flows = closing(rig, monkeypatch)
+    result = commission(rig)
+    (wrong,) = [one for one in result if one.level == "wrong"]
+    assert flows == []
+    (note,) = [one for one in result if one.step == "charge"]
+    assert (note.level, note.text) == (
+        "note", f"not done: nothing is closed before this is put right: {wrong.what}",
+    )  # fmt: skip
+
+
+def test_an_input_of_which_nothing_is_read_forbids_closing_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = rigs.SimulatedRig(HOME)
+    rig.steps = ("rest", "charge")  # type: ignore[misc,assignment]
+    flows, look, (stop,) = (
+        closing(rig, monkeypatch),
+        rig.look,
+        np.arange(HOME.config.layout.size["signal"])[HOME.config.layout.where["emergency_stop"]].tolist(),
+    )
+
+    def deaf(seconds: float) -> Any:
+        value = look(seconds)
+        value[stop] = np.nan
+        return value
+
+    monkeypatch.setattr(rig, "look", deaf)
+    (wrong,) = [one for one in commission(rig) if one.level == "wrong"]
+    assert (wrong.what, flows) == ("emergency_stop of pack 1", [])
+
+
+class Link:
+    """The home battery at rest, its link at a share of the string's voltage that changes by another share a second."""
+
+    config, holds_open = HOME.config, True
+    steps = ("rest", "charge")
+
+    def __init__(self, share: float, falls: float) -> None:
+        self.rig, self.share, self.falls = rigs.SimulatedRig(HOME), share, falls
+        self.flows: list[float] = []
+
+    def look(self, seconds: float) -> Any:
+        value, where = self.rig.look(min(seconds, 1.5)), self.config.layout.where
+        self.share -= self.falls * seconds
+        value[where["link_voltage"]] = self.share * value[where["string_voltage"]]
+        return value
+
+    def bleed(self, cell: int | None) -> None: ...
+
+    def warm(self, sensor: int | None) -> None: ...
+
+    def flow(self, current_A: float) -> None:
+        self.flows.append(current_A)
+
+
+@pytest.mark.parametrize(
+    ("share", "falls", "level", "named"),
+    [
+        (1.0, 0.0, "wrong", "does not fall"),
+        (0.97, 0.0, "wrong", "or something else feeds it"),
+        (1.0, 0.00005, "wrong", "does not fall"),  # 0.3 % in 62 s
+        (1.0, 0.0002, "note", "does it only discharge slowly?"),
+        (1.0, 0.001, "note", "does it only discharge slowly?"),
+    ],
+)
+def test_a_link_that_follows_its_string_is_told_and_nothing_is_closed(
+    share: float, falls: float, level: str, named: str
+) -> None:
+    rig = Link(share, falls)
+    one, charge = (f for f in commission(rig) if f.level != "ok" and f.step in ("rest", "charge"))
+    assert (one.step, one.level, one.what) == ("rest", level, "link_voltage of string 1")
+    assert named in one.text
+    assert rig.flows == []
+    assert charge.text.endswith(one.what)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.94, 1.06])
+def test_a_link_that_is_at_another_voltage_is_quiet(share: float) -> None:
+    assert list(at_rest(Link(share, 0.0))) == []
+
+
+def test_a_site_that_runs_may_be_closed_but_not_stopped() -> None:
+    rig = Link(1.0, 0.0)
+    rig.holds_open = False  # type: ignore[misc]
+    rig.rig.plant.inject("plus_welded", 0, 0, None)
+    rig.rig.plant.inject("emergency_stop", 0, 0, None)
+    assert [one.what for one in at_rest(rig)] == ["emergency_stop of pack 1"]
+
+
+def test_two_welded_contacts_are_seen_on_the_link() -> None:
+    rig = rigs.SimulatedRig(HOME)
+    for fault in ("plus_welded", "minus_welded"):
+        rig.plant.inject(fault, 0, 0, None)
+    assert "link_voltage of string 1" in [one.what for one in at_rest(rig) if one.level == "wrong"]
 
 
 def test_packs_side_by_side_are_quiet_and_what_was_not_checked_is_said() -> None:

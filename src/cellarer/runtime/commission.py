@@ -1,8 +1,9 @@
 """Wiring checks before a battery is used: what each answer of the battery to a small disturbance says about its wires.
 
-Four steps, each against what physics must do: at rest (everything is read, the right way round, and adds up), bleeding
-(the bled cell's reading falls, by the drop on its sense wires, and no other one), warming (the warmed sensor rises),
-charging (cell voltages rise when current is said to charge, all by like amounts). Does not know how a rig does it.
+Four steps, each against what physics must do: at rest (everything is read, the right way round, and adds up; what is
+ordered open is open, and nobody says stop), bleeding (the bled cell's reading falls, by the drop on its sense wires,
+and no other one), warming (the warmed sensor rises), charging (cell voltages rise when current is said to charge, all
+by like amounts). Nothing is charged where a contact, the link or an input forbids it. Does not know how a rig does it.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,6 +32,23 @@ LIKE = 3.0  # a cell whose voltage moves by this many times the median has a bad
 JOINTS, JOINTS_PER_CELL = 3.0, 0.03  # what joints between the cells may drop, in cells' own voltage change
 ALIKE_V, ALIKE_K = 0.2, 8.0  # at rest cells and sensors differ by less
 SUM_SHARE, ZERO_SHARE = 0.02, 0.01
+LINK_SHARE, LINK_V = 0.05, 1.0  # link and string are at one voltage: within this share of it, or so many volts
+LINK_S = 60.0  # a link that follows is watched for so long: UN R100 gives one this time to come below 60 V
+LINK_FELL = 0.005  # of the string's voltage in LINK_S: a link that leaks; what measures it alone takes more
+CONTACTS = {
+    "feedback_minus": "minus contactor", "feedback_precharge": "precharge contactor", "feedback_plus": "plus contactor",
+    "feedback_charge": "charge switch", "feedback_discharge": "discharge switch",
+}  # fmt: skip
+INPUTS = {
+    "emergency_stop": (
+        "emergency stop is pressed",
+        "release it, or look whether its loop is wired the wrong way round",
+    ),
+    "interlock_open": ("interlock loop is open", "close covers and plugs; look for a broken wire in the loop"),
+    "crash": ("crash signal stands", "find out why before anybody goes on; check the sensor and its wires"),
+    "gas": ("gas or smoke sensor has raised", "keep away and air the room; find out why before anybody goes on"),
+}
+BARS = {*CONTACTS, *INPUTS, "link_voltage"}  # with a finding about one of these nothing is closed
 ZERO_TO_DO = "check type and range of the sensor; then ask zero_current"
 
 Level = Literal["ok", "note", "wrong"]
@@ -52,6 +70,7 @@ class Rig(Protocol):
 
     config: Config
     steps: tuple[str, ...]  # those that this rig can do, of STEPS
+    holds_open: bool  # at rest it orders every output open, so nothing may be closed
 
     def look(self, seconds: float) -> Floats:
         """Return the mean of every signal over a while, (signal,); NaN = nothing came."""
@@ -110,6 +129,61 @@ def at_rest(rig: Rig) -> Iterator[Finding]:
         said = f"{place(config, 'temp', i)} reads {temps[i]:.1f} °C, the others {warm:.1f} °C"
         yield Finding(step, "wrong", "temperature", said, "check sensor type and wires")
     yield from _strings_at_rest(config, value)
+    yield from _inputs(config, value)
+    if rig.holds_open:
+        yield from _contacts(config, value)
+        yield from _links(rig, value)
+
+
+def _inputs(config: Config, value: Floats) -> Iterator[Finding]:
+    """Check that nobody says stop."""
+    for name, (said, to_do) in INPUTS.items():
+        for p in np.flatnonzero(value[config.layout.where[name]] > 0.5).tolist():
+            pack = place(config, "pack", p)
+            yield Finding("rest", "wrong", f"{name} of {pack}", f"{pack}: {said}", to_do)
+
+
+def _contacts(config: Config, value: Floats) -> Iterator[Finding]:
+    """Check that every contact of ours that is measured reads open."""
+    ours = config.switch.kind != Switchgear.NONE
+    for name, contact in CONTACTS.items():
+        for s in np.flatnonzero(ours & (value[config.layout.where[name]] > 0.5)).tolist():
+            string = place(config, "string", s)
+            text = f"{string}: its {contact} is ordered open and reads closed"
+            to_do = "welded? Measure across it by hand; check the auxiliary contact and its wires"
+            yield Finding("rest", "wrong", f"{name} of {string}", text, to_do)
+
+
+def _links(rig: Rig, value: Floats) -> Iterator[Finding]:
+    """Check that no link follows its string. One that does is watched: a charged link falls, a welded one does not.
+
+    A string that its own BMS keeps holds the link up for all: nothing can be told then.
+    """
+    config, where = rig.config, rig.config.layout.where
+    watched = _at_string(config, value) & np.all(config.switch.kind != Switchgear.NONE)
+    if not watched.any():
+        return
+    rig.look(LINK_S)
+    later = rig.look(LOOK_S)
+    fallen_V, volts = (value - later)[where["link_voltage"]], np.abs(value[where["string_voltage"]])
+    for s in np.flatnonzero(watched).tolist():
+        string = place(config, "string", s)
+        what, link_V = f"link_voltage of {string}", later[where["link_voltage"]][s]
+        said = f"{string}: everything is open, and the link behind its contacts is at {link_V:.2f} V"
+        if not fallen_V[s] <= LINK_FELL * volts[s]:
+            text = f"{said}, {fallen_V[s]:.2f} V less than {LINK_S:.0f} s ago: does it only discharge slowly?"
+            yield Finding("rest", "note", what, text, "wait until it is discharged, do not touch it, and start again")
+        else:
+            text = f"{said} as the string, and does not fall: contacts are welded, or something else feeds it"
+            to_do = "disconnect inverter and charger and start again; measure across the contacts by hand"
+            yield Finding("rest", "wrong", what, text, to_do)
+
+
+def _at_string(config: Config, value: Floats) -> NDArray[np.bool_]:
+    """Return (string,) where the link is at string voltage; False where one of them is unknown."""
+    string, link = value[config.layout.where["string_voltage"]], value[config.layout.where["link_voltage"]]
+    same: NDArray[np.bool_] = np.abs(string - link) <= np.maximum(LINK_SHARE * np.abs(string), LINK_V)
+    return same
 
 
 def _strings_at_rest(config: Config, value: Floats) -> Iterator[Finding]:
@@ -219,6 +293,7 @@ def charging(rig: Rig) -> Iterator[Finding]:
             yield Finding("charge", "wrong", "current", said, "was it charged? Check sensor, shunt and their range")
         elif flown[s] * usual < 0.0:
             yield Finding("charge", "wrong", "current sign", text, "turn the current sensor, or its two wires")
+        yield from _link_while_charging(config, during, s, abs(flown[s]) >= LEAST_PULSE * asked_A)
         for cell in mine[np.isnan(rise[mine]) | (rise[mine] * np.sign(usual) < 0.0)].tolist():
             said = (
                 f"{place(config, 'cell', cell)} moved by {1e3 * rise[cell]:+.1f} mV, the others {1e3 * usual:+.1f} mV"
@@ -235,12 +310,21 @@ def charging(rig: Rig) -> Iterator[Finding]:
             yield Finding("charge", "wrong", "joint", said, "tighten and clean its joints; measure it")
 
 
+def _link_while_charging(config: Config, during: Floats, s: int, flows: bool) -> Iterator[Finding]:
+    """Check that the link is at string voltage while current flows through closed contacts."""
+    string_V, link_V = (during[config.layout.where[name]][s] for name in ("string_voltage", "link_voltage"))
+    if flows and np.isfinite(string_V + link_V) and not _at_string(config, during)[s]:
+        text = f"string {s + 1}: {string_V:.2f} V, the link behind its closed contacts {link_V:.2f} V"
+        yield Finding("charge", "wrong", "link voltage", text, "check where its taps go, its plug and its range")
+
+
 STEPS: dict[str, tuple[str, Check]] = {
     "rest": ("At rest: is everything read, the right way round, and does it add up?", at_rest),
     "bleed": ("Bleeding each cell for a moment: does its own reading fall?", bleeding),
     "warm": ("Warming each temperature sensor: does its own reading rise?", warming),
     "charge": ("Charging for a moment: do current and voltages agree?", charging),
 }
+BARRED = "not done: nothing is closed before this is put right: {}"
 WITHOUT = "not checked: needs {}"
 NEEDS = {
     "rest": "links",
@@ -251,12 +335,17 @@ NEEDS = {
 
 
 def commission(rig: Rig, tell: Callable[[str], None] = lambda text: None) -> list[Finding]:
-    """Go through all steps that the rig can do. What one step finds does not keep the next from being done."""
+    """Go through all steps that the rig can do. What one step finds does not keep the next from being done.
+
+    Except that nothing is closed and charged after a finding about a contact, the link, or an input that says stop.
+    """
     found: list[Finding] = []
     for number, (step, (title, check)) in enumerate(STEPS.items(), 1):
         tell(f"step {number} of {len(STEPS)}: {title}")
         if step not in rig.steps:
             found.append(Finding(step, "note", step, WITHOUT.format(NEEDS[step])))
+        elif step == "charge" and (bars := [one.what for one in found if one.what.split(" of ")[0] in BARS]):
+            found.append(Finding(step, "note", step, BARRED.format(", ".join(bars))))
         else:
             mine = list(check(rig))
             found += mine or [Finding(step, "ok", step, "as it should be")]

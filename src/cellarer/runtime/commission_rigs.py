@@ -51,6 +51,7 @@ class SimulatedRig:
     """The simulated battery in virtual time, with whatever faults were put into its wires."""
 
     steps = tuple(STEPS)
+    holds_open = True
 
     def __init__(self, site: Site) -> None:
         self.config = site.config
@@ -101,6 +102,8 @@ class SimulatedRig:
 
 class OpenRig:
     """The real battery through its own links; every output is ordered open. The site must not run."""
+
+    holds_open = True
 
     def __init__(self, site: Site, ask: Callable[[str], None], say: Callable[[str], None]) -> None:
         self.config, self._ask = site.config, ask
@@ -171,6 +174,7 @@ class RunningRig:
     """A site that runs: it is only watched, control and guard decide; a person lets a charger charge."""
 
     steps = ("rest", "warm", "charge")
+    holds_open = False
 
     def __init__(self, site: Site, state_dir: Path, ask: Callable[[str], None]) -> None:
         self.config, self._ask = site.config, ask
