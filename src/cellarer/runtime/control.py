@@ -30,6 +30,7 @@ from cellarer.model.config import Config
 from cellarer.model.events import cell_number, text
 from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State
 from cellarer.runtime.clock import WHOLE_NS, wall_clock_is_trusted
+from cellarer.runtime.guard_says import with_units
 from cellarer.runtime.intake import Intake, packs_of
 from cellarer.runtime.lifetime import restored
 from cellarer.runtime.memory import Memory
@@ -220,7 +221,8 @@ class Control:
             return "the guard is silent"
         status = json.loads(data)
         trips = [t["text"] for t in status["trips"] if t["string"] - 1 in strings]
-        return "; ".join(trips) or str(status["strings"][strings[0]]["opened_why"] or status["consent"])
+        said = "; ".join(trips) or str(status["strings"][strings[0]]["opened_why"] or status["consent"])
+        return with_units(said)
 
     def _refused(self) -> np.ndarray:
         """Return (string,) what the guard's newest order refuses; nothing where there is no order."""

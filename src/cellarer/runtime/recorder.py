@@ -28,6 +28,7 @@ from cellarer.history.store import Health, Writer, explain
 from cellarer.model.layout import Layout
 from cellarer.runtime.chain import NAME, Chain
 from cellarer.runtime.clock import Clock
+from cellarer.runtime.guard_says import with_units
 from cellarer.runtime.lifetime import Keeper
 from cellarer.runtime.notify import say
 from cellarer.runtime.process import Run
@@ -328,7 +329,7 @@ class _Guard:
                     self.writer.append_events([event], self.name)
 
     def _event(self, number: int, string: dict[str, Any]) -> dict[str, object]:
-        opened_ns, current, why = string["opened_ns"], string["opened_A"], string["opened_why"]
+        opened_ns, current, why = string["opened_ns"], string["opened_A"], with_units(string["opened_why"])
         pack = int(self.layout.pack_of_string[number])
         place = number - int(self.layout.first_string[pack]) + 1
         said = "unknown current" if current is None else f"{current:.1f} A"
