@@ -13,7 +13,9 @@ import numpy as np
 from cellarer.history import Reader
 from cellarer.history.columns import SLOT_S
 from cellarer.history.database import Database, Frame, Retention
+from cellarer.history.events import prepare
 
+EVENTS = 100_000
 CELLS, TEMPS, CURRENTS = 160, 30, 10
 NAMES = (
     *(f"pack1.string1.cell{i:03d}_voltage_V" for i in range(1, CELLS + 1)),
@@ -29,6 +31,19 @@ def sample(rng: np.random.Generator, second: int, current: float, spread: np.nda
     temps = 25 + np.sin(second / 4000) + rng.normal(0, 0.05, TEMPS)
     currents = current + rng.normal(0, 0.3, CURRENTS)
     return Frame(BEGIN_S + second, NAMES, np.concatenate([cells, temps, currents]))
+
+
+def chain() -> None:
+    """Print how long the services verify the chain of events at their start."""
+    fault = {
+        "kind": "fault", "name": "cell_over_voltage_maximum", "pack": 1, "string": 1, "cell": 3, "value": 3.66,
+        "limit": 3.65, "cause": "cell 3 of string 1", "text": "cell 3 above its maximum: 3.66 V, limit 3.65 V",
+    }  # fmt: skip
+    with TemporaryDirectory() as folder, Database(Path(folder) / "history.db", Retention()) as database:
+        database.write_events([prepare({**fault, "seq": i, "unix_s": BEGIN_S + i}, "control") for i in range(EVENTS)])
+        begin = time.perf_counter()
+        assert Reader(database.path).first_break() is None
+        print(f"chain      {time.perf_counter() - begin:.1f} s to verify {EVENTS} events")
 
 
 def main() -> None:
@@ -58,6 +73,7 @@ def main() -> None:
             Reader(path).table(names, BEGIN_S + seconds - span_s, BEGIN_S + seconds, 1000)
             spent_ms = 1e3 * (time.perf_counter() - moment)
             print(f"read       {spent_ms:.0f} ms for {len(names)} channels over {span_s / 3600:g} h")
+    chain()
 
 
 if __name__ == "__main__":

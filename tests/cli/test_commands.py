@@ -298,6 +298,7 @@ def test_check_verifies_the_history_of_a_site(tmp_path: Path) -> None:
     broken = call(*asked)
     assert broken.exit_code == 1
     assert "history is broken: event 3 was altered, or one before it was removed" in " ".join(broken.stdout.split())
+    assert "ok" not in broken.stdout.splitlines()
     assert json.loads(call(*asked, "--json").stdout)["history"]["broken_at"] == 3
     path.write_bytes(b"no history at all" * 100)
     none = call(*asked)

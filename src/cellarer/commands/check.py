@@ -147,9 +147,10 @@ def _tell(found: dict[str, object], rows: list) -> None:  # type: ignore[type-ar
             for r in rows
         ]
         console.grid(header, lines)
-    if isinstance(history := found.get("history"), dict):
+    history = found.get("history")
+    if isinstance(history, dict):
         _tell_history(history)
-    if found["ok"]:
+    if found["ok"] and (not isinstance(history, dict) or history["whole"]):
         click.echo("ok")
 
 
