@@ -145,6 +145,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         passed = np.where(counts, mean * dt_s, 0.0)
         charge, total = charge + passed, total + passed
         known_s = known_s + np.where(counts, dt_s, 0.0)
+    flows = np.array((current > config.idle_A, -current > config.idle_A))
     told, told_ns, allowed, over = followed(config, state, current, now_ns)
     kept = (keep_plain if plain or _kernel is None else _keep)(config, state, seen, total)
     return Watch(
@@ -159,6 +160,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         temp_slope=kept.temp_slope,
         temp_rate=kept.temp_rate,
         current=current,
+        flowed_ns=np.where(flows, now_ns, before.flowed_ns),
         charge=charge,
         charge_s=known_s,
         told_A=told,

@@ -56,6 +56,7 @@ def start_watch(config: Config, now_ns: int, response: Response) -> Watch:
         temp_slope=unknown_temps,
         temp_rate=unknown_temps,
         current=np.full(size["string"], np.nan),
+        flowed_ns=np.full((2, size["string"]), NEVER),
         charge=zero,
         charge_s=zero,
         told_A=np.zeros((TOLD_SLOTS, 2, size["string"])),

@@ -374,6 +374,7 @@ class Watch:
     temp_slope: Floats  # (temp,) K/s over the last window
     temp_rate: Floats  # (temp,) K/s, the lower one of the last two windows
     current: Floats  # (string,) A in the last cycle
+    flowed_ns: Ints  # (way, string) when it last charged, and discharged
     charge: Floats  # (string,) A·s since the last estimation
     charge_s: Floats  # (string,) over how many known seconds
     told_A: Floats  # (slot, way, string) greatest limit published in each of the last slots of time, newest first

@@ -21,6 +21,7 @@ OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
 NO_SWITCHGEAR = int(Switchgear.NONE)
 FLOWS = ("any", "charging", "discharging")
 FEEDBACK = ("feedback_minus", "feedback_precharge", "feedback_plus", "feedback_charge", "feedback_discharge")
+LATELY_NS = 2_000_000_000  # twice the longest debounce of rows that look at a flow (own estimate)
 BLED_NS = 1_500_000_000  # until medians and the filters of a chip show what a bleeder does
 BLED_MOST_V = 0.05  # a sense wire that loses more is broken
 # Contacts of a pair that the sequence still waits for, with its own time-out and tries: (contact, phase)
@@ -92,10 +93,15 @@ class Look:
 
     @once
     def applies(self) -> tuple[Bools, Bools]:
-        """Whether a row of each flow applies, and whether we know, (flow, string) each, in the order of FLOWS."""
+        """Whether a row of each flow applies, and whether we know, (flow, string) each, in the order of FLOWS.
+
+        A flow that has just stopped may go on at once: until LATELY_NS have passed it is not known to be over. So a
+        current in bursts, each shorter than a debounce, counts as one.
+        """
         known, charges, discharges = self.flows
-        yes = self.config.layout.yes
-        return np.array((yes, charges, discharges)), np.array((yes, known, known))
+        flows, yes = np.array((charges, discharges)), self.config.layout.yes
+        over = flows | (self.now_ns - self.watch.flowed_ns > LATELY_NS)
+        return np.vstack((yes, flows)), np.vstack((yes, known & over))
 
     @once
     def calm(self) -> dict[str, Floats]:
