@@ -11,7 +11,8 @@ A row is on where everything that it needs is measured; `cellarer check SITE` sa
 - **Trips** beyond the threshold, for at least *debounce* and as many fresh samples as stated; a repeated sample counts
   once. A threshold by name is a number of the cell or site file; three levels make three rows: operating,
   recommended, maximum.
-- **Good again** when every element is known and this far inside the threshold. Unknown never clears.
+- **Good again** when every element is known and this far inside the threshold. Unknown never clears. What looks at a
+  flow keeps its count for 2 s after the flow stops: bursts of a current count as one.
 - **Level**: inform < warn < derate (limits are multiplied) < ramp (limits fall to zero, then the path opens) < open
   (now).
 - **Latch**: *self* ends by itself, *reset* needs the cause gone and an authorised reset, *service* is permanent,
