@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
-from tests.core.sites import site
+from tests.core.sites import TABLES, site
 from tests.core.stimuli import BY_MEDIAN, ON, SILENCES, STIMULI, TIMED
 
 from cellarer.config import check
+from cellarer.config.load import build
 from cellarer.core.decide.signals import SIGNALS
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
@@ -253,3 +255,29 @@ def test_one_absurd_sample_of_a_sensor_that_then_falls_silent_counts_once(signal
 
 def test_bounds_count_the_lag_of_every_signal_that_is_made_of_medians() -> None:
     assert BY_MEDIAN <= check.MEDIAN and "refill_current" in check.MEDIAN
+
+
+def test_the_bound_of_what_is_made_of_medians_holds_at_the_worst_phase_of_slow_samples() -> None:
+    """Cells are read every 100 ms; one sags right after it was read, while 60 A flow."""
+    made = build(TABLES["one"], "one")
+    period_s = np.full(made.config.layout.size["signal"], 0.02)
+    period_s[made.config.layout.where["cell_voltage"]] = 0.1
+    (bound_s,) = (t.bound_s for t in check.timing(made, period_s) if t.row == "refill_over_current")
+    bench, sags_ns = closed("one"), [2**62]
+
+    def read(b: Bench) -> None:
+        due = b.now_ns // b.dt_ns % 5 == 0
+        if due and b.now_ns > sags_ns[0]:
+            b.put("cell_voltage", float(b.config.limits.precondition_V[0]) - 0.05, 2)
+        b.silence("cell_voltage", on=not due)
+
+    bench.every_cycle.append(read)
+    bench.put("current", 60.0)
+    bench.run(1.0)
+    while bench.now_ns // bench.dt_ns % 5:
+        bench.step()
+    sags_ns[0] = bench.now_ns
+    bench.run(3.0, lambda b: b.active("refill_over_current"))
+    seen_s = (bench.now_ns - sags_ns[0]) * 1e-9
+    after_s = 0.04  # a cycle of phase, the guard's look; contacts are in the bound alone
+    assert bound_s - 0.1 < seen_s + after_s <= bound_s + 1e-9, (seen_s, bound_s)

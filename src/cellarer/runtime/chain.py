@@ -19,6 +19,17 @@ AGAIN_S = 2.0  # where the file cannot be read, or the history takes no event fo
 NAME = "history is broken"
 
 
+def system_event(clock: Clock, name: str, value: float, cause: str, text: str) -> dict[str, object]:
+    """Return an event of now that the services tell themselves; its number rises with its time."""
+    now_ns = clock.now_ns()
+    return as_dict(
+        EventRecord(
+            seq=now_ns // 1000, unix_s=clock.unix_s(now_ns), time_ns=now_ns, kind="system", name=name,
+            value=float(value), cause=cause, text=text,
+        )
+    )  # fmt: skip
+
+
 def broken(at: int) -> str:
     """Return what is wrong with a chain that breaks at an event."""
     return f"event {at} was altered, or one before it was removed or put in"
@@ -55,12 +66,10 @@ class Chain:
             return False
         if at is None:
             return True
-        self.complaint, now_ns = broken(at), self._clock.now_ns()
-        event = EventRecord(
-            seq=now_ns // 1000, unix_s=self._clock.unix_s(now_ns), time_ns=now_ns, kind="system", name=NAME,
-            value=float(at), cause=f"at event {at}", text=f"{NAME}: {self.complaint}",
-        )  # fmt: skip
-        if not self._writer.append_events([as_dict(event)], self._source):
+        self.complaint = broken(at)
+        text = f"{NAME}: {self.complaint}"
+        event = system_event(self._clock, NAME, at, f"at event {at}", text)
+        if not self._writer.append_events([event], self._source):
             return False
-        say(f"services: {event.text}")
+        say(f"services: {text}")
         return True

@@ -26,7 +26,7 @@ from cellarer.history.channels import channels
 from cellarer.history.freeze import BLOCK_S, Event, InputLog
 from cellarer.history.store import Health, Writer, explain
 from cellarer.model.layout import Layout
-from cellarer.runtime.chain import NAME, Chain
+from cellarer.runtime.chain import NAME, Chain, system_event
 from cellarer.runtime.clock import Clock
 from cellarer.runtime.guard_says import with_units
 from cellarer.runtime.lifetime import Keeper
@@ -148,15 +148,11 @@ class Recorder:
         lost, now_s = self.lost() + self.writer.health().dropped_frames, time.monotonic()
         if lost == self._told or now_s - self._told_s < TELL_S:
             return
-        said, now_ns = lost - self._told, self.clock.now_ns()
-        cause = "services or the disk could not follow"
-        event = EventRecord(
-            seq=now_ns // 1000, unix_s=self.clock.unix_s(now_ns), time_ns=now_ns, kind="system",
-            name="history has a hole", value=float(said), cause=cause,
-            text=f"{said} seconds of the history are lost: {cause}",
-        )  # fmt: skip
-        if self.writer.append_events([as_dict(event)], f"recorder {self._run_id}"):  # else too many wait: told later
-            say(f"services: {event.text}")
+        said, cause = lost - self._told, "services or the disk could not follow"
+        text = f"{said} seconds of the history are lost: {cause}"
+        event = system_event(self.clock, "history has a hole", said, cause, text)
+        if self.writer.append_events([event], f"recorder {self._run_id}"):  # else too many wait: told later
+            say(f"services: {text}")
             self._told, self._told_s = lost, now_s
 
     def round(self) -> None:
@@ -371,12 +367,8 @@ class _Links:
         new, now_s = bad - known, time.monotonic()
         if not new or now_s - told_s < TELL_S:
             return
-        now_ns = self.clock.now_ns()
         cause = ", ".join(f"{count} {REFUSED.get(why, why)}" for why, count in new.most_common())
-        event = EventRecord(
-            seq=now_ns // 1000, unix_s=self.clock.unix_s(now_ns), time_ns=now_ns, kind="system", name="frames refused",
-            value=float(new.total()), cause=cause,
-            text=f"{device} on {link}: {new.total()} frames refused: {cause}; {good} good ones since the start",
-        )  # fmt: skip
-        if self.writer.append_events([as_dict(event)], self.name):
+        text = f"{device} on {link}: {new.total()} frames refused: {cause}; {good} good ones since the start"
+        event = system_event(self.clock, "frames refused", new.total(), cause, text)
+        if self.writer.append_events([event], self.name):
             self.told[link, device] = bad, now_s
