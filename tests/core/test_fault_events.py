@@ -12,7 +12,8 @@ from tests.core.sites import site
 
 from cellarer.core.decide import protect, runs
 from cellarer.core.decide.signals import Look
-from cellarer.model.values import FOREVER
+from cellarer.model.events import text
+from cellarer.model.values import FOREVER, Event
 
 
 def look_at(bench: Bench, cells: list[float]) -> Look:
@@ -60,6 +61,58 @@ def test_a_fault_tells_its_trip_and_its_end_the_release() -> None:
     low.run(15.0, lambda b: not b.active("cell_under_voltage_operating"))
     (end,) = [e for e in low.events if e.kind == "clear" and e.name == "cell_under_voltage_operating"]
     assert end.limit == -float(low.config.faults.release[under, 0])
+
+
+OVER = "cell_over_voltage_maximum"
+
+
+def raised(bench: Bench, name: str) -> Event:
+    (event,) = [e for e in bench.events if e.kind == "fault" and e.name == name]
+    return event
+
+
+def test_a_fault_says_for_how_long_it_was_bad_as_measured_and_in_words() -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", 3.66, 2)
+    bench.run(1.0)
+    event, row = raised(bench, OVER), bench.row(OVER)
+    debounce_s = bench.config.faults.debounce_ns[row] * 1e-9
+    assert debounce_s <= event.lasted_s < debounce_s + 0.02
+    assert text(bench.config, event) == f"cell 3 at 3.660 V, limit 3.650 V for {event.lasted_s:.3g} s"
+    slow = closed("one")  # a sample each 0.4 s: three of them last longer than the debounce
+    slow.put("cell_voltage", 3.66, 2)
+    for i in range(60):
+        slow.silence("cell_voltage", on=i % 20 != 0)
+        slow.step()
+    event = raised(slow, OVER)
+    assert event.lasted_s == pytest.approx(0.8) and text(slow.config, event).endswith("limit 3.650 V for 0.8 s")
+
+
+def test_what_one_sample_trips_says_no_time_and_neither_does_an_end() -> None:
+    bench = closed("one")
+    event = Event(0, "fault", OVER, 0, 2, 3.66, 3.65, "cell_high", 0.0)
+    assert text(bench.config, event) == "cell 3 at 3.660 V, limit 3.650 V"
+    assert text(bench.config, event._replace(lasted_s=np.nan)) == text(bench.config, event)
+    assert text(bench.config, event._replace(lasted_s=0.5)) == "cell 3 at 3.660 V, limit 3.650 V for 0.5 s"
+
+
+def test_the_cell_is_named_that_was_bad_for_long_not_one_that_has_just_jumped_above_it() -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", 3.66, 2)
+    jumped = 0
+
+    def jump(b: Bench) -> None:
+        nonlocal jumped
+        jumped += 1
+        if jumped == round(0.3 / 0.02) + 1:  # in the cycle that trips
+            b.put("cell_voltage", 3.70, 1)
+
+    bench.every_cycle.append(jump)
+    bench.run(1.0)
+    event = raised(bench, OVER)
+    assert (event.cell, round(event.value, 3)) == (2, 3.66)
+    assert event.lasted_s == pytest.approx(0.3)
+    assert bench.state.faults.raised_cell[bench.row(OVER), 0] == 2
 
 
 def test_before_the_first_cycle_nothing_is_active_latched_or_counted() -> None:

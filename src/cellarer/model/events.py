@@ -36,4 +36,6 @@ def text(config: Config, event: Event) -> str:
         return f"{plain}, from before the restart"
     row = config.faults.name.index(event.name)
     number = cell_number(config, event)
-    return config.faults.text[row].format(cell=number, sensor=number, value=event.value, limit=event.limit)
+    lasted = f" for {event.lasted_s:.3g} s" if event.lasted_s > 0.0 else ""  # not where one sample is enough
+    said = {"cell": number, "sensor": number, "value": event.value, "limit": event.limit, "lasted": lasted}
+    return config.faults.text[row].format_map(said)

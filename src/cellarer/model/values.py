@@ -4,6 +4,7 @@ All are frozen; arrays in them are never altered in place. Axis names: cell, tem
 Layout), row (of the fault table). Unknown is NaN; a time never reached is NEVER. Time is integer monotonic ns.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
@@ -332,6 +333,7 @@ class Event(NamedTuple):
     value: float
     limit: float
     cause: str
+    lasted_s: float = math.nan  # of a fault: how long the row had been bad before it tripped
 
 
 @dataclass(frozen=True, eq=False)  # without slots: see renew

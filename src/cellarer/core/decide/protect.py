@@ -72,9 +72,8 @@ def protect(
     new, value = (_judge_plain if plain or _kernel is None else _judge)(look, faults, reset, service)
     if new.active is faults.active:
         return new, []
-    raised_value, raised_cell = new.raised_value.copy(), new.raised_cell.copy()
-    events = _events(look, value, faults.active, new.active, raised_value, raised_cell)
-    return replace(new, raised_value=raised_value, raised_cell=raised_cell), events
+    new = replace(new, raised_value=new.raised_value.copy(), raised_cell=new.raised_cell.copy())
+    return new, _events(look, value, faults.active, new)
 
 
 def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tuple[Faults, Floats]:
@@ -180,25 +179,25 @@ def _reactions(config: Config) -> tuple[tuple[Ints, Ints], ...]:
     )
 
 
-def _events(
-    look: Look, value: Floats, before: Bools, after: Bools, raised_value: Floats, raised_cell: Ints
-) -> list[Event]:
+def _events(look: Look, value: Floats, before: Bools, after: Faults) -> list[Event]:
     """Name the cell, value and threshold of each row that changed; the only loop, over changes.
 
-    raised_value, raised_cell: new arrays of the caller, in which raised rows leave what they saw.
+    after: with arrays of its own for what raised rows saw, which are filled in.
     """
     table = look.config.faults
     events = []
-    for row, string in np.argwhere(before != after).tolist():
-        sign, raised = float(table.sign[row]), bool(after[row, string])
+    for row, string in np.argwhere(before != after.active).tolist():
+        sign, raised = float(table.sign[row]), bool(after.active[row, string])
         limit = table.trip if raised else table.release
-        cell = _culprit(look, table.signal[row], string)
-        said = sign * float(value[row, string])
+        worst, since_ns = float(value[row, string]), int(after.bad_since_ns[row, string])
+        ripest = spot_runs.ripest(look, after.runs, row, string) if raised else None
+        cell, worst, since_ns = ripest or (_culprit(look, table.signal[row], string), worst, since_ns)
+        said, lasted_s = sign * worst, (look.now_ns - since_ns) * 1e-9 if raised else np.nan
         if raised:
-            raised_value[row, string], raised_cell[row, string] = said, cell
+            after.raised_value[row, string], after.raised_cell[row, string] = said, cell
         at = sign * float(limit[row, string])
         kind = "fault" if raised else "clear"
-        events.append(Event(look.now_ns, kind, table.name[row], string, cell, said, at, table.signal[row]))
+        events.append(Event(look.now_ns, kind, table.name[row], string, cell, said, at, table.signal[row], lasted_s))
     return events
 
 

@@ -56,7 +56,7 @@ def spots(config: Config) -> Spots:
     parts: list[tuple[Ints, ...]] = []
     none = np.full(table.trip.shape, OWN, np.int8)
     for row, name in enumerate(table.signal):
-        signal = PLAIN[name][0] if name in PLAIN else SIGNALS[name]
+        signal = _signal(name)
         if not (isinstance(signal, Measured) and signal.kind in SINGLE and BY_NAME[signal.name].axis in owners):
             continue
         if table.samples[row] == 1 and table.debounce_ns[row] == 0:
@@ -71,6 +71,10 @@ def spots(config: Config) -> Spots:
     return Spots(flat[0], flat[1], flat[2], flat[3], flat[4], np.unique(flat[0]), none)
 
 
+def _signal(name: str) -> object:
+    return PLAIN[name][0] if name in PLAIN else SIGNALS[name]
+
+
 def advance(look: Look, runs: Runs, bad: Bools, plain: bool = False) -> tuple[Runs, Bytes]:
     """Return the new memory, and (row, string) whether a spot of each row has been bad long enough: NO, YES or OWN.
 
@@ -83,6 +87,29 @@ def advance(look: Look, runs: Runs, bad: Bools, plain: bool = False) -> tuple[Ru
         runs = Runs(np.full(plan.row.size, FOREVER), np.zeros(plan.row.size, np.int64))
     new, ripe = (_advance_plain if plain or _kernel is None else _advance)(look, runs, plan)
     return (new if np.count_nonzero(new.counted) else start()), ripe
+
+
+def ripest(look: Look, runs: Runs, row: int, string: int) -> tuple[int, float, int] | None:
+    """Return (cell or sensor, its value, since when it is bad, ns): of those that made a row trip the worst one.
+
+    None where the row has no spots. runs: what `advance` has just returned.
+    """
+    if not runs.counted.size:
+        return None
+    plan, table = spots(look.config), look.config.faults
+    first, end = np.searchsorted(plan.row, (row, row + 1)).tolist()
+    mine = first + np.flatnonzero(plan.string[first:end] == string)
+    at, direction = plan.at[mine], plan.direction[mine]
+    value = np.where(direction == ABSURD, look.seen.absurd[at], direction * look.seen.value[at])
+    ripe = (value > table.trip[row, string]) & (runs.counted[mine] >= table.samples[row])
+    ripe &= look.now_ns - runs.since_ns[mine] >= table.debounce_ns[row]
+    if not ripe.any():
+        return None
+    worst = int(np.argmax(np.where(ripe, value, -np.inf)))
+    signal = _signal(table.signal[row])
+    assert isinstance(signal, Measured)
+    element = int(at[worst]) - look.config.layout.where[signal.name].start
+    return element, float(value[worst]), int(runs.since_ns[mine[worst]])
 
 
 def _advance_plain(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
