@@ -103,7 +103,7 @@ class Grid:
 
 @pytest.fixture(autouse=True)
 def _no_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charge, "_event", lambda _look, _old, _new, rule, s: int(rule[s]))
+    monkeypatch.setattr(charge, "_event", lambda _look, _demand, _old, _new, rule, s: int(rule[s]))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -107,6 +107,19 @@ def test_every_request_reaches_step_in_its_own_field(tmp_path: Path) -> None:
     assert taking.take(5_040_000_000, recorder_live=True).full_by_ns[0] == FOREVER
 
 
+def test_who_opened_last_is_known_whether_a_person_or_the_shell(tmp_path: Path) -> None:
+    taking, asker = intake(tmp_path)
+    assert taking.opened_by == {}
+    asker.ask("close", "somebody", 1e9)
+    taking.take(0, recorder_live=True)
+    assert taking.opened_by == {}
+    asker.ask("open", "web", 1e9)
+    assert taking.take(0, recorder_live=True).open.all()
+    assert taking.opened_by == {0: "opening requested by web"}
+    assert taking.take(0, recorder_live=True, open_packs={0: "guard: cell_voltage 3 = 3.7 V"}).open.all()
+    assert taking.opened_by == {0: "guard: cell_voltage 3 = 3.7 V"}
+
+
 def test_answers_come_from_the_events_of_the_cycle(tmp_path: Path) -> None:
     taking, asker = intake(tmp_path)
     close, reset, soc = (

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.protect import demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import FOREVER, NEVER, Bools, Estimate, Event, Faults, Floats, Latch, Requests, Wishes
@@ -126,11 +127,11 @@ def set_now(requests: Requests) -> Bools:
 
 def _fallen(look: Look, packs: Bools) -> list[Event]:
     """Tell of every wish to close that a latched fault ended; the first string of the pack stands for it."""
-    first, cause = look.config.layout.first_string, "a latched fault must be reset first"
-    return [
-        Event(look.now_ns, "system", "wish to close fell", int(first[p]), -1, np.nan, np.nan, cause)
-        for p in np.flatnonzero(packs)
-    ]
+    events = []
+    for string in look.config.layout.first_string[np.flatnonzero(packs)].tolist():
+        cause = f"{demand(look.config, look.state.faults).locks(look.config, string)} must be reset first"
+        events.append(Event(look.now_ns, "system", "wish to close fell", string, -1, np.nan, np.nan, cause))
+    return events
 
 
 def _events(look: Look, asked: dict[str, Bools], refused: dict[str, np.ndarray]) -> list[Event]:

@@ -19,10 +19,19 @@ def cell_number(config: Config, event: Event) -> int | None:
     if event.cell < 0:
         return None
     layout = config.layout
-    sensor = event.kind in ("fault", "clear") and event.cause.startswith("temp_")
-    owner = layout.string_of_temp if sensor else layout.string_of_cell
+    owner = layout.string_of_temp if _sensor(event) else layout.string_of_cell
     first = int((owner < owner[event.cell]).sum())
     return event.cell - first + 1
+
+
+def place(config: Config, event: Event) -> str:
+    """Return the cell or the sensor in words; empty for string-wide events."""
+    number = cell_number(config, event)
+    return "" if number is None else f"{'sensor' if _sensor(event) else 'cell'} {number}"
+
+
+def _sensor(event: Event) -> bool:
+    return event.kind in ("fault", "clear") and event.cause.startswith("temp_")
 
 
 def text(config: Config, event: Event) -> str:

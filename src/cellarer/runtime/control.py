@@ -26,6 +26,7 @@ from cellarer.board.samples import SampleReader
 from cellarer.board.snapshot import Snapshot, SnapshotWriter
 from cellarer.core import slow
 from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.decide.sequence import ASKED
 from cellarer.model.config import Config
 from cellarer.model.events import cell_number, text
 from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State
@@ -143,7 +144,7 @@ class Control:
         live = self._recorder_live()
         vetoed = self._vetoed(now_ns)
         unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
-        packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
+        packs = {p: self._why_open(p, leaving) for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]}
         refused = {pack: partial(self._guard_says, pack) for pack in packs_of(vetoed, self.config)}
         requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, vetoed=refused, unfit=self.unfit)
         self._take_plan(now_ns)
@@ -213,6 +214,9 @@ class Control:
         self.vetoed = vetoed
         return vetoed
 
+    def _why_open(self, pack: int, leaving: bool) -> str:
+        return "Cellarer is stopped" if leaving else f"guard: {self._guard_says(pack)}"
+
     def _guard_says(self, pack: int) -> str:
         """Return the guard's reason to refuse a pack. It is read only when a veto is new or somebody asks."""
         strings = np.flatnonzero((self.config.layout.pack_of_string == pack) & self._refused())
@@ -239,6 +243,8 @@ class Control:
         for event in events:
             known = event.string >= 0
             pack = int(layout.pack_of_string[event.string]) if known else None
+            if event.kind == "switch" and pack in self.intake.opened_by:  # step knows that it was asked, not by whom
+                event = event._replace(cause=event.cause.replace(ASKED, self.intake.opened_by[pack]))
             record = EventRecord(
                 seq=0,
                 unix_s=self.clock.unix_s(event.time_ns),

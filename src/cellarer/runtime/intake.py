@@ -1,6 +1,6 @@
 """Requests of people and machines → the Requests of one cycle, and the answers back to who asked."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from cellarer.runtime.clock import Clock
 NO_RECORDER = "nobody records events and state: closing waits until the services are back"
 DONE = "done"
 GUARD_WAIT_S = 1.5  # s: who asks waits 2 s for an answer
+NOTHING_OPENED: Mapping[int, str] = {}
 NOTHING_VETOED: Mapping[int, Callable[[], str]] = {}
 
 
@@ -26,20 +27,22 @@ class Intake:
         self._waiting: list[tuple[Request, int]] = []  # closings that the guard does not allow yet, and until when
         self._pending: list[Request] = []
         self.nothing = no_requests(config)
+        self.opened_by: dict[int, str] = {}  # pack → who asked last to open it
 
     def take(
         self,
         now_ns: int,
         *,
         recorder_live: bool,
-        open_packs: Sequence[int] = (),
+        open_packs: Mapping[int, str] = NOTHING_OPENED,
         vetoed: Mapping[int, Callable[[], str]] = NOTHING_VETOED,
         unfit: str = "",
     ) -> Requests:
         """Return the requests for this cycle.
 
-        open_packs: what the shell itself asks to open. vetoed: packs that the guard objects to, and what it says: a
-        closing waits a moment for it, as after the start, when the guard has seen nothing yet, and is then refused.
+        open_packs: what the shell itself asks to open, and why. vetoed: packs that the guard objects to, and what it
+        says: a closing waits a moment for it, as after the start, when the guard has seen nothing yet, and is then
+        refused.
         unfit: what the self-test found; while it says anything, nothing is closed.
         """
         unix_s, most_s = self._clock.unix_s(now_ns), GUARD_WAIT_S * self._clock.speed
@@ -64,7 +67,7 @@ class Intake:
         if self._close_at_start and recorder_live and not vetoed and not unfit:
             self._close_at_start = False
             return self._all_close()
-        if not kept and not len(open_packs):
+        if not kept and not open_packs:
             return self.nothing
         return self._as_arrays(kept, open_packs, now_ns)
 
@@ -72,14 +75,17 @@ class Intake:
         yes = np.ones_like(self.nothing.close)
         return replace(self.nothing, close=yes, confirm_unknown_soc=yes)
 
-    def _as_arrays(self, found: Iterable[Request], open_packs: Sequence[int], now_ns: int) -> Requests:
+    def _as_arrays(self, found: Iterable[Request], open_packs: Mapping[int, str], now_ns: int) -> Requests:
         n = self.nothing
         facts = {name: getattr(n, name).copy() for name in ("close", "open", "reset", "service", "zero_current")}
         facts["confirm"] = n.confirm_unknown_soc.copy()
         set_soc, target, full_by = n.set_soc.copy(), n.target_soc.copy(), n.full_by_ns.copy()
         facts["open"][list(open_packs)] = True
+        self.opened_by |= open_packs
         for request in found:
             pack, value = request.pack, request.value
+            if request.what == "open":
+                self.opened_by[pack] = f"opening requested by {request.actor}"
             if request.what in facts:
                 facts[request.what][pack] = True
             if request.what == "service":

@@ -13,7 +13,7 @@ import numpy as np
 
 from cellarer.core.decide.limit import on_map
 from cellarer.core.decide.machine import ANY, Rule, Table
-from cellarer.core.decide.protect import Demand
+from cellarer.core.decide.protect import CHARGE_WAY, Demand
 from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
@@ -38,7 +38,7 @@ UP = (C.ABSORPTION, C.TAPER, C.HOLD, C.FLOAT)
 CHARGING = (C.PRECONDITION, C.WARMING, C.REFILL, C.BULK, *UP, C.STORAGE)
 TABLE = Table(
     [
-        *(Rule(ANY, c, "blocked", C.BLOCKED, "the charge path is blocked by a fault") for c in (C.IDLE, *CHARGING)),
+        *(Rule(ANY, c, "blocked", C.BLOCKED, "the charge path is blocked") for c in (C.IDLE, *CHARGING)),
         Rule(ANY, C.BLOCKED, "free", C.IDLE, "the fault is gone"),
         *(Rule(ANY, c, "idle", C.IDLE, "switchgear open") for c in CHARGING),
         *(
@@ -100,7 +100,7 @@ def charge(
     events, since_ns = [], before.since_ns
     if phase is not before.phase:
         moved = rule >= 0
-        events = [_event(look, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)]
+        events = [_event(look, demand, before.phase, phase, rule, int(s)) for s in np.flatnonzero(moved)]
         since_ns = np.where(moved, now_ns, before.since_ns)
     full_soc, low_soc = _full_soc(phase, before, estimate), _low_soc(phase, before, estimate)
     return Charging(phase, since_ns, tail_since_ns, full_soc, low_soc, touch, look.unbled_extremes[:2]), events
@@ -196,10 +196,13 @@ def _remembered(most: np.ufunc, before: Floats, now: Floats) -> Floats:
     return np.where(np.isnan(before), now, np.where(np.isnan(now), before, most(before, now)))
 
 
-def _event(look: Look, old: Bytes, new: Bytes, rule: np.ndarray, s: int) -> Event:
+def _event(look: Look, demand: Demand, old: Bytes, new: Bytes, rule: np.ndarray, s: int) -> Event:
     name = f"{C(old[s]).name.lower()} → {C(new[s]).name.lower()}"
     value, limit = float(look.high_V[s]), float(look.config.limits.end_of_charge_V[s])
-    return Event(look.now_ns, "charge", name, s, -1, value, limit, TABLE.rules[rule[s]].cause)
+    cause = TABLE.rules[rule[s]].cause
+    if new[s] == C.BLOCKED:
+        cause += f": {demand.rows(look.config, s, CHARGE_WAY)}"
+    return Event(look.now_ns, "charge", name, s, -1, value, limit, cause)
 
 
 def _full_soc(phase: Bytes, before: Charging, estimate: Estimate) -> Floats:

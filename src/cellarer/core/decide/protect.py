@@ -19,6 +19,7 @@ from cellarer.core.decide.gather import gather, read
 from cellarer.core.decide.signals import Look, elements
 from cellarer.core.digest import NOT_NOW
 from cellarer.model.config import Config
+from cellarer.model.events import place
 from cellarer.model.values import FOREVER, NEVER, Bools, Event, Faults, Floats, Ints, Latch, Level
 
 try:
@@ -27,6 +28,7 @@ except ImportError:  # without numba NumPy does the work
     _kernel = None  # type: ignore[assignment]
 
 SELF, RESET, SERVICE = int(Latch.SELF), int(Latch.RESET), int(Latch.SERVICE)
+BOTH_WAYS, CHARGE_WAY = np.array([True, True]), np.array([True, False])
 OPEN, RAMP, DERATE = int(Level.OPEN), int(Level.RAMP), int(Level.DERATE)
 
 
@@ -38,11 +40,35 @@ class Demand:
     ramp: Bools  # its limit goes to zero, then it opens
     fraction: Floats  # 1 = no derating
     none: bool = False  # nothing at all
+    faults: Faults | None = None  # whose rows demand it; None = nobody's
 
     @property
     def blocked(self) -> Bools:
         """The path opens, now or after its limit has fallen."""
         return self.open | self.ramp
+
+    def rows(self, config: Config, string: int, ways: Bools = BOTH_WAYS) -> str:
+        """Name the rows that block any of these ways, (way,), of a string; empty where none does."""
+        table = config.faults
+        blocks = (table.level >= RAMP) & ((table.charge & ways[0]) | (table.discharge & ways[1]))
+        return "" if self.faults is None else self._named(config, blocks & self.faults.active[:, string], string)
+
+    def locks(self, config: Config, string: int) -> str:
+        """Name the latched rows with which a string may carry nothing, whatever people wish; empty where none is."""
+        locks = config.faults.locks[:, string]
+        return "" if self.faults is None else self._named(config, locks & self.faults.latched[:, string], string)
+
+    def _named(self, config: Config, rows: Bools, string: int) -> str:
+        """Name the most severe of these rows, (row,), with its cell, and say how many more there are."""
+        found = np.flatnonzero(rows)
+        if not found.size or self.faults is None:
+            return ""
+        table = config.faults
+        row = int(found[np.argmax(table.level[found])])
+        name, cell = table.name[row], int(self.faults.raised_cell[row, string])
+        where = place(config, Event(0, "fault", name, string, cell, np.nan, np.nan, table.signal[row]))
+        more = f", +{found.size - 1} more" if found.size > 1 else ""
+        return name.replace("_", " ") + (f" ({where})" if where else "") + more
 
 
 def start(config: Config) -> Faults:
@@ -141,7 +167,8 @@ def _times(config: Config) -> Ints:
 
 def demand(config: Config, faults: Faults) -> Demand:
     """Return what the active rows demand. Latched rows are active until they are reset."""
-    return _demand(config, faults.active.tobytes())
+    found = _demand(config, faults.active.tobytes())
+    return found if found.none else replace(found, faults=faults)
 
 
 @lru_cache(maxsize=4)  # rows stay active, or none, for long

@@ -14,13 +14,14 @@ import numpy as np
 
 from cellarer.core.decide.look import once
 from cellarer.core.decide.machine import ANY, Rule, Table
-from cellarer.core.decide.protect import Demand
+from cellarer.core.decide.protect import BOTH_WAYS, Demand
 from cellarer.core.decide.signals import Look, has_switchgear
 from cellarer.model.config import Authority, Config, Switchgear, SwitchTable
 from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes, renew
 
 P, C = Phase, Switchgear.CONTACTORS
 OPEN, PRECHARGE, COOLING, SWITCH = int(P.OPEN), int(P.PRECHARGE), int(P.COOLING), int(Authority.SWITCH)
+FAULT, ASKED, ABORTED = "fault", "opening requested", "closing aborted"  # of TABLE: told with what is behind them
 TIMEOUT_NS = 500_000_000  # for a contact to follow its coil (foxBMS: string close time-out 500 ms)
 VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s
 REST_S = 0.3  # time constant of the mean current of an open string
@@ -187,7 +188,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
         before = renew(before, resistor_J=heated)
     if phase is before.phase:
         return before, waits
-    after, events = _account(look, before, phase, rule)
+    after, events = _account(facts, phase, rule)
     return after, waits + events
 
 
@@ -386,8 +387,9 @@ def _resistor(look: Look, before: Switches) -> Floats:
     return np.maximum(before.resistor_J + (power - table.resistor_W) * dt, 0.0)
 
 
-def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tuple[Switches, list[Event]]:
+def _account(facts: Facts, phase: np.ndarray, rule: Ints) -> tuple[Switches, list[Event]]:
     """Count tries, closings and wear for the strings that changed, and say why they did."""
+    look, before = facts.look, facts.before
     table, now_ns = look.config.switch, look.now_ns
     moved = phase != before.phase
     current = np.abs(look.current)
@@ -419,8 +421,23 @@ def _account(look: Look, before: Switches, phase: np.ndarray, rule: Ints) -> tup
             -1,
             float(look.current[s]),
             np.nan,
-            TABLE.rules[rule[s]].cause,
+            _cause(facts, int(s), TABLE.rules[rule[s]]),
         )
         for s in np.flatnonzero(moved)
     ]
     return after, events
+
+
+def _cause(facts: Facts, string: int, rule: Rule) -> str:
+    """Return why a string goes where a rule sends it, with the rows that demand it or whose latch ended the wish."""
+    config, kind = facts.look.config, facts.table.kind[string]
+    loses = _CARRIES[:, kind, facts.before.phase[string]] & ~_CARRIES[:, kind, rule.target]
+    why = facts.demand.rows(config, string, loses if loses.any() else BOTH_WAYS)
+    if not facts.wish[string] and (rule.cause == ASKED or not why):
+        lock = facts.demand.locks(config, string)
+        why = f"{lock} must be reset first" if lock else ASKED
+    if rule.cause in (FAULT, ASKED):
+        return why or rule.cause
+    if rule.cause == ABORTED:
+        return f"{rule.cause}: {why}" if why else rule.cause
+    return f"{why}; {rule.cause}" if why and rule.source in RAMPS else rule.cause
