@@ -40,6 +40,9 @@ VITAL, OTHERS = ("link", "control", "guard"), ("services", "faces")
 HOW = {"kill": signal.SIGKILL, "hold": signal.SIGSTOP, "fail": signal.SIGUSR1, "spin": signal.SIGUSR2}
 KINDS = [(role, how) for role in (*VITAL, *OTHERS) for how in HOW]
 OPEN_S = 1.0  # a disturbed link, control or guard leads to open contacts within this
+# A silent control: consent is over after 60 ms, a current of 60 ms later must be low, then link and contact: 0.14 to
+# 0.15 s measured. Had the guard not opened, a device without orders would have, 0.30 s after the last one.
+GUARD_S = 0.25
 STAY_S = 0.4  # and they stay open
 OUT_S = 0.6  # how long services and faces are left in trouble
 LATE_S = 0.04  # a machine that is later than that misses deadlines by itself: consent lasts 60 ms
@@ -195,11 +198,12 @@ class Campaign:
         while (took := time.monotonic() - begin) < 3.0 and self.closed():
             self.watch(0.01)
         self.result.opened_s.append(round(took, 3))
-        if took <= OPEN_S:
+        most_s = GUARD_S if {name.split()[0] for name in names} <= {"control", *OTHERS} else OPEN_S
+        if took <= most_s:
             return "opened"
         starved = self.loop.worst_s(begin)
         self.result.late.append(f"{' and '.join(names)}: closed for {took:.2f} s, empty loop late by {starved:.2f} s")
-        return "starved" if took <= OPEN_S + starved else "late"
+        return "starved" if took <= most_s + starved else "late"
 
     def _stays_open(self) -> bool:
         end = time.monotonic() + STAY_S

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 OUTCOMES = {
-    "opened": "contacts that were closed opened within 1 s and stayed open",
+    "opened": "contacts that were closed opened within 1 s, for a silent control within 0.25 s, and stayed open",
     "starved": "opened later than that, and an empty loop on the same machine was late by as much in that moment",
     "late": "opened later, and the machine does not explain it",
     "closed again": "contacts closed by themselves afterwards",
