@@ -405,6 +405,29 @@ class Gate:
         return self.said
 
 
+@pytest.mark.parametrize(
+    ("late_ms", "missed", "opens"),
+    [(-5, 0, False), (19.9, 0, False), (59.9, 2, False), (60, 3, True), (1e6, 50000, True)],
+)
+def test_a_missed_cycle_is_counted_and_three_in_a_row_open(late_ms: float, missed: int, opens: bool) -> None:
+    made: Any = control.Control.__new__(control.Control)
+    size = HOME.config.layout.size
+    off = np.zeros(size["string"], bool)
+    made.config, made.overruns, made.missed = HOME.config, 7, 0
+    wishes = SimpleNamespace(closed=np.ones(size["pack"], bool))
+    command = SimpleNamespace(minus=off, plus=off, charge_switch=off, discharge_switch=off)
+    made.state = SimpleNamespace(wishes=wishes, command=command)
+    assert made._to_open(off, False) == {}
+    assert made._to_open(off, True) == {0: "Cellarer is stopped"}
+    assert (made.count_missed(round(late_ms * MS)), made.overruns) == (missed, 7 + missed)
+    assert made._to_open(off, False) == ({0: f"{missed} cycles were missed in a row"} if opens else {})
+    made.count_missed(0)
+    assert made._to_open(off, False) == {}, "a cycle in time ends the row"
+    wishes.closed[:] = False
+    made.count_missed(60 * MS)
+    assert made._to_open(off, False) == {}, "nothing is closed"
+
+
 def test_control_compiles_before_it_asks_for_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """With it a first start would starve the links for as long as compiling takes, and they would be killed."""
     order: list[str] = []

@@ -42,6 +42,7 @@ from cellarer.runtime.selftest import self_test
 KEEP_NS = 1_000_000_000  # real time between two durable records
 SERIES_NS = 1_000_000_000  # real time between two rows of the history
 RECORDER_NS = 5_000_000_000  # real time without acknowledgement after which nobody records
+RAMP_MISSED = 3  # cycles missed in a row after which packs are opened: P6, "1 = event, 3 = ramp, watchdog = open"
 RESET_CYCLES = 25  # how long the guard is told of a reset, so that it cannot miss it
 LEAVE_S = 2.5  # a clean stop waits at most this long for open switchgear
 WARM_CYCLES = 3
@@ -82,6 +83,7 @@ class Control:
         self.reset = np.zeros(size["pack"], bool)
         self.overruns = self.told = self.work_ns = 0
         self.told_ns = -MISSED_NS
+        self.missed = 0  # cycles in a row, just before this one
         self.unfit = ""  # what the self-test found: nothing is closed then
         self.memory = Memory()
         self.kept_ns = self.notified_ns = self.second = 0
@@ -143,8 +145,7 @@ class Control:
         now_ns = self.clock.now_ns() // WHOLE_NS * WHOLE_NS
         live = self._recorder_live()
         vetoed = self._vetoed(now_ns)
-        unwanted = np.ones_like(vetoed) if leaving else vetoed & self._closed()
-        packs = {p: self._why_open(p, leaving) for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]}
+        packs = self._to_open(vetoed, leaving)
         refused = {pack: partial(self._guard_says, pack) for pack in packs_of(vetoed, self.config)}
         requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, vetoed=refused, unfit=self.unfit)
         self._take_plan(now_ns)
@@ -214,8 +215,19 @@ class Control:
         self.vetoed = vetoed
         return vetoed
 
-    def _why_open(self, pack: int, leaving: bool) -> str:
-        return "Cellarer is stopped" if leaving else f"guard: {self._guard_says(pack)}"
+    def _to_open(self, vetoed: np.ndarray, leaving: bool) -> dict[int, str]:
+        """Return the packs whose wish to be closed ends now, and why."""
+        late = self.missed >= RAMP_MISSED
+        unwanted = np.ones_like(vetoed) if leaving or late else vetoed & self._closed()
+        packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
+        why = "Cellarer is stopped" if leaving else f"{self.missed} cycles were missed in a row" if late else ""
+        return {p: why or f"guard: {self._guard_says(p)}" for p in packs}
+
+    def count_missed(self, late_ns: int) -> int:
+        """Return how many whole cycles this is too late, which are skipped: counted, and never made up for."""
+        self.missed = max(late_ns // self.config.cycle_ns, 0)
+        self.overruns += self.missed
+        return self.missed
 
     def _guard_says(self, pack: int) -> str:
         """Return the guard's reason to refuse a pack. It is read only when a veto is new or somebody asks."""
@@ -310,10 +322,7 @@ def main(process: Process, _name: str) -> int:
         late_ns = clock.now_ns() - next_ns
         control.cycle(late_ns)
         next_ns += period_ns
-        missed = (clock.now_ns() - next_ns) // period_ns
-        if missed > 0:
-            control.overruns += missed
-            next_ns += missed * period_ns
+        next_ns += control.count_missed(clock.now_ns() - next_ns) * period_ns
         clock.sleep_until(next_ns)
     control.leave(next_ns)
     return 0
