@@ -26,7 +26,7 @@ def test_an_over_voltage_is_named_with_its_cell() -> None:
     bench.run(1.0)
     assert causes(bench)["closed → opening"] == "cell over voltage maximum (cell 3)"
     (blocked,) = [cause for name, cause in causes(bench, "charge").items() if name.endswith("→ blocked")]
-    assert blocked == "the charge path is blocked: cell over voltage maximum (cell 3)"
+    assert blocked == "cell over voltage maximum (cell 3)"
 
 
 def test_of_several_rows_the_most_severe_is_named_and_the_others_are_counted() -> None:

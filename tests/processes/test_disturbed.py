@@ -23,6 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.processes.crash import LATE_S
 from tests.processes.empty_loop import EmptyLoop
 from tests.processes.site import Site, running, wait_for
 
@@ -156,7 +157,7 @@ def unaffected(site: Site, loop: EmptyLoop) -> Iterator[None]:
     assert missed <= MISSED + 2 * machine, f"{missed} cycles missed, the machine was late by {machine:.1f}"
     cycles = after.state.cycle - before.state.cycle
     assert cycles >= 0.98 * took / cycle_s - missed - MISSED, f"{cycles} cycles in {took:.2f} s, {missed} missed"
-    assert site.phase == 4, "what is closed stays closed"
+    assert site.phase == 4 or loop.worst_s(begin) > LATE_S, "what is closed stays closed"
 
 
 def health(site: Site) -> tuple[bool, str]:

@@ -420,7 +420,7 @@ def test_a_missed_cycle_is_counted_and_three_in_a_row_open(late_ms: float, misse
     assert made._to_open(off, False) == {}
     assert made._to_open(off, True) == {0: "Cellarer is stopped"}
     assert (made.count_missed(round(late_ms * MS)), made.overruns) == (missed, 7 + missed)
-    assert made._to_open(off, False) == ({0: f"{missed} cycles were missed in a row"} if opens else {})
+    assert made._to_open(off, False) == ({0: f"control missed {missed} cycles in a row"} if opens else {})
     made.count_missed(0)
     assert made._to_open(off, False) == {}, "a cycle in time ends the row"
     wishes.closed[:] = False

@@ -6,7 +6,6 @@ from cellarer.model.config import Config
 from cellarer.model.values import Event
 
 PLAIN = {
-    "request": "request {name} granted",
     "refuse": "request {name} refused: {cause}",
     "switch": "switchgear {name}: {cause}",
     "charge": "charging {name}: {cause}",
@@ -36,6 +35,8 @@ def _sensor(event: Event) -> bool:
 
 def text(config: Config, event: Event) -> str:
     """Return one sentence for people. Values keep the unit that the row's text states."""
+    if event.kind == "request":
+        return f"request {event.name} granted" + (f": {event.cause}" if event.cause else "")
     if event.kind not in ("fault", "clear"):
         return PLAIN.get(event.kind, "{name}: {cause}").format(name=event.name, cause=event.cause)
     plain = event.name.replace("_", " ")

@@ -42,6 +42,7 @@ from cellarer.runtime.selftest import self_test
 KEEP_NS = 1_000_000_000  # real time between two durable records
 SERIES_NS = 1_000_000_000  # real time between two rows of the history
 RECORDER_NS = 5_000_000_000  # real time without acknowledgement after which nobody records
+SILENT = "the guard is silent"
 RAMP_MISSED = 3  # cycles missed in a row after which packs are opened: P6, "1 = event, 3 = ramp, watchdog = open"
 RESET_CYCLES = 25  # how long the guard is told of a reset, so that it cannot miss it
 LEAVE_S = 2.5  # a clean stop waits at most this long for open switchgear
@@ -220,8 +221,8 @@ class Control:
         late = self.missed >= RAMP_MISSED
         unwanted = np.ones_like(vetoed) if leaving or late else vetoed & self._closed()
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
-        why = "Cellarer is stopped" if leaving else f"{self.missed} cycles were missed in a row" if late else ""
-        return {p: why or f"guard: {self._guard_says(p)}" for p in packs}
+        why = "Cellarer is stopped" if leaving else f"control missed {self.missed} cycles in a row" if late else ""
+        return {p: why or f"guard: {self._guard_says(p)}".replace(f"guard: {SILENT}", SILENT) for p in packs}
 
     def count_missed(self, late_ns: int) -> int:
         """Return how many whole cycles this is too late, which are skipped: counted, and never made up for."""
@@ -234,7 +235,7 @@ class Control:
         strings = np.flatnonzero((self.config.layout.pack_of_string == pack) & self._refused())
         data = self.guard_status.newest()
         if data is None or not strings.size:
-            return "the guard is silent"
+            return SILENT
         status = json.loads(data)
         trips = [t["text"] for t in status["trips"] if t["string"] - 1 in strings]
         said = "; ".join(trips) or str(status["strings"][strings[0]]["opened_why"] or status["consent"])
@@ -255,8 +256,11 @@ class Control:
         for event in events:
             known = event.string >= 0
             pack = int(layout.pack_of_string[event.string]) if known else None
-            if event.kind == "switch" and pack in self.intake.opened_by:  # step knows that it was asked, not by whom
-                event = event._replace(cause=event.cause.replace(ASKED, self.intake.opened_by[pack]))
+            if who := self.intake.opened_by.get(pack, "") if pack is not None else "":  # step knows not by whom
+                if (event.kind, event.name) == ("request", "open"):
+                    event = event._replace(cause=who)
+                elif event.kind == "switch":
+                    event = event._replace(cause=event.cause.replace(ASKED, who))
             record = EventRecord(
                 seq=0,
                 unix_s=self.clock.unix_s(event.time_ns),
@@ -282,9 +286,8 @@ class Control:
             if why := self.memory.look(standby=not self._closed().any()):
                 self._system("memory grows", why)
             if self.overruns > self.told and now_ns - self.told_ns >= MISSED_NS:
-                cause = (
-                    f"{self.overruns - self.told} of {self.config.cycle_ns * 1e-6:g} ms were skipped: too much to do"
-                )
+                count, cycle_ms = self.overruns - self.told, self.config.cycle_ns * 1e-6
+                cause = f"{count} of {cycle_ms:g} ms were skipped: control came too late"
                 self.told, self.told_ns = self.overruns, now_ns
                 self._system("cycles missed", cause)
         if now_ns - self.notified_ns >= NOTIFY_NS:

@@ -201,7 +201,7 @@ def _event(look: Look, demand: Demand, old: Bytes, new: Bytes, rule: np.ndarray,
     value, limit = float(look.high_V[s]), float(look.config.limits.end_of_charge_V[s])
     cause = TABLE.rules[rule[s]].cause
     if new[s] == C.BLOCKED:
-        cause += f": {demand.rows(look.config, s, CHARGE_WAY)}"
+        cause = demand.rows(look.config, s, CHARGE_WAY) or cause
     return Event(look.now_ns, "charge", name, s, -1, value, limit, cause)
 
 
