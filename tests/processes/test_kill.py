@@ -77,7 +77,7 @@ def test_the_contactors_open_within_a_second_and_stay_open(
 
 
 def test_who_opened_is_told_and_three_cycles_missed_in_a_row_open(site: Site) -> None:
-    """A person first. Then control is held too shortly for the guard, which opens after 120 ms: it notes that itself."""
+    """A person first. Then control is held, too shortly for the guard, and notes that itself."""
     site.close()
     assert site.ask("open").accepted
     wait_for("open contactors", lambda: site.phase == 0)
