@@ -1,7 +1,7 @@
 """The memory of signals and the signals derived from cells and sensors, compiled by numba: one pass each.
 
-`remember` does what recall, temp_rates and frozen_since of validate.py say; `of_cells` and `of_temps` what `Look` and
-the functions of decide/signals.py named in decide.derived say. Those are the reference, and do the work where numba is
+`remember` does what recall, temp_rates, climb and frozen_since of validate.py say; `of_cells` and `of_temps` what Look
+and the functions of decide/signals.py named in decide.derived say. Those are the reference, and work where numba is
 missing. A test holds both together to the last bit: no fast maths, and sums in NumPy's order. See also kernel.py.
 """
 
@@ -58,19 +58,22 @@ def _median(newest: float, a: float, b: float) -> float:
 @njit(
     types.void(
         _given(float64), _given(int64), _given(float64), _given(int64), _given(int64), _given(int64),
-        _given(int64), _given(int64), int64, int64, int64, int64,
+        _given(int64), _given(int64), int64, int64, int64, int64, float64, int64,
         _given(float64, 2), _given(float64), _given(float64), _given(float64), _given(float64),
-        _given(float64), _given(int64), _given(float64), _given(float64), _given(float64),
-        _made(float64, 2), _made(float64, 2), _made(float64, 2), _made(int64),
+        _given(float64), _given(int64), _given(float64), _given(float64),
+        _given(int64), _given(float64), _given(int64), _given(float64), _given(float64),
+        _made(float64, 2), _made(float64, 2), _made(float64, 2), _made(int64, 2),
     ),
     **OPTIONS,
 )  # fmt: skip
 def remember(
     value: Any, time_ns: Any, value_before: Any, time_before: Any, max_age_ns: Any, place: Any,
     owner: Any, first: Any, cell_at: int, temp_at: int, current_at: int, window_ns: int,
+    climb_K: float, calm_ns: int,
     earlier: Any, cell_voltage: Any, current_then: Any, others_then: Any, passed_then: Any,
-    temp_degC: Any, temp_ns: Any, temp_slope: Any, temp_rate: Any, passed: Any,
-    new_earlier: Any, cells: Any, temps: Any, new_temp_ns: Any,
+    temp_degC: Any, temp_ns: Any, temp_slope: Any, temp_rate: Any,
+    climbs: Any, climb_degC: Any, climb_ns: Any, climb_rate: Any, passed: Any,
+    new_earlier: Any, cells: Any, temps: Any, temp_times: Any,
 ) -> None:  # fmt: skip
     """Fill the memory of cells and sensors after this sample.
 
@@ -79,7 +82,8 @@ def remember(
     passed       (string,) A·s since the start
     new_earlier  out (2, filtered)
     cells        out (5, cell) cell_voltage, current_then, others_then, others, passed_then
-    temps        out (3, temp) temp_degC, temp_slope, temp_rate;  new_temp_ns out (temp,)
+    temps        out (5, temp) temp_degC, temp_slope, temp_rate, climb_degC, climb_rate
+    temp_times   out (3, temp) temp_ns, climb_ns, climbs
     """
     for n in range(place.size):
         at = place[n]
@@ -117,7 +121,17 @@ def remember(
         temps[0, n] = calm if first_one or due else temp_degC[n]
         temps[1, n] = (calm - temp_degC[n]) / max(elapsed_ns * 1e-9, 1e-9) if rise else temp_slope[n]
         temps[2, n] = np.minimum(temps[1, n], temp_slope[n]) if rise else temp_rate[n]
-        new_temp_ns[n] = time_ns[at] if first_one or due else temp_ns[n]
+        temp_times[0, n] = time_ns[at] if first_one or due else temp_ns[n]
+        x, late, restless = value[at], time_ns[at] - climb_ns[n] > window_ns, time_ns[at] < climb_ns[n]
+        step = x - (value_before[at] if late else climb_degC[n])
+        since_ns = time_ns[at] - (time_before[at] if late else climb_ns[n])
+        fell, rose = step <= -climb_K, step >= climb_K and 0 < since_ns <= window_ns
+        renew = not np.isnan(x) and (rose or fell or restless or late)
+        temps[3, n] = x if renew else climb_degC[n]
+        temps[4, n] = step / max(since_ns * 1e-9, 1e-9) if rose else climb_rate[n]
+        begins_ns = time_ns[at] + calm_ns if fell else climb_ns[n] if restless else time_ns[at]
+        temp_times[1, n] = begins_ns if renew else climb_ns[n]
+        temp_times[2, n] = (1 if late else climbs[n] + 1) if rose else 0 if renew else climbs[n]
 
 
 @njit(types.void(int64, int64, float64, int64, _made(float64, 2), _made(int64, 2)), **OPTIONS)
@@ -200,6 +214,7 @@ def of_cells(
     types.void(
         _given(float64), _given(int64), _given(float64, 2), _given(boolean), _given(int64), int64, int64,
         _given(boolean, 2), _given(int64, 2), int64, _given(int64), _given(float64), _given(float64),
+        _given(int64), _given(float64), _given(int64), _given(float64), int64, int64, int64,
         _given(boolean, 2),
         _made(float64), _made(float64, 2), _made(float64, 2), _made(boolean, 2), _made(int64, 2),
     ),
@@ -207,7 +222,8 @@ def of_cells(
 )  # fmt: skip
 def of_temps(
     value: Any, time_ns: Any, earlier: Any, present: Any, owner: Any, temp_at: int, cells: int,
-    digest_known: Any, digest_ns: Any, temp_owned: int, temp_ns: Any, temp_rate: Any, hot_degC: Any, told: Any,
+    digest_known: Any, digest_ns: Any, temp_owned: int, temp_ns: Any, temp_rate: Any, hot_degC: Any,
+    climbs: Any, climb_degC: Any, climb_ns: Any, climb_rate: Any, now_ns: int, calm_ns: int, witnesses: int, told: Any,
     calm: Any, extremes: Any, worst: Any, known: Any, at_ns: Any,
 ) -> None:  # fmt: skip
     """Fill what is derived from temperatures; arguments as of of_cells, owner (temp,) the string of each sensor."""
@@ -230,13 +246,22 @@ def of_temps(
         if np.isinf(hot):
             hot, cold = np.nan, np.nan  # no element at all
         extremes[2, string], extremes[3, string] = hot, cold
+        steepest, steep_ns = -np.inf, NEVER
         for n in range(begin, end):
             rate, t_ns = temp_rate[n], temp_ns[n]
             _worse(RATE, string, rate, t_ns, worst, at_ns)
             ahead = rate - (rates - rate) / others if others > 0.0 else np.nan
             runs = calm[cells + n] >= hot_degC[string] or told[0, n]
             _worse(RUNAWAY, string, rate if runs else -np.inf, t_ns, worst, at_ns)
+            known_by = climbs[n] + np.isnan(value[temp_at + n]) + told[0, n]
+            steep = climbs[n] > 0 and known_by >= witnesses and now_ns - climb_ns[n] <= calm_ns
+            steep &= climb_degC[n] >= hot_degC[string] or told[0, n]
+            if steep and climb_rate[n] >= steepest:
+                steep_ns = climb_ns[n] if climb_rate[n] > steepest else max(steep_ns, climb_ns[n])
+                steepest = climb_rate[n]
             _worse(PRECURSOR, string, ahead if told[1, n] else -np.inf, t_ns, worst, at_ns)
+        if steepest > worst[RUNAWAY, string]:
+            worst[RUNAWAY, string], at_ns[RUNAWAY, string] = steepest, steep_ns
         worst[TEMP_SPREAD, string], known[TEMP_SPREAD, string] = top + bottom, digest_known[HIGH, owned]
         at_ns[TEMP_SPREAD, string] = max(digest_ns[HIGH, owned], digest_ns[LOW, owned])
         whole = total(calm, cells + begin, cells + end) if end > begin else 0.0

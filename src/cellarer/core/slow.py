@@ -21,7 +21,17 @@ from cellarer.core.decide.signals import Look
 from cellarer.core.followed import followed
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.response import respond
-from cellarer.core.validate import RATE_WINDOW_NS, filtered, frozen_since, median, recall, temp_rates
+from cellarer.core.validate import (
+    CALM_NS,
+    CLIMB_K,
+    RATE_WINDOW_NS,
+    climb,
+    filtered,
+    frozen_since,
+    median,
+    recall,
+    temp_rates,
+)
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     NEVER,
@@ -159,6 +169,10 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         temp_ns=kept.temp_ns,
         temp_slope=kept.temp_slope,
         temp_rate=kept.temp_rate,
+        climbs=kept.climbs,
+        climb_degC=kept.climb_degC,
+        climb_ns=kept.climb_ns,
+        climb_rate=kept.climb_rate,
         current=current,
         flowed_ns=np.where(flows, now_ns, before.flowed_ns),
         charge=charge,
@@ -187,6 +201,10 @@ class Kept(NamedTuple):
     temp_ns: Ints
     temp_slope: Floats
     temp_rate: Floats
+    climbs: Ints
+    climb_degC: Floats
+    climb_ns: Ints
+    climb_rate: Floats
 
 
 def keep_plain(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
@@ -198,23 +216,39 @@ def keep_plain(config: Config, state: State, seen: Seen, passed: Floats) -> Kept
     rates = temp_rates(config, before, seen, calm)
     voltage, current_then, others_then, others, moved = frozen_since(config, before, seen)
     passed_then = np.where(moved, passed[config.layout.string_of_cell], before.response.passed_then)
-    return Kept(earlier, voltage, current_then, others_then, others, passed_then, *rates)
+    return Kept(
+        earlier,
+        voltage,
+        current_then,
+        others_then,
+        others,
+        passed_then,
+        *rates,
+        *climb(config, before, state.seen, seen),
+    )
 
 
 def _keep(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
     """Do what keep_plain does in one compiled pass."""
     before, size, where, layout = state.watch, config.layout.size, config.layout.where, config.layout
     earlier, cells = np.empty_like(before.earlier), np.empty((5, size["cell"]))
-    temps, temp_ns = np.empty((3, size["temp"])), np.empty(size["temp"], np.int64)
+    temps, temp_times = np.empty((5, size["temp"])), np.empty((3, size["temp"]), np.int64)
     _kernel.remember(
         seen.value, seen.time_ns, state.seen.value, state.seen.time_ns, config.sensing.max_age_ns, filtered(config),
         layout.string_of_cell, layout.first_cell, where["cell_voltage"].start, where["temp_degC"].start,
-        where["current"].start, RATE_WINDOW_NS,
+        where["current"].start, RATE_WINDOW_NS, CLIMB_K, CALM_NS,
         before.earlier, before.cell_voltage, before.current_then, before.others_then, before.response.passed_then,
-        before.temp_degC, before.temp_ns, before.temp_slope, before.temp_rate, passed, earlier, cells, temps, temp_ns,
+        before.temp_degC, before.temp_ns, before.temp_slope, before.temp_rate,
+        before.climbs, before.climb_degC, before.climb_ns, before.climb_rate,
+        passed, earlier, cells, temps, temp_times,
     )  # fmt: skip
     voltage, current_then, others_then, others, passed_then = cells
-    return Kept(earlier, voltage, current_then, others_then, others, passed_then, temps[0], temp_ns, temps[1], temps[2])
+    temp_degC, slope, rate, climb_degC, climb_rate = temps
+    temp_ns, climb_ns, climbs = temp_times
+    return Kept(
+        earlier, voltage, current_then, others_then, others, passed_then, temp_degC, temp_ns, slope, rate,
+        climbs, climb_degC, climb_ns, climb_rate,
+    )  # fmt: skip
 
 
 def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Floats:

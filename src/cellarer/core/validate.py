@@ -14,6 +14,9 @@ from cellarer.model.values import NEVER, Bools, Floats, Ints, Response, Sample, 
 # Two of them are longer than the 3 s for which GB 38031-2025 C.5.3.7 asks dT/dt to last; three, with a sample period
 # of 0.5 s added to each, leave room in the 10 s that a runaway may take to open
 RATE_WINDOW_NS = 2_250_000_000
+# A steep step: more than two readings of sensors differ that err by the 3 K of GB/T 38661-2020 each, within a window.
+# Only a sensor that did not fall by as much for CALM_NS makes them: wild ones rise by chance (both own estimates)
+CLIMB_K, CALM_NS = 8.0, 10_000_000_000
 
 
 def validate(config: Config, watch: Watch, sample: Sample, current_zero: Floats, now_ns: int) -> Seen:
@@ -55,6 +58,10 @@ def start_watch(config: Config, now_ns: int, response: Response) -> Watch:
         temp_ns=np.full(size["temp"], NEVER),
         temp_slope=unknown_temps,
         temp_rate=unknown_temps,
+        climbs=np.zeros(size["temp"], np.int64),
+        climb_degC=unknown_temps,
+        climb_ns=np.full(size["temp"], NEVER),
+        climb_rate=np.zeros(size["temp"]),
         current=np.full(size["string"], np.nan),
         flowed_ns=np.full((2, size["string"]), NEVER),
         charge=zero,
@@ -121,6 +128,30 @@ def temp_rates(config: Config, watch: Watch, seen: Seen, temp: Floats) -> tuple[
     slope = np.where(closed, (temp - watch.temp_degC) / np.maximum(elapsed_ns * 1e-9, 1e-9), watch.temp_slope)
     rate = np.where(closed, np.minimum(slope, watch.temp_slope), watch.temp_rate)
     return np.where(renew, temp, watch.temp_degC), np.where(renew, time_ns, watch.temp_ns), slope, rate
+
+
+def climb(config: Config, watch: Watch, before: Seen, seen: Seen) -> tuple[Ints, Floats, Ints, Floats]:
+    """Return (climbs, climb_degC, climb_ns, climb_rate), (temp,) each: steep steps that each sensor rose by in a row.
+
+    For rises so fast that a sensor is beyond its range before two windows have passed. One wild sample falls again, a
+    short circuit is one step, and what stays or falls begins anew; while a sensor is unknown its steps are kept.
+    """
+    where = config.layout.where["temp_degC"]
+    value, time_ns = seen.value[where], seen.time_ns[where]
+    restless, late = time_ns < watch.climb_ns, time_ns - watch.climb_ns > RATE_WINDOW_NS
+    rise = value - np.where(late, before.value[where], watch.climb_degC)  # late: from the sample before
+    since_ns = time_ns - np.where(late, before.time_ns[where], watch.climb_ns)
+    fell, rose = rise <= -CLIMB_K, (rise >= CLIMB_K) & (since_ns > 0) & (since_ns <= RATE_WINDOW_NS)
+    renew = ~np.isnan(value) & (rose | fell | restless | late)
+    if not renew.any():
+        return watch.climbs, watch.climb_degC, watch.climb_ns, watch.climb_rate
+    begins = np.where(fell, time_ns + CALM_NS, np.where(restless, watch.climb_ns, time_ns))
+    return (
+        np.where(rose, np.where(late, 1, watch.climbs + 1), np.where(renew, 0, watch.climbs)),
+        np.where(renew, value, watch.climb_degC),
+        np.where(renew, begins, watch.climb_ns),
+        np.where(rose, rise / np.maximum(since_ns * 1e-9, 1e-9), watch.climb_rate),
+    )
 
 
 def frozen_since(config: Config, watch: Watch, seen: Seen) -> tuple[Floats, Floats, Floats, Floats, Bools]:

@@ -375,6 +375,10 @@ class Watch:
     temp_ns: Ints  # (temp,)
     temp_slope: Floats  # (temp,) K/s over the last window
     temp_rate: Floats  # (temp,) K/s, the lower one of the last two windows
+    climbs: Ints  # (temp,) how many steep steps it has risen by, one after the other; see validate.climb
+    climb_degC: Floats  # (temp,) where the last one ended
+    climb_ns: Ints  # (temp,) when; in the future while the sensor is not calm
+    climb_rate: Floats  # (temp,) K/s of the last one
     current: Floats  # (string,) A in the last cycle
     flowed_ns: Ints  # (way, string) when it last charged, and discharged
     charge: Floats  # (string,) A·s since the last estimation

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cellarer.core.digest import Digest
-from cellarer.core.validate import filtered
+from cellarer.core.validate import CALM_NS, filtered
 from cellarer.model.config import Config
 from cellarer.model.values import Bools, Floats, Ints, Seen, Watch
 
@@ -19,6 +19,7 @@ try:
 except ImportError:  # without numba NumPy does the work
     _kernel = None  # type: ignore[assignment]
 
+WITNESSES = 3  # of a rise too fast for windows: signals_heat.running_away
 NEIGHBOURS_V = 0.03  # V that the other cells must have moved while one stands still
 # The rows of kernel_signals, in its order
 DERIVED = (
@@ -39,7 +40,7 @@ class Derived(NamedTuple):
     time_ns: Ints
 
 
-def derive(config: Config, seen: Seen, digest: Digest, watch: Watch) -> Derived | None:
+def derive(config: Config, seen: Seen, digest: Digest, watch: Watch, now_ns: int) -> Derived | None:
     """Return what the compiled passes find; None without numba."""
     if _kernel is None:
         return None
@@ -54,7 +55,9 @@ def derive(config: Config, seen: Seen, digest: Digest, watch: Watch) -> Derived 
     )  # fmt: skip
     _kernel.of_temps(
         seen.value, seen.time_ns, watch.earlier, *place.temps, digest.known, digest.time_ns, place.owned_temp,
-        watch.temp_ns, watch.temp_rate, config.limits.discharge_hot_degC, told, calm, ends, value, known, time_ns,
+        watch.temp_ns, watch.temp_rate, config.limits.discharge_hot_degC,
+        watch.climbs, watch.climb_degC, watch.climb_ns, watch.climb_rate, now_ns, CALM_NS, WITNESSES,
+        told, calm, ends, value, known, time_ns,
     )  # fmt: skip
     return Derived(calm, ends[:4], ends[4], value, known, time_ns)
 

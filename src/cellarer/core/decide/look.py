@@ -66,7 +66,7 @@ class Look:
     @once
     def derived(self) -> Derived | None:
         """What one compiled pass over cells and sensors finds; None: NumPy does the work piece by piece."""
-        return None if self.plain else derive(self.config, self.seen, self.digest, self.watch)
+        return None if self.plain else derive(self.config, self.seen, self.digest, self.watch, self.now_ns)
 
     def of(self, name: str) -> Floats:
         """Return a signal as seen, one value per element of its axis; NaN = unknown."""

@@ -5,8 +5,10 @@ How signals work: signals.py.
 
 import numpy as np
 
+from cellarer.core.decide.derived import WITNESSES
 from cellarer.core.decide.look import Look, Reading, masked, one, worst
 from cellarer.core.digest import NOT_NOW
+from cellarer.core.validate import CALM_NS
 from cellarer.model.values import NEVER, Bools, Floats
 
 HEAT_GONE_NS = 1_800_000_000_000  # coolant has lost the heat of a heater after this long
@@ -21,14 +23,30 @@ def temp_rate(look: Look) -> Reading:
 
 def runaway(look: Look) -> Reading:
     """Fastest rise of a sensor that is too hot, or whose cell lost a quarter of its voltage, K/s (GB 38031-2025)."""
-    return worst(look, running_away(look), look.watch.temp_ns, "temp")
+    times = look.watch.temp_ns, look.watch.climb_ns
+    lasting, steep = (worst(look, x, t, "temp") for x, t in zip(_running_away(look), times, strict=True))
+    time_ns = np.where(steep.value > lasting.value, steep.time_ns, lasting.time_ns)
+    return Reading(np.maximum(lasting.value, steep.value), lasting.known, time_ns)
 
 
 def running_away(look: Look) -> Floats:
-    layout = look.config.layout
+    """Return the same of each sensor, (temp,)."""
+    return np.fmax(*_running_away(look))
+
+
+def _running_away(look: Look) -> tuple[Floats, Floats]:
+    """Return rises over windows, and those too fast for them, K/s, (temp,) each.
+
+    The latter are told by three witnesses: steep steps of the sensor, at least one; that it died of them, lately; and a
+    cell that lost its voltage. A short circuit is one step, or none, and dead.
+    """
+    watch, layout = look.watch, look.config.layout
     hottest = look.config.limits.discharge_hot_degC[layout.string_of_temp]
-    told = (look.calm["temp_degC"] >= hottest) | _of_sensor(look, look.calm["cell_voltage"] < 0.75 * look.watch.others)
-    return np.where(told, look.watch.temp_rate, NOT_NOW)
+    lost = _of_sensor(look, look.calm["cell_voltage"] < 0.75 * watch.others)
+    lasting = np.where((look.calm["temp_degC"] >= hottest) | lost, watch.temp_rate, NOT_NOW)
+    witnesses = watch.climbs + np.isnan(look.of("temp_degC")) + lost
+    steep = (watch.climbs > 0) & (witnesses >= WITNESSES) & (look.now_ns - watch.climb_ns <= CALM_NS)
+    return lasting, np.where(steep & ((watch.climb_degC >= hottest) | lost), watch.climb_rate, NOT_NOW)
 
 
 def runaway_precursor(look: Look) -> Reading:
