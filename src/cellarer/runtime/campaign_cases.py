@@ -99,6 +99,7 @@ CASES: tuple[Case, ...] = (
     Case("pack_cold", COLD[CHARGE], (CHARGE,), beyond=4.0, limit=CHARGE, may=True),
     Case("pack_cold", COLD[DISCHARGE], (DISCHARGE,), beyond=4.0, limit=DISCHARGE, may=True),
     Case("thermal_runaway", LOW, onset="truth", drop=0.4),
+    Case("fast_runaway", ("thermal_runaway",), shapes=("ramp",)),
     Case("plus_welded", ("contactor_welded",), CLOSED, "open", ask="open", gear="contactors", shapes=ONCE),
     Case("minus_welded", ("contactor_welded",), CLOSED, "open", ask="open", gear="contactors", shapes=ONCE),
     Case("charge_switch_shorted", ("contactor_welded",), CLOSED, "open", ask="open", gear="fets separate",
