@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tests.core.bench import Bench
 
-from cellarer.core.decide.signals import DEFIED
-from cellarer.core.followed import OVER_LIMIT, SENSOR_SHARE
+from cellarer.core.followed import MORE, OVER_LIMIT, SENSOR_SHARE
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Phase
 
 Apply = Callable[[Bench, int, float], None]
@@ -271,8 +270,8 @@ STIMULI: dict[str, Stimulus] = {
     "discharge_current": Stimulus(current(-1.0), freezes=("current",)),
     "charge_over_limit": Stimulus(over_limit(1.0, "charge_A"), freezes=("current",)),
     "discharge_over_limit": Stimulus(over_limit(-1.0, "discharge_A"), freezes=("current",)),
-    "charge_defied": Stimulus(over_limit(1.0, "charge_A", OVER_LIMIT + DEFIED), freezes=("current",)),
-    "discharge_defied": Stimulus(over_limit(-1.0, "discharge_A", OVER_LIMIT + DEFIED), freezes=("current",)),
+    "charge_defied": Stimulus(over_limit(1.0, "charge_A", OVER_LIMIT + MORE), freezes=("current",)),
+    "discharge_defied": Stimulus(over_limit(-1.0, "discharge_A", OVER_LIMIT + MORE), freezes=("current",)),
     "refill_current": Stimulus(refill_current, freezes=("current",)),
     "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
     "current_difference": Stimulus(current_difference, freezes=("current_check",)),

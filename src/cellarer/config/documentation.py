@@ -12,7 +12,9 @@ A row is on where everything that it needs is measured; `cellarer check SITE` sa
   once. A threshold by name is a number of the cell or site file; three levels make three rows: operating,
   recommended, maximum.
 - **Good again** when every element is known and this far inside the threshold. Unknown never clears. What looks at a
-  flow keeps its count for 2 s after the flow stops: bursts of a current count as one.
+  flow keeps its count for 2 s after the flow stops: bursts of a current count as one. What looks at a current against
+  a limit keeps it until heat beyond the limit is paid back (core/excess.py): pulses count by their root mean square;
+  budgets are those of a current that lasts.
 - **Level**: inform < warn < derate (limits are multiplied) < ramp (limits fall to zero, then the path opens) < open
   (now).
 - **Latch**: *self* ends by itself, *reset* needs the cause gone and an authorised reset, *service* is permanent,

@@ -10,7 +10,8 @@ from cellarer.model.values import NEVER, Bools, Floats, State
 
 ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
 FOLLOW_S = 5.0  # s: … and then take this long from full current to none
-OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it
+OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it …
+MORE = 0.05  # 1: … and defies it this much further
 SENSOR_SHARE = 0.02  # of the rating, which no sensor's full scale is below: error of currents, GB/T 38661-2020
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellarer.core import advised, forecast
+from cellarer.core import advised, excess, forecast
 from cellarer.core import estimate as estimators
 from cellarer.core.asked import set_now
 from cellarer.core.counters import flow
@@ -148,8 +148,8 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
     before = state.watch
     current = seen.value[config.layout.where["current"]]
     charge, known_s, total = before.charge, before.charge_s, before.response.passed
+    dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
     if state.time_ns > NEVER:
-        dt_s = (now_ns - state.time_ns) * 1e-9
         mean = before.current if dt_s <= HOLD_S else 0.5 * (before.current + current)
         counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
         passed = np.where(counts, mean * dt_s, 0.0)
@@ -183,6 +183,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         allowed_discharge_A=allowed[1],
         over_charge_A=over[0],
         over_discharge_A=over[1],
+        excess=excess.advance(config, before.excess, current, allowed, over, dt_s),
         wire_heat=_wire_heat(config, state, current, now_ns),
         response=respond(config, state, seen, total, kept.passed_then),
     )

@@ -72,6 +72,7 @@ def start_watch(config: Config, now_ns: int, response: Response) -> Watch:
         allowed_discharge_A=zero,
         over_charge_A=zero,
         over_discharge_A=zero,
+        excess=np.zeros((3, 3, size["string"])),
         wire_heat=np.zeros_like(config.limits.wire_A),
         response=response,
     )

@@ -389,6 +389,7 @@ class Watch:
     allowed_discharge_A: Floats  # (string,)
     over_charge_A: Floats  # (string,) A beyond that; −inf where nothing is published to anybody
     over_discharge_A: Floats  # (string,)
+    excess: Floats  # (bound, 3, string) 1: what current was beyond bounds lately; see core.excess
     wire_heat: Floats  # (element, string) A²: slow mean of current squared in fuse, cables, contacts
     response: Response
 

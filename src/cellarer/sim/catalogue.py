@@ -146,7 +146,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("C10", "thermal_runaway", 4.0, "K/s", "a cell runs away: heat, collapse, gas",
           (Effect("heat_W", "cell", "", "J_per_K"), Effect("emf", "cell", "", "cell_V", _fixed(-0.4)),
            Effect("force", "pack", "gas", of=_fixed(1.0)))),
-    Fault("C10", "fast_runaway", 600.0, "K", "a sensor sees a cell run away: as a ramp 60 K/s, until it is off its scale",
+    Fault("C10", "fast_runaway", 600.0, "K", "a sensor sees a cell run away: as a ramp 60 K/s, until off its scale",
           _sensor("offset", TEMP, "cell")),
     Fault("C11", "runaway_precursor", 0.4, "K/s", "a cell heats itself and dips",
           (Effect("heat_W", "cell", "", "J_per_K"), Effect("emf", "cell", "", "cell_V", _fixed(-0.03)))),

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core import excess
 from cellarer.core.decide import signals_gear as gear
 from cellarer.core.decide import signals_heat as heat
 from cellarer.core.decide.converters import own_A
@@ -22,11 +23,12 @@ from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
+from cellarer.core.followed import MORE
 from cellarer.model.config import Config, Topology
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints
 
-DEFIED = 0.05  # of the limit: ignored from 5 % above it (core/followed.py OVER_LIMIT), defied from 10 %
+CHARGE, DISCHARGE, BOTH = range(3)  # of Watch.excess
 LEAST_ORDER = 0.1  # of a converter's full current: of less than this a reading says little (own estimate)
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
@@ -152,20 +154,41 @@ def _spread(look: Look, name: str) -> Reading:
 
 def charge_over_limit(look: Look) -> Reading:
     """Charge current beyond what was published, by more than a share of it and what sensors may be wrong, A."""
-    return one(look.watch.over_charge_A, look.time_ns("current"))
+    return _inside(look, one(look.watch.over_charge_A, look.time_ns("current")), excess.IGNORED, CHARGE)
 
 
 def discharge_over_limit(look: Look) -> Reading:
-    return one(look.watch.over_discharge_A, look.time_ns("current"))
+    return _inside(look, one(look.watch.over_discharge_A, look.time_ns("current")), excess.IGNORED, DISCHARGE)
 
 
 def charge_defied(look: Look) -> Reading:
     """Charge current beyond what was published, by twice that share, A."""
-    return one(look.watch.over_charge_A - DEFIED * look.watch.allowed_charge_A, look.time_ns("current"))
+    over = look.watch.over_charge_A - MORE * look.watch.allowed_charge_A
+    return _inside(look, one(over, look.time_ns("current")), excess.DEFIED, CHARGE)
 
 
 def discharge_defied(look: Look) -> Reading:
-    return one(look.watch.over_discharge_A - DEFIED * look.watch.allowed_discharge_A, look.time_ns("current"))
+    over = look.watch.over_discharge_A - MORE * look.watch.allowed_discharge_A
+    return _inside(look, one(over, look.time_ns("current")), excess.DEFIED, DISCHARGE)
+
+
+def charge_current(look: Look) -> Reading:
+    """Charge current, A."""
+    return _inside(look, Measured("current", "high")(look), excess.HIGHEST, CHARGE)
+
+
+def discharge_current(look: Look) -> Reading:
+    """Discharge current, A."""
+    return _inside(look, Measured("current", "low")(look), excess.HIGHEST, DISCHARGE)
+
+
+def _inside(look: Look, reading: Reading, bound: int, way: int) -> Reading:
+    """Leave the reading unknown to be inside a bound as long as what was beyond it lately is not paid back."""
+    kept = look.watch.excess[bound]
+    if not np.count_nonzero(kept):
+        return reading
+    known = reading.known & (kept[way] <= excess.LEAST) & (kept[BOTH] <= excess.LEAST)
+    return Reading(reading.value, known, reading.time_ns)
 
 
 def refill_current(look: Look) -> Reading:
@@ -287,8 +310,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "runaway_precursor": heat.runaway_precursor,
     "temp_silence": Measured("temp_degC", "overdue"),
     "temp_absurd": Measured("temp_degC", "absurd"),
-    "charge_current": Measured("current", "high"),
-    "discharge_current": Measured("current", "low"),
+    "charge_current": charge_current,
+    "discharge_current": discharge_current,
     "charge_over_limit": charge_over_limit,
     "discharge_over_limit": discharge_over_limit,
     "charge_defied": charge_defied,
