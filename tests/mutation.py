@@ -30,12 +30,14 @@ from tests.mutants import CannotStart, Mutant, code_of, mutants, reload, take_on
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "cellarer"
 CORE = (
-    [PACKAGE / "core" / "decide" / f"{name}.py" for name in ("protect", "sequence", "machine", "runs")],
+    [PACKAGE / "core" / "decide" / f"{name}.py" for name in ("protect", "sequence", "join", "machine", "runs")],
     [
         f"tests/core/test_{name}.py"
         for name in (
             "machine",
             "switchgear_limits",
+            "join",
+            "precharge_heat",
             "fault_events",
             "fault_machine",
             "compiled",

@@ -36,13 +36,16 @@ TABLES: dict[str, dict[str, Any]] = {
     "ragged": table(
         [
             pack("a", 5, strings=2, temperature_sensors=3, heater=True),
-            pack("b", 3, cell="nmc_50ah", parallel=2, cooler=True, heater=True, temperature_sensors=3),
-            pack("c", 7, cell="lto_23ah", temperature_sensors=1),
+            pack("b", 3, bus=2, cell="nmc_50ah", parallel=2, cooler=True, heater=True, temperature_sensors=3),
+            pack("c", 7, bus=3, cell="lto_23ah", temperature_sensors=1),
         ],
         CELL_SIDE + CONTACTS + FACTS + AUXILIARY,
     ),
     "fets": table(
-        [pack("a", 4, switchgear={"kind": "fets", "link_voltage": False}), pack("b", 3, switchgear={"kind": "fets"})],
+        [
+            pack("a", 4, switchgear={"kind": "fets", "link_voltage": False}),
+            pack("b", 3, bus=2, switchgear={"kind": "fets"}),
+        ],
         [*CELL_SIDE, "feedback_charge", "feedback_discharge", "charger_present"],
     ),
     "separate": table(

@@ -13,6 +13,7 @@ from tests.core.bench import Bench, closed
 from tests.core.sites import site
 
 from cellarer.core.decide import sequence
+from cellarer.core.decide.look import carrying
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Switchgear
@@ -128,7 +129,8 @@ def test_what_each_path_asks_for(opens: tuple[bool, bool], ramps: tuple[bool, bo
         "open now": any(opens), "open charge": opens[0], "open discharge": opens[1],
         "ramp": any(ramps), "ramp charge": ramps[0], "blocked both": not any(free),
         "blocked charge": not free[0], "blocked discharge": not free[1],
-        "start both": all(free), "start charge": free == [True, False], "start discharge": free == [False, True],
+        "start both": all(free), "join both": all(free),
+        "join charge": free == [True, False], "join discharge": free == [False, True],
         "abort": not all(free), "start pair": all(free), "refill over": not free[1],
         "due charge": opens[0] or ramps[0], "due discharge": opens[1] or ramps[1],
         "due both": (opens[0] or ramps[0]) and (opens[1] or ramps[1]),
@@ -187,7 +189,7 @@ def of_phase(name: str, phase: Phase) -> Any:
 @pytest.mark.parametrize("phase", Phase)
 def test_switches_of_one_direction_order_no_pair_and_carry_what_is_closed(name: str, phase: Phase) -> None:
     orders = sequence.outputs(site(name), of_phase(name, phase))
-    carried = sequence.carrying(site(name), of_phase(name, phase))
+    carried = carrying(site(name), of_phase(name, phase))
     assert not orders[:3].any()
     closes = {Phase.CLOSED: (1, 1), Phase.RAMP: (1, 1), Phase.CHARGE_ONLY: (1, 0), Phase.CHARGE_RAMP: (1, 0),
               Phase.DISCHARGE_ONLY: (0, 1), Phase.DISCHARGE_RAMP: (0, 1)}.get(phase, (0, 0))  # fmt: skip
@@ -203,14 +205,14 @@ def test_a_pair_orders_no_switch_of_one_direction(phase: Phase) -> None:
     closes = {Phase.MINUS: [1, 0, 0], Phase.PRECHARGE: [1, 1, 0], Phase.PLUS: [1, 1, 1], Phase.CLOSED: [1, 0, 1],
               Phase.CHARGE_ONLY: [1, 0, 1], Phase.RAMP: [1, 0, 1]}.get(phase, [0, 0, 0])  # fmt: skip
     assert orders == [*closes, 0, 0]
-    carried = sequence.carrying(site("one"), of_phase("one", phase))[:, 0].tolist()
+    carried = carrying(site("one"), of_phase("one", phase))[:, 0].tolist()
     assert carried == [phase in (Phase.CLOSED, Phase.CHARGE_ONLY), phase == Phase.CLOSED]
 
 
 def test_a_site_without_switchgear_carries_both_ways() -> None:
     config = site("bare")
     assert (config.switch.kind == Switchgear.NONE).all()
-    carried = sequence.carrying(config, of_phase("bare", Phase.OPEN))
+    carried = carrying(config, of_phase("bare", Phase.OPEN))
     assert carried.shape == (2, config.layout.yes.size) and carried.all()
 
 

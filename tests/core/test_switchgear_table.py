@@ -18,6 +18,7 @@ from tests.core.sites import CELL_SIDE, CONTACTORS, CONTACTS, FACTS, pack, table
 
 from cellarer.config.load import build
 from cellarer.core.decide import sequence
+from cellarer.core.decide.join import Joins
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Authority, Config, Switchgear
@@ -48,7 +49,7 @@ FACES: dict[str, tuple[Any, ...]] = {
     "current": (0.0, 100.0, np.nan),
     "held_s": (0.0, 0.06, 0.7, 3.5, 20.0),
     "spent": ("fresh", "no tries", "warm", "hot"),
-    "allowed": ("yes", "no authority", "unconfirmed"),
+    "allowed": ("yes", "no authority", "unconfirmed", "apart"),  # apart from the bus
 }
 
 
@@ -63,7 +64,7 @@ def tiled(kind: Switchgear, n: int) -> Config:
     each, none = np.arange(n), np.empty(0, np.int64)
     return replace(
         one, layout=Layout(each, none, each, np.full(n, -1)), sensing=many(one.sensing), switch=many(one.switch),
-        idle_A=np.repeat(one.idle_A, n),
+        idle_A=np.repeat(one.idle_A, n), bus_of_pack=each,
     )  # fmt: skip
 
 
@@ -107,7 +108,7 @@ class Grid:
             opened_A=np.zeros(n), rest_A=np.zeros(n), rest_variance=np.zeros(n),
             ramp_ns=np.where([f[way] == "ramp" for way in ("charge", "discharge")],
                              NOW_NS - (held_s * 1e9).astype(np.int64), FOREVER),
-            trusted_ns=np.where(f["trusted"], NOW_NS - sequence.TRUSTED_NS, FOREVER),
+            trusted_ns=np.where(f["trusted"], NOW_NS - sequence.TRUSTED_NS, FOREVER), apart_V=np.full((2, n), np.nan),
         )  # fmt: skip
         none = np.full(value.shape, NOW_NS)
         seen = Seen(value, none, none, np.zeros(value.shape, bool))
@@ -120,6 +121,8 @@ class Grid:
         ways = np.array((f["charge"], f["discharge"]))
         demand = Demand(ways == "open", ways == "ramp", np.ones((2, n)))
         facts = sequence.Facts(look, switches, demand, wishes)
+        may = f["allowed"] != "apart"
+        facts.__dict__["joins"] = Joins(may, ~may, np.full((2, n), np.nan))
         return sequence.TABLE.advance(limit.kind, switches.phase, lambda name: sequence.CONDITIONS[name](facts))
 
     def outputs(self, phase: np.ndarray) -> np.ndarray:
@@ -168,7 +171,10 @@ def test_nothing_closes_without_wish_trust_authority_and_confirmation(kind: Swit
     check(grid, rising & grid.blocked("charge") & (kind == PAIR), "pair closes under a fault")
     begins = rising & ~np.isin(before, (Phase.MINUS, Phase.PRECHARGE))
     check(grid, begins & ~grid.fact["trusted"], "closes on unknown measurements")
-    check(grid, begins & (grid.fact["allowed"] != "yes"), "closes without authority or confirmation")
+    apart = grid.fact["allowed"] == "apart"
+    check(grid, begins & ~apart & (grid.fact["allowed"] != "yes"), "closes without authority or confirmation")
+    onto = rising if kind != PAIR else rising & ~np.isin(before, (Phase.MINUS,))
+    check(grid, onto & apart, "closes onto a bus of another voltage")
     charge, discharge = (grid.outputs(after) & ~grid.outputs(before))[3:]
     check(grid, charge & grid.blocked("charge"), "charge path closes under a fault")
     check(grid, discharge & grid.blocked("discharge"), "discharge path closes under a fault")

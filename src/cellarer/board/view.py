@@ -10,8 +10,8 @@ import numpy as np
 
 from cellarer.board.idle import idle
 from cellarer.model.advice import ACTIONS, words
-from cellarer.model.config import Config, Switchgear
-from cellarer.model.events import cell_number, text
+from cellarer.model.config import RESTART, Config, Switchgear
+from cellarer.model.events import apart_from_bus, cell_number, text
 from cellarer.model.quantities import SIGNALS
 from cellarer.model.reasons import REASONS
 from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, State
@@ -315,6 +315,11 @@ def missing(config: Config, state: State, string: int) -> list[str]:
         rows = np.flatnonzero(state.faults.active[:, string] & (config.faults.level >= Level.RAMP)).tolist()
         said += [f"{config.faults.name[row].replace('_', ' ')} must clear" + _reset(state, row, string) for row in rows]
         said += [f"{name} is not known" for name in _unknown(config, state, string)]
+        if state.switches.resistor_J[string] > RESTART * config.switch.resistor_max_J[string]:
+            said.append("the precharge resistor must cool down")
+        apart_V, limit_V = state.switches.apart_V[:, string].tolist()
+        if limit_V >= 0.0:
+            said.append(apart_from_bus(apart_V, limit_V))
         if config.switch.authority[string] < 2:
             said.append("no device of this site may switch")
     said.append(_next_phase(config, state, string))

@@ -72,6 +72,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         hash="",
         layout=place,
         pack_names=tuple(p.name for p in site.pack),
+        bus_of_pack=_buses(site, file),
         series=series,
         parallel=parallel,
         cell_kind=kind[owner],
@@ -134,6 +135,16 @@ def sensed(
     low = np.concatenate([np.full(place.size[q.axis], q.low) for q in SIGNALS])
     high = np.concatenate([np.full(place.size[q.axis], q.high) for q in SIGNALS])
     return Sensing(present, age, low, high)
+
+
+def _buses(site: SiteFile, file: str) -> np.ndarray:
+    """Return the DC bus of each pack, (pack,), from 0; packs of one bus stand together."""
+    buses = np.array([p.bus for p in site.pack]) - 1
+    for number, step in enumerate(np.diff(buses, prepend=0), 1):
+        if step not in (0, 1) or (number == 1 and step):
+            allowed = "1 for the first pack, then the bus of the pack before or the next number"
+            raise ConfigError(file, f"pack[{number}].bus", int(buses[number - 1]) + 1, allowed)
+    return buses
 
 
 def _spans(place: Layout, pack: int, string: int) -> dict[str, tuple[int, int]]:

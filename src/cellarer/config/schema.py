@@ -128,11 +128,14 @@ class WiringFile(Strict):
 
 
 class PackFile(Strict):
+    """Strings under one controller. `bus`: which DC bus they feed; packs of one number lie side by side, as a bank."""
+
     name: Name
     cell: str
     series: Annotated[int, Field(ge=1, le=1000)]
     parallel: Annotated[int, Field(ge=1, le=1000)] = 1
     strings: Annotated[int, Field(ge=1, le=100)] = 1
+    bus: Annotated[int, Field(ge=1)] = 1
     capacity_Ah: Positive | None = None
     temperature_sensors: Annotated[int, Field(ge=0, le=1000)] = 2
     switchgear: SwitchgearFile = SwitchgearFile()

@@ -30,6 +30,7 @@ class Switchgear(IntEnum):
 
 
 MOVE_STEP = 0.004  # of the time: as finely converters are ordered, the percent of SAE J1939-71
+RESTART = 0.5  # of the heat that a precharge resistor may hold: above, no try begins (own estimate)
 CAPACITOR_V = 0.1  # V between neighbours at which a switched capacitor passes its full current
 
 
@@ -191,6 +192,7 @@ class Config:
     hash: str
     layout: Layout
     pack_names: Sequence[str]  # (pack,)
+    bus_of_pack: Ints  # (pack,) rising from 0: packs side by side on one DC bus
     series: Ints  # (string,) cells in series
     parallel: Ints  # (string,)
     cell_kind: Ints  # (cell,) index into models

@@ -33,6 +33,14 @@ def _sensor(event: Event) -> bool:
     return event.kind in ("fault", "clear") and event.cause.startswith("temp_")
 
 
+def apart_from_bus(apart_V: float, limit_V: float) -> str:
+    """Return why a string does not join others: how far it is above (− below) them, NaN = unknown, and may be."""
+    if math.isnan(apart_V):
+        return "its voltage or that of others on the bus is unknown"
+    where = "above" if apart_V > 0.0 else "below"
+    return f"its voltage is {abs(apart_V):.2f} V {where} the bus, limit {limit_V:.2f} V"
+
+
 def text(config: Config, event: Event) -> str:
     """Return one sentence for people. Values keep the unit that the row's text states."""
     if event.kind == "request":

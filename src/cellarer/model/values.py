@@ -118,6 +118,9 @@ class Switches:
     rest_A: Floats  # A: mean of what the current sensor showed while the string was last open; 0 until it was
     rest_variance: Floats  # A²: of that mean, from the noise between successive samples
     trusted_ns: Ints  # since when all that closing rests on has been known without a break; FOREVER = it is not
+    apart_V: (
+        Floats  # (2, string) how far above (− below) the bus a string is that waits, and its bound; NaN = it does not
+    )
 
 
 class ChargePhase(IntEnum):

@@ -53,13 +53,13 @@ def subject(name: str) -> Site:
 
 
 def repeated(site: Site, count: int) -> Site:
-    """Return a site of `count` packs, each like the first pack of the site with devices and links of its own."""
+    """Return a site of `count` packs, each like the first pack of the site with a bus, devices and links of its own."""
     table = site.file.model_dump(mode="json", exclude_unset=True)
     pack, devices = table["pack"][0], [d for d in table.get("device", []) if d.get("pack", 1) == 1]
     links = {link["name"]: link for link in table.get("link", [])}
     used = dict.fromkeys(d["link"] for d in devices)
     numbers = range(1, count + 1)
-    table["pack"] = [pack | {"name": f"{pack['name']} {k}"} for k in numbers]
+    table["pack"] = [pack | {"name": f"{pack['name']} {k}", "bus": k} for k in numbers]
     table["link"] = [
         links[name] | {"name": f"{name} {k}", "url": f"bench:{k}-{name}"} for k in numbers for name in used
     ]
@@ -123,9 +123,7 @@ def world(
     """
     config = site.config
     packs = config.layout.size["pack"]
-    plant = Plant(
-        config, simulation, seed, numbers=numbers, bus_of_pack=range(packs), sensors=TOLERANCE if tolerance else None
-    )
+    plant = Plant(config, simulation, seed, numbers=numbers, sensors=TOLERANCE if tolerance else None)
     _pace(plant, site, seed, range(packs) if numbers is None else numbers)
     if losses is not None:
         plant.sensors.dropouts = Dropouts(_keys(plant, seed, numbers or range(packs), LOSS), *losses)

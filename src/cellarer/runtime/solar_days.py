@@ -59,14 +59,14 @@ def run(
     signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage"]
     feedback = [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
     table = {"name": "solar", "signals": signals + feedback}
-    config = build(table | {"pack": [pack | {"name": f"p{k + 1}"} for k in range(packs)]}, "solar").config
+    config = build(table | {"pack": [pack | {"name": f"p{k}", "bus": k} for k in range(1, packs + 1)]}, "solar").config
     config = replace(config, power_ns=POWER_NS)
     assert base.simulation is not None
     house = base.simulation.load.model_copy(update={"solar_kWp": solar_kWp, "delay_s": delay_s, "step_A": 1.0})
     world = base.simulation.model_copy(update={
         "load": house, "start_hour": start_hour, "start_soc_pct": 70.0, "soc_spread_pct": spread_pct,
     })  # fmt: skip
-    plant = Plant(config, world, seed, bus_of_pack=range(packs))
+    plant = Plant(config, world, seed)
     shift = np.random.default_rng(seed).uniform(-0.3, 0.25, packs)[config.layout.pack_of_cell]
     plant.set_soc(np.clip(plant.truth.soc + shift, 0.02, 0.99))
     return _live(plant, config, hours, progress, planned)

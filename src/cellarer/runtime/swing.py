@@ -67,7 +67,7 @@ def run(
     pack = base.pack[0].model_dump(exclude_none=True)
     feedback = [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
     signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage", *feedback]
-    packs = [pack | {"name": name} for name in PACKS]
+    packs = [pack | {"name": name, "bus": k} for k, name in enumerate(PACKS, 1)]
     config = build({"name": "swing", "signals": signals, "pack": packs}, "swing").config
     rated_A = float(config.limits.rated_charge_A[0])
     assert base.simulation is not None
@@ -75,7 +75,7 @@ def run(
         "kind": "constant", "current_A": rated_A, "inverter_A": rated_A, "delay_s": delay_s, "step_A": step_A,
         "ignores": [] if keeps_voltage else ["voltage"],
     })  # fmt: skip
-    plant = Plant(config, base.simulation.model_copy(update={"load": machine}), seed, bus_of_pack=range(len(PACKS)))
+    plant = Plant(config, base.simulation.model_copy(update={"load": machine}), seed)
     soc = np.full(config.layout.size["cell"], START_SOC)
     soc[config.layout.first_cell + 3] += AHEAD_SOC
     plant.set_soc(soc)

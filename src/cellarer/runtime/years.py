@@ -202,7 +202,7 @@ def world(site: Site, seed: int, policies: Sequence[Policy], day_of_year: Floats
         cell = site.file.pack[0].cell
         raise ConfigError(site.path, "pack[1].cell", cell, "a cell whose file has [ageing], for runs over years")
     config, packs = many.config, day_of_year.size * len(policies)
-    plant = Plant(config, many.file.simulation, seed, numbers=[0] * packs, bus_of_pack=range(packs))
+    plant = Plant(config, many.file.simulation, seed, numbers=[0] * packs)
     trips = simulation.year.trips_per_day or simulation.load.trips_per_day or 1.0
     soc = np.full(config.layout.size["cell"], simulation.start_soc_pct / 100.0)
     plant.set_soc(soc)

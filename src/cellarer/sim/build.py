@@ -86,7 +86,7 @@ def parts(
     n_pack = layout.size["pack"]
     seed = simulation.seed if seed is None else seed
     packs = np.arange(n_pack) if numbers is None else np.asarray(numbers, dtype=np.int64)
-    buses = np.zeros(n_pack, np.int64) if bus_of_pack is None else np.asarray(bus_of_pack, dtype=np.int64)
+    buses = config.bus_of_pack if bus_of_pack is None else np.asarray(bus_of_pack, dtype=np.int64)
     if packs.size != n_pack or buses.size != n_pack or (np.diff(buses) < 0).any() or buses[0] != 0:
         raise ValueError(f"numbers and bus_of_pack need one value per pack ({n_pack}); buses count from 0 and rise")
     group = groups.groups(config.parallel[layout.string_of_cell])

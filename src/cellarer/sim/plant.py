@@ -60,7 +60,7 @@ class Plant:
         """Build the world. seed None = the file's.
 
         numbers      (pack,) what seeds each pack: a pack with the same number is the same pack in any batch
-        bus_of_pack  (pack,) rising; None = all packs of the site on one DC bus, as a bank is
+        bus_of_pack  (pack,) rising; None = as the site says
         sensors      accuracy by signal where it is not `sensors.SENSORS`
         """
         parts = build.parts(config, simulation or SimulationFile(), seed, numbers, bus_of_pack, sensors)

@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide.limit import on_map
+from cellarer.core.decide.look import carrying
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import CHARGE_WAY, Demand
-from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Event, Floats, Ints, Switches

@@ -3,7 +3,8 @@
 import numpy as np
 
 from cellarer.core.decide.limit import floor_soc, rated_window
-from cellarer.core.decide.sequence import carrying, outputs
+from cellarer.core.decide.look import carrying
+from cellarer.core.decide.sequence import outputs
 from cellarer.core.decide.share import share
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config

@@ -10,9 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.look import hides
+from cellarer.core.decide.look import carrying, hides
 from cellarer.core.decide.protect import Demand
-from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look, has_switchgear
 from cellarer.model.config import Config
 from cellarer.model.reasons import INDEX
@@ -319,13 +318,33 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate)
     windows[3] = rated if demand.none else np.where(demand.blocked, 0.0, rated * demand.fraction)
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[FORECAST] = windows[WIRING] = rated
-    windows[6:9] = rated * _share(bounds.zero - look.unbled_extremes.take(FADES, axis=0), bounds.band)
+    windows[6:9] = _faded(look, bounds)
     windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look))
     windows[CORE] = _inside(look, estimate)
-    windows[8, 0] = np.minimum(windows[8, 0], on_map(look.extremes[2:], look.config).min(axis=0))
-    if bounds.blind is not None:
-        windows[7:9] = np.where(bounds.blind, rated, windows[7:9])
     return windows
+
+
+def _faded(look: Look, bounds: Bounds) -> Floats:
+    """Return what extreme cells and temperatures allow, A, (3, way, string): voltage, hot, cold with the map."""
+    faded = bounds.rated_A * _share(bounds.zero - look.unbled_extremes.take(FADES, axis=0), bounds.band)
+    faded[2, 0] = np.minimum(faded[2, 0], on_map(look.extremes[2:], look.config).min(axis=0))
+    if bounds.blind is not None:
+        faded[1:] = np.where(bounds.blind, bounds.rated_A, faded[1:])
+    return faded
+
+
+def bears(look: Look, demand: Demand) -> Floats:
+    """Return what each string bears now, open or closed, A, (way, string): by cells, temperature, faults, foreign BMS.
+
+    An empty cell takes what a charger may precondition it with.
+    """
+    bounds, table = _bounds(look.config), look.config.limits
+    most = _faded(look, bounds).min(axis=0) * np.where(demand.blocked, 0.0, demand.fraction)
+    empty = look.extremes[1] < table.precondition_V
+    most[0] = np.where(empty, np.minimum(most[0], table.precondition_A), most[0])
+    if bounds.foreign is not None:
+        most = np.minimum(most, _foreign(look, bounds.foreign, bounds.rated_A))
+    return _zero_if_unknown(most)
 
 
 def _inside(look: Look, estimate: Estimate) -> Floats:

@@ -14,7 +14,7 @@ from cellarer.core.decide.derived import Derived, derive
 from cellarer.core.digest import NOT_NOW, Digest
 from cellarer.core.validate import FILTERED, filtered, median
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Watch
+from cellarer.model.values import NEVER, Bools, Floats, Ints, Phase, Seen, State, Switches, Watch
 
 OFF_PHASES = np.isin(np.arange(len(Phase)), (Phase.OPEN, Phase.OPENING, Phase.COOLING))
 OPENING, COOLING = int(Phase.OPENING), int(Phase.COOLING)
@@ -27,6 +27,12 @@ BLED_MOST_V = 0.05  # a sense wire that loses more is broken
 # Contacts of a pair that the sequence still waits for, with its own time-out and tries: (contact, phase)
 AWAITED = np.zeros((len(FEEDBACK), len(Phase)), bool)
 AWAITED[0, Phase.MINUS] = AWAITED[1, Phase.PRECHARGE] = AWAITED[2, Phase.PLUS] = True
+
+_CARRIES = np.zeros((2, len(Switchgear), len(Phase)), bool)  # may charge, may discharge: (way, kind, phase)
+_CARRIES[:, Switchgear.NONE] = True
+_CARRIES[:, :, Phase.CLOSED] = True
+_CARRIES[0, :, Phase.CHARGE_ONLY] = True
+_CARRIES[1, :, Phase.DISCHARGE_ONLY] = True
 
 
 Value = TypeVar("Value")
@@ -259,6 +265,17 @@ def not_now(config: Config) -> Floats:
 def has_switchgear(config: Config) -> bool:
     """Return whether any string has something to switch."""
     return bool((config.switch.kind != NO_SWITCHGEAR).any())
+
+
+def carrying(config: Config, switches: Switches) -> Bools:
+    """Return (way, string), may charge and may discharge: the paths that the phase leaves open to current."""
+    return _CARRIES[:, config.switch.kind, switches.phase] if has_switchgear(config) else _always(config)
+
+
+@lru_cache(maxsize=16)
+def _always(config: Config) -> Bools:
+    """Return what a site without switchgear carries."""
+    return np.ones((2, config.layout.yes.size), bool)
 
 
 def worst(look: Look, elements: Floats, time_ns: Ints, axis: str) -> Reading:

@@ -2,8 +2,9 @@
 
 Contactor pairs, common-port FETs and separate ports are rules of one table. Opening is reachable from every phase in
 one cycle and asks nobody. Closing needs: a wish, every measurement known now, no active or latched fault on the path,
-an authority that lets us switch, tries left and a cool precharge resistor. Under-voltage leaves one way back: with a
-charger present the pair may close for charging only. Values: facts of foxBMS (bms_cfg.h) in the site schema.
+an authority that lets us switch, tries left, a cool precharge resistor, and a bus that is near in voltage (join.py).
+Under-voltage leaves one way back: with a charger present the pair may close for charging only. Values: facts of foxBMS
+(bms_cfg.h) in the site schema.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.join import Joins, buses, join
 from cellarer.core.decide.look import once
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import BOTH_WAYS, Demand
 from cellarer.core.decide.signals import Look, has_switchgear
-from cellarer.model.config import Authority, Config, Switchgear, SwitchTable
+from cellarer.model.config import RESTART, Authority, Config, Switchgear, SwitchTable
+from cellarer.model.events import apart_from_bus
 from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes, renew
 
 P, C = Phase, Switchgear.CONTACTORS
@@ -45,14 +48,14 @@ def _paths(kind: int) -> list[Rule]:
         Rule(kind, both, "no wish", P.RAMP, "opening requested"),
         Rule(kind, charge, f"{must} charge", P.OPENING, "fault"),
         Rule(kind, charge, "no wish", after[0], "opening requested"),
-        Rule(kind, charge, "start both", both, "discharge allowed again"),
+        Rule(kind, charge, "join both", both, "discharge allowed again"),
         Rule(kind, discharge, f"{must} discharge", P.OPENING, "fault"),
         Rule(kind, discharge, "no wish", after[1], "opening requested"),
-        Rule(kind, discharge, "start both", both, "charge allowed again"),
+        Rule(kind, discharge, "join both", both, "charge allowed again"),
         Rule(kind, P.RAMP, "open now", P.OPENING, "fault"),
-        Rule(kind, P.OPEN, "start both", both, "close requested"),
-        Rule(kind, P.OPEN, "start charge", charge, "close requested"),
-        Rule(kind, P.OPEN, "start discharge", discharge, "close requested"),
+        Rule(kind, P.OPEN, "join both", both, "close requested"),
+        Rule(kind, P.OPEN, "join charge", charge, "close requested"),
+        Rule(kind, P.OPEN, "join discharge", discharge, "close requested"),
     ]
 
 
@@ -120,31 +123,25 @@ def _outputs(config: Config, phases: bytes) -> Bools:
     return _OUTPUTS[:, config.switch.kind, np.frombuffer(phases, np.int8)]
 
 
-_CARRIES = np.zeros((2, len(Switchgear), len(Phase)), bool)  # may charge, may discharge: (way, kind, phase)
-_CARRIES[:, Switchgear.NONE] = True
-_CARRIES[:, :, P.CLOSED] = True
-_CARRIES[0, :, P.CHARGE_ONLY] = True
-_CARRIES[1, :, P.DISCHARGE_ONLY] = True
-
-
-def carrying(config: Config, switches: Switches) -> Bools:
-    """Return (way, string), may charge and may discharge: the paths that the phase leaves open to current."""
-    return _CARRIES[:, config.switch.kind, switches.phase] if has_switchgear(config) else _always(config)
-
-
-@lru_cache(maxsize=16)
-def _always(config: Config) -> Bools:
-    """Return what a site without switchgear carries."""
-    return np.ones((2, config.layout.yes.size), bool)
-
-
 def start(config: Config, now_ns: int) -> Switches:
     """Return switchgear that is open, with no history."""
     n = config.layout.size["string"]
     zero, counts = np.zeros(n), np.zeros(n, np.int64)
     unknown, calm, never = np.full(n, np.nan), np.full((2, n), FOREVER), np.full(n, FOREVER)
     return Switches(
-        np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm, zero, zero, never
+        np.zeros(n, np.int8),
+        np.full(n, now_ns),
+        counts,
+        zero,
+        counts,
+        counts,
+        zero,
+        unknown,
+        calm,
+        zero,
+        zero,
+        never,
+        np.full((2, n), np.nan),
     )
 
 
@@ -183,6 +180,9 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
     waits = _waits(look, before, wishes)
     facts = Facts(look, before, demand, wishes)
     phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
+    if buses(look.config).any:
+        before, apart = _apart(facts, phase == before.phase)
+        waits += apart
     heated = _resistor(look, before)
     if heated is not before.resistor_J:
         before = renew(before, resistor_J=heated)
@@ -302,7 +302,29 @@ class Facts:
 
     @property
     def cool(self) -> Bools:
-        return self.before.resistor_J <= 0.5 * self.table.resistor_max_J
+        return self.before.resistor_J <= RESTART * self.table.resistor_max_J
+
+    @property
+    def starts(self) -> Bools:
+        """A contactor pair may begin to close."""
+        return self.ready & self.pair & self.cool & (self.before.tries < self.table.tries)
+
+    @property
+    def both(self) -> Bools:
+        return self.ready & self.free[0] & self.free[1]
+
+    @once
+    def precharged(self) -> Bools:
+        return self.settled & _precharged(self.look)
+
+    @once
+    def joins(self) -> Joins:
+        """Who may join what is on the bus, of those whom nothing else keeps from closing."""
+        phase, pair = self.before.phase, self.table.kind == C
+        starts = np.where(pair, self.starts, self.ready & (self.free[0] | self.free[1])) & (phase == OPEN)
+        adds = ~pair & self.both & ((phase == P.CHARGE_ONLY) | (phase == P.DISCHARGE_ONLY))
+        plus = pair & self.precharged & (phase == PRECHARGE)
+        return join(self.look, self.demand, phase, starts | adds | plus)
 
     @once
     def plus(self) -> Bools:
@@ -317,10 +339,11 @@ CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
     "ramp": lambda f: f.demand.ramp[0] | f.demand.ramp[1],
     "ramp charge": lambda f: f.demand.ramp[0],
     "no wish": lambda f: ~f.wish,
-    "start pair": lambda f: f.ready & f.pair & f.cool & (f.before.tries < f.table.tries),
-    "start both": lambda f: f.ready & f.free[0] & f.free[1],
-    "start charge": lambda f: f.ready & f.free[0] & ~f.free[1],
-    "start discharge": lambda f: f.ready & f.free[1] & ~f.free[0],
+    "start pair": lambda f: f.starts & f.joins.may,
+    "start both": lambda f: f.both,
+    "join both": lambda f: f.both & f.joins.may,
+    "join charge": lambda f: f.ready & f.free[0] & ~f.free[1] & f.joins.may,
+    "join discharge": lambda f: f.ready & f.free[1] & ~f.free[0] & f.joins.may,
     "blocked charge": lambda f: ~f.free[0],
     "blocked discharge": lambda f: ~f.free[1],
     "blocked both": lambda f: ~(f.free[0] | f.free[1]),
@@ -332,7 +355,7 @@ CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
     "plus closed": lambda f: f.plus,
     "plus closed both": lambda f: f.plus & f.free[0] & f.free[1],
     "timeout": lambda f: f.held_ns >= f.table.settle_ns + TIMEOUT_NS,
-    "precharged": lambda f: f.settled & _precharged(f.look),
+    "precharged": lambda f: f.precharged & f.joins.may,
     "precharge over": lambda f: (f.held_ns >= f.table.precharge_ns) | (f.before.resistor_J >= f.table.resistor_max_J),
     "quiet": lambda f: np.abs(f.look.current) <= f.table.break_A,
     "ramp over": lambda f: _over(f, f.free[0] & f.free[1]),
@@ -342,6 +365,21 @@ CONDITIONS: dict[str, Callable[[Facts], Bools]] = {
     "proof over": lambda f: f.held_ns >= PROOF_NS,
     "cooled": lambda f: (f.held_ns >= f.table.pause_ns) & f.cool,
 }
+
+
+def _apart(facts: Facts, stays: Bools) -> tuple[Switches, list[Event]]:
+    """Remember which closing waits for the voltage of the bus, and say so once. stays: (string,) in its phase."""
+    before, joins = facts.before, facts.joins
+    told = facts.wish & stays & ~np.isnan(before.apart_V[1])
+    now = np.where(joins.waits, joins.apart_V, np.where(told, before.apart_V, np.nan))
+    if np.isnan(now[1]).all() and np.isnan(before.apart_V[1]).all():
+        return before, []
+    news = [(int(s), *now[:, s].tolist()) for s in np.flatnonzero(joins.waits & ~told)]
+    events = [
+        Event(facts.look.now_ns, "system", "closing waits", s, -1, apart_V, limit_V, apart_from_bus(apart_V, limit_V))
+        for s, apart_V, limit_V in news
+    ]
+    return renew(before, apart_V=now), events
 
 
 def _over(facts: Facts, free: Bools) -> Bools:
@@ -375,15 +413,21 @@ def _precharged(look: Look) -> Bools:
 
 
 def _resistor(look: Look, before: Switches) -> Floats:
-    """Return the heat in the precharge resistor, J, after this cycle; unknown link voltage counts as a dead short."""
+    """Return the heat in the precharge resistor, J, after this cycle.
+
+    An unknown link counts as a dead short, an unknown string as full. Where the resistor is not known it bears what the
+    site lets it do: all tries in a row, each as long as it may be, leave it as hot as it may be for another one.
+    """
     table = look.config.switch
     dt = (look.now_ns - look.state.time_ns) * 1e-9
-    in_use = (before.phase == PRECHARGE) & ~np.isnan(table.resistor_ohm)
+    in_use, known = (before.phase == PRECHARGE) & (table.kind == C), ~np.isnan(table.resistor_ohm)
     if not np.count_nonzero(in_use) and not np.count_nonzero(before.resistor_J):
         return before.resistor_J
     string, link = look.of("string_voltage"), look.of("link_voltage")
+    string = np.where(np.isnan(string), look.config.series * look.config.limits.charge_zero_V, string)
     drop = np.where(np.isnan(link), string, string - link)
-    power = np.where(in_use & ~np.isnan(drop), drop * drop / np.where(in_use, table.resistor_ohm, 1.0), 0.0)
+    declared = RESTART * table.resistor_max_J / (table.tries * table.precharge_ns * 1e-9)
+    power = np.where(in_use, np.where(known, drop * drop / np.where(known, table.resistor_ohm, 1.0), declared), 0.0)
     return np.maximum(before.resistor_J + (power - table.resistor_W) * dt, 0.0)
 
 
@@ -411,6 +455,7 @@ def _account(facts: Facts, phase: np.ndarray, rule: Ints) -> tuple[Switches, lis
         rest_A=before.rest_A,
         rest_variance=before.rest_variance,
         trusted_ns=before.trusted_ns,
+        apart_V=before.apart_V,
     )
     events = [
         Event(

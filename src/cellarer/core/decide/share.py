@@ -6,8 +6,7 @@ brings the sum to zero: current on the bus would reach it all the same.
 
 import numpy as np
 
-from cellarer.core.decide.look import FEEDBACK, NO_SWITCHGEAR, Look
-from cellarer.core.decide.sequence import carrying
+from cellarer.core.decide.look import FEEDBACK, NO_SWITCHGEAR, Look, carrying
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
 
