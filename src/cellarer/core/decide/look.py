@@ -28,11 +28,11 @@ BLED_MOST_V = 0.05  # a sense wire that loses more is broken
 AWAITED = np.zeros((len(FEEDBACK), len(Phase)), bool)
 AWAITED[0, Phase.MINUS] = AWAITED[1, Phase.PRECHARGE] = AWAITED[2, Phase.PLUS] = True
 
-_CARRIES = np.zeros((2, len(Switchgear), len(Phase)), bool)  # may charge, may discharge: (way, kind, phase)
-_CARRIES[:, Switchgear.NONE] = True
-_CARRIES[:, :, Phase.CLOSED] = True
-_CARRIES[0, :, Phase.CHARGE_ONLY] = True
-_CARRIES[1, :, Phase.DISCHARGE_ONLY] = True
+CARRIES = np.zeros((2, len(Switchgear), len(Phase)), bool)  # may charge, may discharge: (way, kind, phase)
+CARRIES[:, Switchgear.NONE] = True
+CARRIES[:, :, Phase.CLOSED] = True
+CARRIES[0, :, Phase.CHARGE_ONLY] = True
+CARRIES[1, :, Phase.DISCHARGE_ONLY] = True
 
 
 Value = TypeVar("Value")
@@ -269,7 +269,7 @@ def has_switchgear(config: Config) -> bool:
 
 def carrying(config: Config, switches: Switches) -> Bools:
     """Return (way, string), may charge and may discharge: the paths that the phase leaves open to current."""
-    return _CARRIES[:, config.switch.kind, switches.phase] if has_switchgear(config) else _always(config)
+    return CARRIES[:, config.switch.kind, switches.phase] if has_switchgear(config) else _always(config)
 
 
 @lru_cache(maxsize=16)

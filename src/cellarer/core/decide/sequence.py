@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide.join import Joins, buses, join
-from cellarer.core.decide.look import once
+from cellarer.core.decide.look import CARRIES, once
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import BOTH_WAYS, Demand
 from cellarer.core.decide.signals import Look, has_switchgear
@@ -476,7 +476,7 @@ def _account(facts: Facts, phase: np.ndarray, rule: Ints) -> tuple[Switches, lis
 def _cause(facts: Facts, string: int, rule: Rule) -> str:
     """Return why a string goes where a rule sends it, with the rows that demand it or whose latch ended the wish."""
     config, kind = facts.look.config, facts.table.kind[string]
-    loses = _CARRIES[:, kind, facts.before.phase[string]] & ~_CARRIES[:, kind, rule.target]
+    loses = CARRIES[:, kind, facts.before.phase[string]] & ~CARRIES[:, kind, rule.target]
     why = facts.demand.rows(config, string, loses if loses.any() else BOTH_WAYS)
     if not facts.wish[string] and (rule.cause == ASKED or not why):
         lock = facts.demand.locks(config, string)
