@@ -96,7 +96,7 @@ def test_the_links_read_what_the_guard_writes() -> None:
     assert got.output("minus").tolist() == [True, False]
     assert got.output("discharge_switch").tolist() == [False, True]
     assert got.closed.tolist() == [True, True]
-    assert got.vetoed.tolist() == [True, False]
+    assert (got.vetoes.any.tolist(), got.vetoes.both.tolist()) == ([True, False], [False, False])
     assert got.strings["charge_V"].tolist() == [3.0, 7.0]
     assert np.flatnonzero(got.bleed).tolist() == [0, 2, 15]
     assert got.move[0].tolist() == [0.0, 1.0, *[0.0] * 14] and got.move[1].tolist() == [0.5, *[0.0] * 15]

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from tests.core.bench import Bench
 
-from cellarer.core.followed import MORE, OVER_LIMIT, SENSOR_SHARE
+from cellarer.core.followed import MORE, OVER_LIMIT
+from cellarer.model.config import SENSOR_SHARE
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Phase
 
 Apply = Callable[[Bench, int, float], None]
@@ -212,6 +213,13 @@ def contact_slow(bench: Bench, string: int, x: float) -> None:
         bench.let_go("feedback_minus", string)
 
 
+def refill_draw(bench: Bench, string: int, x: float) -> None:
+    """Let a closed pair be one that is closed for charging only. Open it has no current that is told."""
+    if bench.command.plus[string]:
+        switches(bench, string, phase=Phase.CHARGE_ONLY, since_ns=bench.now_ns - 1)
+    bench.put("current", -x, string)
+
+
 def hot_spot(bench: Bench, string: int, x: float) -> None:
     bench.put("temp_degC", 25.0, temps(bench, string))
     bench.put("temp_degC", 25.0 + x, temps(bench, string)[0])
@@ -273,6 +281,7 @@ STIMULI: dict[str, Stimulus] = {
     "charge_defied": Stimulus(over_limit(1.0, "charge_A", OVER_LIMIT + MORE), freezes=("current",)),
     "discharge_defied": Stimulus(over_limit(-1.0, "discharge_A", OVER_LIMIT + MORE), freezes=("current",)),
     "refill_current": Stimulus(refill_current, freezes=("current",)),
+    "refill_draw": Stimulus(refill_draw, freezes=("current",)),
     "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
     "current_difference": Stimulus(current_difference, freezes=("current_check",)),
     "sum_difference": Stimulus(sum_difference, freezes=("string_voltage",)),

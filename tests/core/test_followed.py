@@ -9,6 +9,7 @@ from tests.core.bench import Bench, closed
 from cellarer.config import check
 from cellarer.core import followed
 from cellarer.core.validate import TOLD_SLOTS
+from cellarer.model.config import SENSOR_SHARE
 
 
 def over(bench: Bench) -> float:
@@ -59,7 +60,7 @@ def test_an_excess_counts_beyond_its_share_and_what_a_sound_sensor_may_be_wrong(
     bench.run(10.0)
     rated = float(max(bench.config.limits.rated_charge_A[0], bench.config.limits.rated_discharge_A[0]))
     limit = float(bench.state.watch.allowed_charge_A[0])
-    bench.put("current", share * limit + max(followed.SENSOR_SHARE * rated, bench.config.idle_A[0]) + beyond_A)
+    bench.put("current", share * limit + max(SENSOR_SHARE * rated, bench.config.idle_A[0]) + beyond_A)
     bench.run(6.0)
     assert bench.active(row) == (beyond_A > 0.0)
 

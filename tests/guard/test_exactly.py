@@ -5,7 +5,21 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.guard.world import ALL_CLOSED, CELLS, CRASH, CURRENT, HIGH, INTERLOCK, LOW, MS, STOP, TEMPS, World, limits
+from tests.guard.world import (
+    ALL_CLOSED,
+    BALANCING,
+    CELLS,
+    CRASH,
+    CURRENT,
+    HIGH,
+    INTERLOCK,
+    LOW,
+    MS,
+    STOP,
+    TEMPS,
+    World,
+    limits,
+)
 
 from cellarer.guard.decide import RELEASE_NS, Guard, cell_bytes
 
@@ -31,7 +45,7 @@ def test_a_rule_trips_at_its_sample_and_opens_what_it_must_when_it_may(
     for n in range(1, samples + 1):
         world.tick()
         assert bool(world.guard.trips) == (n == samples)
-    assert world.orders.strings[0][0] & 96 == paths
+    assert world.orders.strings[0][0] & 96 == (96 if kind == "contactors" else paths), "a pair shares both"
     begin_ns = world.now_ns
     while world.held == closed and world.now_ns < begin_ns + 1000 * MS:
         world.tick()
@@ -40,6 +54,23 @@ def test_a_rule_trips_at_its_sample_and_opens_what_it_must_when_it_may(
     world.values[place], world.wish_bits = good, 0
     world.run(1500)
     assert bool(world.guard.trips) == reset
+
+
+@pytest.mark.parametrize("kind", ["contactors", "fets", "separate", "none"])
+def test_what_is_only_too_full_is_bled_and_no_converter_works(kind: str) -> None:
+    world = World(kind, closed=False)
+    world.run(1500)
+    world.values[CELLS[3]] = 3.8
+    world.run(30)
+    assert world.orders.cells == BALANCING[:1] + bytes(len(BALANCING) - 1)
+    world.values[CELLS[0]] = 2.1
+    world.run(30)
+    assert world.orders.cells == bytes(len(BALANCING)), "another rule objects, too"
+    world.values[CELLS[0]] = 3.3
+    world.run(1500)
+    world.control_lives = False
+    world.run(70)
+    assert world.orders.cells == bytes(len(BALANCING)), "without consent nothing"
 
 
 @pytest.mark.parametrize("silent_ms", [600, 610])  # until a look for what is missing, and between two of them

@@ -21,13 +21,14 @@ GOOD = dict.fromkeys(CELLS, 3.3) | dict.fromkeys(TEMPS, 25.0) | {CURRENT: 50.0, 
 def limits_file(kind: str = "contactors", second: int | None = None) -> dict[str, Any]:
     """second: pack of a second string, 0 or 1, with the same cells and sensors but without a current."""
     data: dict[str, Any] = {
-        "version": 2, "site": "test", "config_sha256": SHA, "origin_ns": 0, "speed_permille": 1000,
+        "version": 3, "site": "test", "config_sha256": SHA, "origin_ns": 0, "speed_permille": 1000,
         "cycle_ns": 20 * MS, "consent_ns": 60 * MS, "gap_ns": 300 * MS, "cells": 4,
         "strings": [{
             "pack": 0, "kind": kind, "cells": [0, 4], "temperatures": [4, 2], "absent": [],
             "cell_high": None, "cell_low": None, "current": CURRENT,
-            "cell_voltage_max_V": 3.7, "cell_voltage_min_V": 2.2, "temperature_max_degC": 62.0,
-            "charge_A": 160.0, "discharge_A": 180.0, "break_A": 20.0, "open_delay_ns": 500 * MS,
+            "cell_voltage_max_V": 3.7, "cell_voltage_min_V": 2.2, "deep_discharge_V": 1.9,
+            "temperature_max_degC": 62.0, "charge_A": 160.0, "discharge_A": 180.0, "draw_A": 3.0,
+            "break_A": 20.0, "open_delay_ns": 500 * MS,
         }],
         "packs": [{"emergency_stop": STOP, "interlock_open": INTERLOCK, "crash": CRASH}],
         "rings": [{"file": "samples.test", "strings": [0]}],
@@ -66,7 +67,7 @@ class World:
         self.values = dict(GOOD)
         self.values |= {place: 3.3 for place in (own.get("cell_high"), own.get("cell_low")) if place is not None}
         self.silent: set[int] = set()
-        self.wish_bits = 0
+        self.wish_bits, self.wish_A = 0, (140.0, 140.0)
         self.reset = False
         self.control_lives = True
         self.wish: Orders | None = None
@@ -93,7 +94,7 @@ class World:
     def consent(self) -> Orders:
         wish = Orders(
             counter=self.now_ns, time_ns=self.now_ns, expires_ns=self.now_ns + 60 * MS, site=SITE,
-            leaving=False, strings=((self.wish_bits, 140.0, 140.0, 58.0, 44.0),) * len(self.limits.strings),
+            leaving=False, strings=((self.wish_bits, *self.wish_A, 58.0, 44.0),) * len(self.limits.strings),
             packs=((3 | (32 if self.reset else 0), 0.5, 0.5),) * len(self.limits.packs), cells=BALANCING,
         )  # fmt: skip
         return wish._replace(**self.wish_changes)

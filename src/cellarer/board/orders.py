@@ -46,12 +46,38 @@ PACK = np.dtype([("bits", "u1"), ("spare", "u1", 7), ("heater", "<f8"), ("pump",
 OUTPUTS = ("minus", "precharge", "plus", "charge_switch", "discharge_switch")
 CLOSED = (1 << len(OUTPUTS)) - 1
 VETO_CHARGE, VETO_DISCHARGE = 32, 64  # set by the guard
-VETOED = VETO_CHARGE | VETO_DISCHARGE
 LIMITS = ("charge_A", "discharge_A", "charge_V", "discharge_V")
 FULL = round(1.0 / MOVE_STEP)  # code of a converter that works all the time
 # Bits of a pack: digital outputs, and requests that the guard must hear of.
 FLAGS = ("allow_charge", "allow_discharge", "pre_alarm", "start_generator", "buzzer")
 RESET = 1 << len(FLAGS)
+
+
+class Vetoes(NamedTuple):
+    """What control needs of an order at the gate: which paths of each string the guard refuses, (string,)."""
+
+    time_ns: int
+    charge: Bools
+    discharge: Bools
+
+    @property
+    def any(self) -> Bools:
+        """Return (string,) whether it refuses a path."""
+        return self.charge | self.discharge
+
+    @property
+    def both(self) -> Bools:
+        """Return (string,) whether it refuses everything, so that asking to close is in vain."""
+        return self.charge & self.discharge
+
+    def against(self, command: Command) -> Bools:
+        """Return (string,) whether it refuses what is ordered closed.
+
+        A pair of which it refuses discharge alone may be closed to be charged: that it is not discharged the guard
+        sees to.
+        """
+        pair = command.minus | command.plus
+        return (self.charge & (pair | command.charge_switch)) | (self.discharge & command.discharge_switch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,20 +104,13 @@ class Orders:
         return self._bits(CLOSED)
 
     @property
-    def vetoed(self) -> Bools:
-        """Return (string,) whether the guard refuses a path."""
-        return self._bits(VETOED)
+    def vetoes(self) -> Vetoes:
+        """Return what the guard refuses."""
+        return Vetoes(self.time_ns, self._bits(VETO_CHARGE), self._bits(VETO_DISCHARGE))
 
     def _bits(self, mask: int) -> Bools:
         bits: Bytes = self.strings["bits"]
         return (bits & mask) > 0
-
-
-class Vetoes(NamedTuple):
-    """What control needs of an order at the gate."""
-
-    time_ns: int
-    vetoed: Bools  # (string,) the guard refuses a path
 
 
 def create_orders(path: Path, strings: int, packs: int, cells: int) -> None:
@@ -200,7 +219,7 @@ class OrdersReader:
         if data is None:
             return None
         head, strings = _head(data, self._magic)
-        return Vetoes(head[6], (strings["bits"] & VETOED) > 0)
+        return Vetoes(head[6], (strings["bits"] & VETO_CHARGE) > 0, (strings["bits"] & VETO_DISCHARGE) > 0)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -37,7 +37,7 @@ class Snapshot:
     overruns: int  # cycles that were skipped because one took too long, since the start
     late_ns: int  # how late this cycle began
     recorder_live: bool  # events and durable state are being kept
-    vetoed: NDArray[np.bool_]  # (string,) the guard holds this string open
+    vetoed: NDArray[np.bool_]  # (string,) the guard refuses a path of this string
     state: State  # without what only control remembers: see PRIVATE
     work_ns: int = 0  # real time that the cycle before took
 

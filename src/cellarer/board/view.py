@@ -313,7 +313,7 @@ def missing(config: Config, state: State, string: int) -> list[str]:
         if not state.wishes.confirmed[pack]:
             said.append("the stored state is missing: a person must confirm that the state of charge is unknown")
         rows = np.flatnonzero(state.faults.active[:, string] & (config.faults.level >= Level.RAMP)).tolist()
-        said += [f"{config.faults.name[row].replace('_', ' ')} must clear" + _reset(state, row, string) for row in rows]
+        said += [_clears(config, state, row, string) for row in rows]
         said += [f"{name} is not known" for name in _unknown(config, state, string)]
         if state.switches.resistor_J[string] > RESTART * config.switch.resistor_max_J[string]:
             said.append("the precharge resistor must cool down")
@@ -387,8 +387,19 @@ def _coldest(config: Config, string: int) -> float:
     return float(config.limits.map_degC[string][max(int(allowed[0]) - 1, 0)]) if allowed.size else float("nan")
 
 
-def _reset(state: State, row: int, string: int) -> str:
-    return " and be reset" if state.faults.latched[row, string] else ""
+def _clears(config: Config, state: State, row: int, string: int) -> str:
+    """Say what must become of an active row, and where nothing does it by itself what does."""
+    name = config.faults.name[row]
+    said = f"{name.replace('_', ' ')} must clear" + (" and be reset" if state.faults.latched[row, string] else "")
+    match name:
+        case "cell_over_voltage_maximum" if config.balance.bleed_A[string] > 0.0:
+            return f"{said}: cells bleed down while it is open"
+        case "cell_over_voltage_maximum":
+            return f"{said}: nothing bleeds here, so discharge the cell by hand if rest does not bring it down"
+        case "cell_under_voltage_maximum":
+            return f"{said}: with a charger present it closes to be charged"
+        case _:
+            return said
 
 
 def _unknown(config: Config, state: State, string: int) -> list[str]:

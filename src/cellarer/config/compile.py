@@ -17,6 +17,7 @@ from cellarer.config.error import ConfigError
 from cellarer.config.rows import compile_rows, read_rows
 from cellarer.config.schema import DeviceFile, PackFile, SiteFile
 from cellarer.model.config import (
+    SENSOR_SHARE,
     Authority,
     BalanceTable,
     Config,
@@ -88,7 +89,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         cycle_ns=round(site.cycle_ms * 1e6),
         estimate_ns=round(site.estimate_ms * 1e6),
         power_ns=round(site.power_ms * 1e6),
-        idle_A=np.maximum(IDLE_FLOOR_A, IDLE_SHARE * limits.rated_discharge_A),
+        idle_A=_idle_A(limits),
         recording=not site.device and bool((gear == "none").all()),
         needs_confirmation=any(p.switchgear.kind != "none" for p in site.pack),
         heater=np.array([p.heater for p in site.pack]),
@@ -239,6 +240,10 @@ def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str)
     )
 
 
+def _idle_A(limits: LimitTable) -> Floats:
+    return np.maximum(IDLE_FLOOR_A, IDLE_SHARE * limits.rated_discharge_A)
+
+
 def _wiring(packs: list[tuple[PackFile, Cell]], key: str, absent: float) -> Floats:
     """Return a value of every element of wiring, (element, string)."""
     most = max(len(p.wiring) for p, _ in packs)
@@ -268,6 +273,7 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
             "sum_V": np.maximum(SUM_FLOOR_V, SUM_SHARE * full),
             "frozen_V": np.full(len(packs), FROZEN_V),
             "refill_A": np.maximum(REFILL * limits.precondition_A, OPEN_SHARE * rated + OPEN_FLOOR_A),
+            "draw_A": np.maximum(SENSOR_SHARE * rated, _idle_A(limits)),
             "open_A": np.maximum(OPEN_FLOOR_A, OPEN_SHARE * rated),
             "joints_ohm": np.array([(JOINTS + JOINTS_PER_CELL * p.series) * _ohm(c) / p.parallel for p, c in packs]),
             "current_difference_A": np.maximum(DIFFERENCE_FLOOR_A, DIFFERENCE_SHARE * rated),

@@ -20,6 +20,16 @@ A row is on where everything that it needs is measured; `cellarer check SITE` sa
 - **Latch**: *self* ends by itself, *reset* needs the cause gone and an authorised reset, *service* is permanent,
   survives restarts and needs the service key.
 - **Blocks**: the path whose limits fall and which opens. **Budget**: from onset to reaction, the whole chain included.
+
+Contactors of a pair share both paths. The way back from a cell that is too low or too high is therefore named:
+
+- **Too low**, above the deep-discharge voltage: while a charger is present the pair may be closed to be charged only;
+  control and guard hold the discharge limit at zero, and a discharge opens it within half a second
+  (`refill_discharged`, which a person resets). Below the deep-discharge voltage nothing closes without service.
+- **Too high**: bleeders go on while the pair is open, and bleed what is above its recommended level whatever the other
+  cells have; without bleeders that cell must be discharged by hand. As soon as it is at its maximum or below, an
+  authorised reset ends the latch. The pair may then be closed and discharged: above the recommended level the charge
+  limit stays zero.
 """
 FACT = 0.5  # threshold of signals that are 0 or 1
 COLUMNS = (
@@ -40,6 +50,7 @@ THRESHOLDS = {
     "spread_temp_K": "temperature spread",
     "sum_V": "allowed difference of sums",
     "frozen_V": "fifteen steps of 1 mV",
+    "draw_A": "2 % of rated, what a current sensor may be wrong",
     "open_A": "current that counts on an open string",
     "joints_ohm": "what joints may have",
     "current_difference_A": "allowed difference of two sensors",
@@ -80,7 +91,7 @@ def cells(row: RowFile) -> tuple[str, ...]:
     level = row.level if isinstance(row.level, str) else ", ".join(f"{n}: {at}" for n, at in zip(LEVELS, row.level))
     if row.level == "derate":
         level += f" to {row.derate:.0%}"
-    trips, good = f"{side} {THRESHOLDS.get(str(given), given)}", f"{row.release:g} inside"
+    trips, good = f"{side} {THRESHOLDS.get(str(given), given)}", f"{_inside(row)}"
     if given == FACT:
         trips, good = "yes", "no"
     elif row.signal.endswith("_silence"):
@@ -98,6 +109,12 @@ def cells(row: RowFile) -> tuple[str, ...]:
         row.dtc,
         row.source,
     )
+
+
+def _inside(row: RowFile) -> str:
+    if isinstance(row.release, float):
+        return f"{row.release:g} inside"
+    return ", ".join(f"{n}: {by:g} inside" for n, by in zip(LEVELS, row.release))
 
 
 def _needs(need: str) -> str:

@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 
 FILE = Path(__file__).with_name("faults.toml")
 LEVELS = ("operating", "recommended", "maximum")
+Margin = Annotated[float, Field(ge=0)]
 LevelName = Literal["inform", "warn", "derate", "ramp", "open"]
 
 
@@ -38,7 +39,7 @@ class RowFile(Strict):
     need: list[str]
     above: str | float | None = None
     below: str | float | None = None
-    release: Annotated[float, Field(ge=0)] = 0.0
+    release: Margin | tuple[Margin, Margin, Margin] = 0.0
     debounce_s: Annotated[float, Field(ge=0, le=3600)]
     samples: Annotated[int, Field(ge=1, le=10000)]
     release_s: Annotated[float, Field(ge=0, le=86400)] = 1.0
@@ -132,9 +133,10 @@ def compile_rows(
             raise ConfigError(
                 FILE.name, f"{row.name}.level", row.level, f"{value.shape[0]} level(s) for this threshold"
             )
-        for name, at, trip in zip(LEVELS if len(level) == 3 else ("",), level, value, strict=True):
+        release = row.release if isinstance(row.release, tuple) else (row.release,) * len(level)
+        for name, at, trip, by in zip(LEVELS if len(level) == 3 else ("",), level, value, release, strict=True):
             full = f"{row.name}_{name}" if name else row.name
-            flat.append((row, full, at, sign * trip, sign * trip - row.release, sign))
+            flat.append((row, full, at, sign * trip, sign * trip - by, sign))
     use = np.array([enabled(layout, sensing, facts, row.need) & ~np.isnan(trip) for row, _, _, trip, _, _ in flat])
     signals = tuple(dict.fromkeys(row.signal for (row, *_), on in zip(flat, use, strict=True) if on.any()))
     levels = np.array([Level[at.upper()] for _, _, at, *_ in flat], np.int8)

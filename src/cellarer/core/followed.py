@@ -5,14 +5,13 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.validate import TOLD_SLOTS
-from cellarer.model.config import Config, Switchgear
+from cellarer.model.config import SENSOR_SHARE, Config, Switchgear
 from cellarer.model.values import NEVER, Bools, Floats, State
 
 ANSWER_NS = 10_000_000_000  # inverters and chargers may answer a limit so late …
 FOLLOW_S = 5.0  # s: … and then take this long from full current to none
 OVER_LIMIT = 1.05  # 1: a current this far above the published limit ignores it …
 MORE = 0.05  # 1: … and defies it this much further
-SENSOR_SHARE = 0.02  # of the rating, which no sensor's full scale is below: error of currents, GB/T 38661-2020
 
 
 def followed(config: Config, state: State, current: Floats, now_ns: int) -> tuple[Floats, int, Floats, Floats]:

@@ -4,6 +4,10 @@ An output is ordered closed only while control consents with a fresh wish and no
 ends, the limits go to zero at once, and the outputs fall when the current is low enough for the contacts or
 `open_delay_ns` is over, whichever comes first; emergency stop and crash do not wait. What fell stays open until the
 cause is gone and control itself has ordered it open: nothing closes by the mere return of a frame, process or value.
+
+Under-voltage has a way back although a pair of contactors shares both paths: when it has fallen and control has ordered
+it open, control may close it to be charged. The discharge limit stays zero, and as soon as the pair is discharged, or
+its current is unknown, it opens as for any rule.
 """
 
 import math
@@ -12,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cellarer.guard.limits import Limits, StringLimits
-from cellarer.guard.rules import BOTH, CHARGE, DISCHARGE, HELD_UP, NO_DATA, RESTARTED, RULES, Rule, Trip
+from cellarer.guard.rules import BOTH, CHARGE, DISCHARGE, DRAWN, HELD_UP, NO_DATA, RESTARTED, RULES, Rule, Trip
 
 NEVER = -(2**62)
 RELEASE_NS = 1_000_000_000  # a cause counts as gone after it was good for so long
 OUTPUTS = 31  # minus, precharge, plus, charge switch, discharge switch
+PLUS = 4  # before it closes, precharge current looks like a discharge
 CHARGE_SWITCH, DISCHARGE_SWITCH = 8, 16
 ALLOW_CHARGE, ALLOW_DISCHARGE, RESET = 1, 2, 32  # bits of a pack
 
@@ -92,6 +97,7 @@ class Guard:
         self.site = bytes.fromhex(limits.config_sha256[:16])  # what wishes and orders bear
         self._signals: dict[int, Signal] = {}  # by signal number
         self._bad: dict[tuple[str, int], set[int]] = {}  # (rule, string) → signal numbers that are bad
+        self._drawn: dict[int, Check] = {}  # by string: the check of DRAWN, which is idle but for charging alone
         self._decided_ns = now_ns
         self._fresh_until_ns = NEVER  # nothing can become stale before
         for number, string in enumerate(limits.strings):
@@ -123,6 +129,10 @@ class Guard:
                 bad, limit = self._bad.setdefault((rule.name, number), set()), self._limit(rule, number)
                 low, high = (-math.inf, limit) if rule.sign > 0 else (limit, math.inf)
                 signal.checks.append(Check(rule, number, limit, low, high, bad))
+            if name == DRAWN.signal and string.kind == "contactors":
+                bad, limit = self._bad.setdefault((DRAWN.name, number), set()), self._limit(DRAWN, number)
+                self._drawn[number] = Check(DRAWN, number, limit, -math.inf, math.inf, bad)
+                signal.checks.append(self._drawn[number])
 
     def receive(self, readings: Iterable[tuple[int, float]], time_ns: int, now_ns: int) -> bool:
         """Take the readings of a record. Returns true when one made a rule trip: then decide at once.
@@ -155,7 +165,7 @@ class Guard:
         if not rule.limit:
             return 0.5
         limit: float = getattr(self.limits.strings[string], rule.limit)
-        return -limit if rule.limit == "discharge_A" else limit
+        return -limit if rule.limit in ("discharge_A", "draw_A") else limit
 
     def _name(self, place: int, string: int) -> str:
         name, own = self._signals[place].name, self.limits.strings[string]
@@ -166,7 +176,8 @@ class Guard:
         trip = self.trips.get((rule.name, string))
         if trip is not None and trip.gone_ns is None:
             return False
-        self.trips[rule.name, string] = Trip(rule, what, value, limit)
+        answered = trip is not None and trip.answered  # what never ended need not be answered twice
+        self.trips[rule.name, string] = Trip(rule, what, value, limit, answered=answered)
         return True
 
     def link_restarted(self, strings: tuple[int, ...]) -> None:
@@ -187,8 +198,16 @@ class Guard:
         self._release(good, now_ns)
         strings = tuple(self._string(i, good, now_ns) for i in range(len(self.strings)))
         packs = tuple(self._pack(i, good) for i in range(len(self.limits.packs)))
-        balancing = good.cells if good is not None and not self.trips else bytes(cell_bytes(self.limits.cells))
-        return Orders(0, now_ns, now_ns, b"", good is None, strings, packs, balancing)
+        return Orders(0, now_ns, now_ns, b"", good is None, strings, packs, self._balancing(good))
+
+    def _balancing(self, good: Orders | None) -> bytes:
+        """Return what is handed on of cells: nothing while a rule objects, but bleeding to what is only too full."""
+        cells = self.limits.cells
+        if good is not None and not self.trips:
+            return good.cells
+        if good is not None and all(trip.rule.paths == CHARGE for trip in self.trips.values()):
+            return good.cells[: (cells + 7) // 8] + bytes(2 * cells)
+        return bytes(cell_bytes(cells))
 
     def _consents(self, wish: Orders, now_ns: int) -> bool:
         """Tell whether a wish is for this site, made in the last moments, and not a last will."""
@@ -223,7 +242,10 @@ class Guard:
         self._fresh_until_ns = now_ns + self.limits.cycle_ns if any(stale) else until_ns
 
     def _release(self, good: Orders | None, now_ns: int) -> None:
-        """End trips whose cause is gone, that control answered by ordering open, and that were reset if need be."""
+        """End trips whose cause is gone, that control answered by ordering open, and that were reset if need be.
+
+        A pair that is charged meanwhile has been open since: there it is enough that control allows discharge again.
+        """
         for key, trip in list(self.trips.items()):
             string = key[1]
             if self._bad.get(key):
@@ -234,20 +256,25 @@ class Guard:
             own = self.limits.strings[string]
             trip.reset |= bool(good.packs[own.pack][0] & RESET)
             asked = good.strings[string][0] & _outputs(own.kind, trip.rule.paths)
-            if now_ns - trip.gone_ns >= RELEASE_NS and not asked and (trip.reset or not trip.rule.reset):
+            over = not asked or (_charges_alone(own, trip) and good.strings[string][2] > 0.0)
+            if now_ns - trip.gone_ns >= RELEASE_NS and over and (trip.reset or not trip.rule.reset):
                 del self.trips[key]
 
     def _string(self, number: int, good: Orders | None, now_ns: int) -> String:
         state, own = self.strings[number], self.limits.strings[number]
         trips = [t for (_, string), t in self.trips.items() if string == number]
+        asked = good.strings[number][0] & OUTPUTS if good else 0
         paths = 0
         for trip in trips:
             paths |= trip.rule.paths
-        asked = good.strings[number][0] & OUTPUTS if good else 0
+            trip.answered |= good is not None and not asked
         if good:
             state.waiting &= ~_released(own.kind, asked)
             state.held &= asked  # control may always open
-        refused = _outputs(own.kind, paths) | state.waiting
+        alone = good is not None and good.strings[number][2] == 0.0 and all(_charges_alone(own, t) for t in trips)
+        if paths and own.kind == "contactors" and not alone:
+            paths = BOTH  # it shares them
+        refused = (0 if alone else _outputs(own.kind, paths)) | state.waiting
         granted = asked & ~refused
         falling = state.held & ~granted
         if not falling:
@@ -255,6 +282,9 @@ class Guard:
         elif self._may_fall(number, trips, now_ns):
             self._open(number, falling, trips, now_ns)
         state.held |= granted
+        if number in self._drawn:
+            drawn = self._drawn[number]
+            drawn.low = drawn.limit if paths == DISCHARGE and state.held & PLUS else -math.inf
         return self._limited(number, good, paths)
 
     def _may_fall(self, number: int, trips: list[Trip], now_ns: int) -> bool:
@@ -282,7 +312,8 @@ class Guard:
         current = self._current(own)
         state.opened_ns = now_ns
         state.opened_A = None if current is None or math.isnan(current.value) else current.value
-        causes = [t.text for t in trips if _outputs(own.kind, t.rule.paths) & outputs]
+        borne = sorted(trips, key=lambda t: _charges_alone(own, t))  # what it was closed with is said last
+        causes = [t.text for t in borne if _outputs(own.kind, t.rule.paths) & outputs]
         state.opened_why = causes[0] if causes else self.consent
 
     def _limited(self, number: int, good: Orders | None, paths: int) -> String:
@@ -308,6 +339,12 @@ class Guard:
                 bits &= ~ALLOW_CHARGE if trip.rule.paths & CHARGE else bits
                 bits &= ~ALLOW_DISCHARGE if trip.rule.paths & DISCHARGE else bits
         return bits & ~RESET, heater, pump
+
+
+def _charges_alone(own: StringLimits, trip: Trip) -> bool:
+    """Tell whether a pair may be closed to be charged although this trip is there: a current must be watched."""
+    pair = own.kind == "contactors" and own.current is not None
+    return pair and trip.answered and trip.rule.paths == DISCHARGE
 
 
 def _outputs(kind: str, paths: int) -> int:

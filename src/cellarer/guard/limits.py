@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 KINDS = ("none", "contactors", "fets", "separate")
 
 
@@ -30,9 +30,11 @@ class StringLimits:
     current: int | None
     cell_voltage_max_V: float
     cell_voltage_min_V: float
+    deep_discharge_V: float  # below it nothing is charged either
     temperature_max_degC: float
     charge_A: float
     discharge_A: float
+    draw_A: float  # discharge that opens a pair which is closed to be charged
     break_A: float  # current that the contacts may open
     open_delay_ns: int  # waits at most this long for it
 
@@ -140,9 +142,11 @@ def _string(data: object, where: str, packs: int) -> StringLimits:
         current=_signal(d["current"], f"{where}.current"),
         cell_voltage_max_V=_number(d["cell_voltage_max_V"], f"{where}.cell_voltage_max_V", low, 6.0),
         cell_voltage_min_V=low,
+        deep_discharge_V=_number(d["deep_discharge_V"], f"{where}.deep_discharge_V", 0.0, low),
         temperature_max_degC=_number(d["temperature_max_degC"], f"{where}.temperature_max_degC", 0.0, 120.0),
         charge_A=_number(d["charge_A"], f"{where}.charge_A", 0.0, 1e5),
         discharge_A=_number(d["discharge_A"], f"{where}.discharge_A", 0.0, 1e5),
+        draw_A=_number(d["draw_A"], f"{where}.draw_A", 0.0, 1e5),
         break_A=_number(d["break_A"], f"{where}.break_A", 0.0, 1e5),
         open_delay_ns=_whole(d["open_delay_ns"], f"{where}.open_delay_ns", 0, 10**11),
     )

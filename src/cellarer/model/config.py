@@ -29,6 +29,7 @@ class Switchgear(IntEnum):
     SEPARATE = 3  # separate charge and discharge ports with a contactor each
 
 
+SENSOR_SHARE = 0.02  # of the rating, which no sensor's full scale is below: error of currents, GB/T 38661-2020
 MOVE_STEP = 0.004  # of the time: as finely converters are ordered, the percent of SAE J1939-71
 RESTART = 0.5  # of the heat that a precharge resistor may hold: above, no try begins (own estimate)
 CAPACITOR_V = 0.1  # V between neighbours at which a switched capacitor passes its full current

@@ -18,6 +18,7 @@ from cellarer.board.orders import (
     PACK,
     STRING,
     WISH,
+    Vetoes,
     WishWriter,
     cells_in,
     of_cells,
@@ -64,7 +65,8 @@ class Guards:
         self.before = list(self.idle)  # what was told of cells
         size = self.layout.size
         self.strings, self.packs = np.zeros(size["string"], STRING), np.zeros(size["pack"], PACK)
-        self.orders, self.vetoed = no_orders(config), np.ones(size["string"], bool)
+        everything = np.ones(size["string"], bool)
+        self.orders, self.vetoes = no_orders(config), Vetoes(0, everything, everything)
         self.bleed, self.move = self.orders.bleed, self.orders.move
 
     def _limits(self, whole: dict[str, object], pack: int) -> Limits:
@@ -140,7 +142,7 @@ class Guards:
             setattr(orders, name, gate.strings[name].copy())
         orders.bleed, orders.move = self.bleed, self.move
         orders.heater, orders.pump = gate.packs["heater"].copy(), gate.packs["pump"].copy()
-        self.vetoed = gate.vetoed
+        self.vetoes = gate.vetoes
         return orders
 
     def gate(self, now_ns: int) -> Gate:

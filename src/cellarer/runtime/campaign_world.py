@@ -104,9 +104,8 @@ class World:
 
     def _withdrawn(self, asked: Requests) -> Requests:
         """Ask to open what the guard refuses, as the shell does."""
-        command = self.state.command
-        closed = command.minus | command.plus | command.charge_switch | command.discharge_switch
-        unwanted = self.config.layout.pack_any((self.guards.vetoed & closed)[None])[0] & self.state.wishes.closed
+        against = self.guards.vetoes.against(self.state.command)
+        unwanted = self.config.layout.pack_any(against[None])[0] & self.state.wishes.closed
         return replace(asked, open=asked.open | unwanted) if unwanted.any() else asked
 
 

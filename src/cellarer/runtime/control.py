@@ -78,8 +78,8 @@ class Control:
         self.plan = self.noted_plan = self.plans.plan
         now_ns = self.clock.now_ns()
         self.state: State = start(config, now_ns, self._restore())
-        self.vetoes: Vetoes | None = None
-        self.vetoed = np.zeros(size["string"], bool)
+        self.vetoes = Vetoes(NEVER, np.zeros(size["string"], bool), np.zeros(size["string"], bool))
+        self.against = np.zeros(size["string"], bool)
         self.reset_left = 0
         self.reset = np.zeros(size["pack"], bool)
         self.overruns = self.told = self.work_ns = 0
@@ -145,9 +145,9 @@ class Control:
             ring.take(self.value, self.time_ns)
         now_ns = self.clock.now_ns() // WHOLE_NS * WHOLE_NS
         live = self._recorder_live()
-        vetoed = self._vetoed(now_ns)
-        packs = self._to_open(vetoed, leaving)
-        refused = {pack: partial(self._guard_says, pack) for pack in packs_of(vetoed, self.config)}
+        vetoes = self._veto(now_ns)
+        packs = self._to_open(vetoes, leaving)
+        refused = {pack: partial(self._guard_says, pack) for pack in packs_of(vetoes.both, self.config)}
         requests = self.intake.take(now_ns, recorder_live=live, open_packs=packs, vetoed=refused, unfit=self.unfit)
         self._take_plan(now_ns)
         self._log(requests, now_ns)
@@ -156,7 +156,7 @@ class Control:
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
         self.reset = requests.reset | (self.reset & (self.reset_left > 0))
         self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
-        moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoed, self.state, self.work_ns)
+        moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoes.any, self.state, self.work_ns)
         self.snapshot.write(moment)
         if begin_ns // SERIES_NS != self.second:
             self.second = begin_ns // SERIES_NS
@@ -174,7 +174,7 @@ class Control:
         would look as if they had failed.
         """
         said = self.plans.refused
-        self.plan = self.plans.newest(now_ns, heard=not self.vetoed.any())
+        self.plan = self.plans.newest(now_ns, heard=not self.vetoes.any.any())
         if self.plans.refused and self.plans.refused != said:
             self._system("plan refused", self.plans.refused)
 
@@ -200,26 +200,27 @@ class Control:
         command = self.state.command
         return command.minus | command.plus | command.charge_switch | command.discharge_switch
 
-    def _vetoed(self, now_ns: int) -> np.ndarray:
-        """Return (string,) what the guard refuses, or holds no more; a new veto becomes an event with its reason."""
-        self.vetoes = self.gate.vetoes()
-        if self.vetoes is None or now_ns - self.vetoes.time_ns > self.process.run.drop_ns:
-            vetoed = np.ones_like(self.vetoed)
-        else:
-            vetoed = self.vetoes.vetoed
-        new = vetoed & ~self.vetoed & self._closed()
+    def _veto(self, now_ns: int) -> Vetoes:
+        """Return what the guard refuses, or holds no more; a new veto of what is closed is an event with its reason."""
+        found = self.gate.vetoes()
+        if found is None or now_ns - found.time_ns > self.process.run.drop_ns:
+            every = np.ones_like(self.against)
+            found = Vetoes(NEVER, every, every)
+        self.vetoes = found
+        against = found.against(self.state.command)
+        new = against & ~self.against
         if new.any():
             for string in np.flatnonzero(new).tolist():
                 cause = self._guard_says(int(self.config.layout.pack_of_string[string]))
                 event = Event(now_ns, "system", "guard veto", string, -1, math.nan, math.nan, cause)
                 self._publish_events([event], now_ns)
-        self.vetoed = vetoed
-        return vetoed
+        self.against = against
+        return found
 
-    def _to_open(self, vetoed: np.ndarray, leaving: bool) -> dict[int, str]:
+    def _to_open(self, vetoes: Vetoes, leaving: bool) -> dict[int, str]:
         """Return the packs whose wish to be closed ends now, and why."""
         late = self.missed >= RAMP_MISSED
-        unwanted = np.ones_like(vetoed) if leaving or late else vetoed & self._closed()
+        unwanted = np.ones_like(vetoes.charge) if leaving or late else vetoes.against(self.state.command)
         packs = [p for p in packs_of(unwanted, self.config) if self.state.wishes.closed[p]]
         why = "Cellarer is stopped" if leaving else f"control missed {self.missed} cycles in a row" if late else ""
         return {p: why or f"guard: {self._guard_says(p)}".replace(f"guard: {SILENT}", SILENT) for p in packs}
@@ -232,7 +233,8 @@ class Control:
 
     def _guard_says(self, pack: int) -> str:
         """Return the guard's reason to refuse a pack. It is read only when a veto is new or somebody asks."""
-        strings = np.flatnonzero((self.config.layout.pack_of_string == pack) & self._refused())
+        mine = (self.config.layout.pack_of_string == pack) & self.vetoes.any & (self.vetoes.time_ns > NEVER)
+        strings = np.flatnonzero(mine)
         data = self.guard_status.newest()
         if data is None or not strings.size:
             return SILENT
@@ -240,10 +242,6 @@ class Control:
         trips = [t["text"] for t in status["trips"] if t["string"] - 1 in strings]
         said = "; ".join(trips) or str(status["strings"][strings[0]]["opened_why"] or status["consent"])
         return with_units(said)
-
-    def _refused(self) -> np.ndarray:
-        """Return (string,) what the guard's newest order refuses; nothing where there is no order."""
-        return np.zeros_like(self.vetoed) if self.vetoes is None else self.vetoes.vetoed
 
     def _recorder_live(self) -> bool:
         now_ns = time.monotonic_ns()

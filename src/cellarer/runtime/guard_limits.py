@@ -28,8 +28,9 @@ from cellarer.runtime.process import Run
 
 CURRENT_MARGIN = 1.05  # 1: two current sensors of 2 % each, and control's debounce
 TEMPERATURE_MARGIN_K = 2.0  # two NTC channels of 1 K each
-VERSION = 2  # of the file; the guard reads exactly this one
+VERSION = 3  # of the file; the guard reads exactly this one
 AGES = 2  # control knows a signal no more after its age; the guard opens after this many times it
+DRAW = "refill_discharged"  # control's row whose limit, with the margin, is the guard's
 INPUTS = ("emergency_stop", "interlock_open", "crash")
 SHARED = ("bench", "socketcan", "udp_multicast")  # kinds of links on which two may listen
 
@@ -128,6 +129,8 @@ def _string(site: Site, config: Config, eyes: Eyes, string: int) -> dict[str, ob
     cell, parallel = site.cells[pack].limits, int(config.parallel[string])
     high = (cell.voltage_max[2] + cell.cap_voltage_max) / 2
     low = (cell.voltage_min[2] + cell.cap_voltage_min) / 2
+    least = min(float(own.cell_voltage_min_V or max(low, 0.0)), cell.deep_discharge)
+    draw = float(config.faults.trip[config.faults.name.index(DRAW), string]) * CURRENT_MARGIN
     hottest = max(cell.charge_temp_max_degC[2], cell.discharge_temp_max_degC[2])
     hottest = _between(hottest, cell.cap_temp_max_degC, hottest + TEMPERATURE_MARGIN_K)
     charge = _between(cell.charge_A[2], cell.cap_charge_A, cell.charge_A[2] * CURRENT_MARGIN) * parallel
@@ -145,9 +148,11 @@ def _string(site: Site, config: Config, eyes: Eyes, string: int) -> dict[str, ob
         "current": _input(eyes, "current", string),
         "cell_voltage_max_V": float(own.cell_voltage_max_V or high),
         "cell_voltage_min_V": float(own.cell_voltage_min_V or max(low, 0.0)),
+        "deep_discharge_V": float(least),
         "temperature_max_degC": float(own.temperature_max_degC or hottest),
         "charge_A": float(own.charge_A or charge),
         "discharge_A": float(own.discharge_A or discharge),
+        "draw_A": draw,
         "break_A": float(switch.break_A[string]),
         "open_delay_ns": int(switch.open_delay_ns[string]),
     }

@@ -1,10 +1,11 @@
 """Which cells bleed and what converters move: by a plan while valid, else by voltage near the end of charge.
 
 Voltage says something about imbalance only above `start_V` and without load; below it only a dose (Ah, from SOC and
-capacity) may bleed. Bleeding goes in turns: on for `share` of a turn, then off, and only then are cells measured and
-the next turn chosen, so that no reading on which anything but protection rests is falsified by bleeding. The bounds of
-the hardware (channels, odd and even, warm board, lowest SOC) hold for plans too. Unknown cells, heat and faults stop
-the whole string, an expired plan at once.
+capacity) may bleed. What is above its recommended voltage bleeds whatever the others have and whatever a plan says:
+that is the way back of a string that is open because all its cells are too full. Bleeding goes in turns: on for `share`
+of a turn, then off, and only then are cells measured and the next turn chosen, so that no reading on which anything but
+protection rests is falsified by bleeding. The bounds of the hardware (channels, odd and even, warm board, lowest SOC)
+hold for plans too. Unknown cells, heat and faults stop the whole string, an expired plan at once.
 """
 
 from functools import lru_cache
@@ -121,10 +122,10 @@ def balance(
     again = idle | (now_ns - begin_ns >= TURN_NS) | (planned != before.planned)
     if np.count_nonzero(again):
         begin_ns, turn = np.where(again, now_ns, begin_ns), turn + again
-        need = _planned(look, plan) if planned else _by_voltage(look, dirty)
+        need = np.maximum(_planned(look, plan), _too_full(look)) if planned else _by_voltage(look, dirty)
         chosen = np.where(again[owner], _bounded(look, np.where(sane[owner], need, 0.0), turn), chosen)
     if planned:
-        chosen = chosen & (plan.bleed_Ah > 0.0)
+        chosen = chosen & ((plan.bleed_Ah > 0.0) | (_too_full(look) > 0.0))
     on = (sane & (now_ns - begin_ns < table.share * TURN_NS))[owner]
     move = _moves(look, plan, demand, on) if planned and converts else np.zeros_like(command.move)
     dirty_ns = before.dirty_ns if dirty is None else np.where(dirty, now_ns, before.dirty_ns)
@@ -150,7 +151,22 @@ def _by_voltage(look: Look, dirty: Bools | None) -> Floats:
         voltage = np.where(dirty, np.nan, voltage)
     above = voltage - layout.lowest(voltage)[owner]
     least = np.where(before, table.stop_spread_V[owner], table.start_spread_V[owner])
-    return np.where((above > least) & (voltage >= table.start_V[owner]), above, 0.0)
+    spread = np.where((above > least) & (voltage >= table.start_V[owner]), above, 0.0)
+    return np.maximum(spread, _too_full(look))
+
+
+def _too_full(look: Look) -> Floats:
+    """Return how far cells stand above their recommended voltage, where nothing is charged any more, (cell,) V."""
+    config = look.config
+    if not np.count_nonzero(look.high_V > config.limits.charge_zero_V):
+        return _no_need(config)
+    above = look.of("cell_voltage") - config.limits.charge_zero_V[config.layout.string_of_cell]
+    return np.where(above > 0.0, above, 0.0)
+
+
+@lru_cache(maxsize=16)
+def _no_need(config: Config) -> Floats:
+    return np.zeros(config.layout.size["cell"])
 
 
 def _bounded(look: Look, need: Floats, turn: Ints) -> Bools:

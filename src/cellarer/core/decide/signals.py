@@ -24,12 +24,13 @@ from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.core.followed import MORE
-from cellarer.model.config import Config, Topology
+from cellarer.model.config import Config, Switchgear, Topology
 from cellarer.model.quantities import BY_NAME
-from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints
+from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints, Phase
 
 CHARGE, DISCHARGE, BOTH = range(3)  # of Watch.excess
 LEAST_ORDER = 0.1  # of a converter's full current: of less than this a reading says little (own estimate)
+PAIR, CHARGE_ONLY = int(Switchgear.CONTACTORS), int(Phase.CHARGE_ONLY)
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
 
@@ -198,6 +199,13 @@ def refill_current(look: Look) -> Reading:
     return masked(current, empty, ~np.isnan(look.extremes[1]))
 
 
+def refill_draw(look: Look) -> Reading:
+    """Discharge current of a pair that is closed for charging only, A."""
+    current, switches = Measured("current", "low")(look), look.state.switches
+    only = (look.config.switch.kind == PAIR) & (switches.phase == CHARGE_ONLY) & look.in_phase(current.time_ns)
+    return masked(current, only, look.config.layout.yes)
+
+
 def sum_difference(look: Look) -> Reading:
     """|sum of cells − string voltage|, V, by medians: a lost, drifted or wrongly wired measurement."""
     newest = np.maximum.reduceat(look.time_ns("cell_voltage"), look.config.layout.first_cell)
@@ -317,6 +325,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "charge_defied": charge_defied,
     "discharge_defied": discharge_defied,
     "refill_current": refill_current,
+    "refill_draw": refill_draw,
     "current_silence": Measured("current", "overdue"),
     "current_absurd": Measured("current", "absurd"),
     "current_difference": current_difference,
