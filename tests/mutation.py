@@ -44,6 +44,7 @@ CORE = (
             "without_numba",
             "switchgear",
             "switchgear_table",
+            "refill",
             "ways_back",
             "fail_open",
             "noise",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cellarer.board import orders
-from cellarer.board.orders import GATE, WISH, OrdersReader, WishWriter, create_orders, parse
+from cellarer.board.orders import GATE, WISH, OrdersReader, Vetoes, WishWriter, create_orders, parse
 from cellarer.board.ring import BoardError
 from cellarer.guard import decide
 from cellarer.guard.decide import Orders as GuardOrders
@@ -96,6 +98,7 @@ def test_the_links_read_what_the_guard_writes() -> None:
     assert got.output("minus").tolist() == [True, False]
     assert got.output("discharge_switch").tolist() == [False, True]
     assert got.closed.tolist() == [True, True]
+    assert got.vetoes.time_ns == 100
     assert (got.vetoes.any.tolist(), got.vetoes.both.tolist()) == ([True, False], [False, False])
     assert got.strings["charge_V"].tolist() == [3.0, 7.0]
     assert np.flatnonzero(got.bleed).tolist() == [0, 2, 15]
@@ -133,3 +136,23 @@ def test_a_record_that_is_not_exactly_right_is_none() -> None:
     for wrong in (record[:-1], record + b"\x00", b"", wish):
         with pytest.raises(BoardError):
             parse(wrong, GATE)
+
+
+@pytest.mark.parametrize(
+    ("closed", "charge", "discharge", "against"),
+    [
+        (("minus", "plus"), False, True, False),  # a pair may be charged
+        (("minus",), True, False, True), (("plus",), True, True, True), ((), True, True, False),
+        (("charge_switch",), False, True, False), (("charge_switch",), True, False, True),
+        (("discharge_switch",), True, False, False), (("discharge_switch",), False, True, True),
+        (("minus", "plus", "charge_switch", "discharge_switch"), False, False, False),
+    ],
+)  # fmt: skip
+def test_a_veto_is_against_what_is_closed_on_its_path(
+    closed: tuple[str, ...], charge: bool, discharge: bool, against: bool
+) -> None:
+    names = ("minus", "plus", "charge_switch", "discharge_switch")
+    command: Any = SimpleNamespace(**{name: np.array([name in closed]) for name in names})
+    vetoes = Vetoes(0, np.array([charge]), np.array([discharge]))
+    assert vetoes.against(command).tolist() == [against]
+    assert (bool(vetoes.any[0]), bool(vetoes.both[0])) == (charge or discharge, charge and discharge)

@@ -1,4 +1,4 @@
-"""A pair shares both paths: how it comes back from a cell too low or too high (docs/faults.md), guard and gate in the loop."""
+"""A pair shares both paths: how it comes back from a cell too low or too high, guard and gate in the loop."""
 
 from __future__ import annotations
 

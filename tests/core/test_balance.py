@@ -61,6 +61,19 @@ def test_a_dose_stops_in_doubt_and_below_its_lowest_charge() -> None:
     assert not bench.command.bleed.any()
 
 
+@pytest.mark.parametrize("beyond_V", [-1e-6, 0.0, 1e-3])
+@pytest.mark.parametrize("with_plan", [False, True])
+def test_what_stands_above_its_recommended_voltage_bleeds_whatever_the_others_have(
+    with_plan: bool, beyond_V: float
+) -> None:
+    bench = known()
+    bench.put("cell_voltage", float(bench.config.limits.charge_zero_V[0]) + beyond_V)
+    if with_plan:
+        planned(bench, [0.0] * 4)
+    bench.run(0.1)
+    assert bench.command.bleed.tolist() == [beyond_V > 0.0] * 4
+
+
 def test_no_plan_exceeds_channels_parity_and_a_warm_board() -> None:
     dose = [1.0, 3.0, 2.0, 4.0]
     for hardware, allowed in (

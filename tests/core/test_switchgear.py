@@ -1,4 +1,4 @@
-"""Switchgear in time: closing order, tries and cool-down, time-outs, welds, break rule, wear, refill, FET paths."""
+"""Switchgear in time: closing order, tries and cool-down, time-outs, welds, break rule, wear, FET paths."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
 from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
+from tests.core.test_refill import low_cell
 
 from cellarer.config.load import build
 from cellarer.core.cycle import start
@@ -284,67 +285,6 @@ def test_current_after_opening_calls_for_the_fuse() -> None:
     bench.put("emergency_stop", 1.0)
     bench.run(1.5)
     assert bench.latched("opening_not_breaking") and bench.command.buzzer[0]
-
-
-def low_cell(bench: Bench) -> None:
-    bench.put("cell_voltage", 2.45, 0)
-    bench.run(1.0)
-    assert bench.active("cell_under_voltage_maximum")
-
-
-def test_after_under_voltage_nothing_closes_without_a_charger() -> None:
-    bench = closed("one")
-    low_cell(bench)
-    bench.run(2.0)
-    assert bench.phase() == Phase.OPEN
-
-
-def test_after_under_voltage_a_charger_refills_and_nothing_is_discharged() -> None:
-    bench = closed("one")
-    low_cell(bench)
-    bench.put("charger_present", 1.0)
-    bench.run(2.0)
-    assert bench.phase() == Phase.CHARGE_ONLY
-    assert bench.command.window.discharge_A[0] == 0.0 and not bench.command.allow_discharge[0]
-    assert bench.command.allow_charge[0]
-    bench.put("cell_voltage", 3.2, 0)  # refilled
-    bench.run(7.0)
-    assert bench.phase() == Phase.CLOSED and not bench.active("cell_under_voltage_maximum")
-    assert bench.state.estimate.sop_A[1, 1, 0] > 0.0  # the forecast believes what it sees; the refill goes on
-
-
-def test_a_charger_that_forces_current_into_an_empty_cell_is_cut_off_within_a_second() -> None:
-    bench = closed("one")
-    bench.put("charger_present", 1.0)
-    bench.put("cell_voltage", 2.2, 0)
-    bench.run(2.0)
-    assert bench.phase() == Phase.CHARGE_ONLY
-    bench.put("current", 14.0)  # what an empty cell may be given
-    bench.run(3.0)
-    assert bench.phase() == Phase.CHARGE_ONLY
-    bench.put("current", 168.0)
-    assert bench.run(5.0, lambda b: not b.command.plus[0]) <= 0.9
-    assert bench.latched("refill_over_current")
-
-
-def test_refill_ends_when_the_charger_is_gone() -> None:
-    bench = closed("one")
-    low_cell(bench)
-    bench.put("charger_present", 1.0)
-    bench.run(2.0)
-    bench.put("charger_present", 0.0)
-    bench.step()
-    assert not bench.command.plus[0]
-
-
-def test_a_deeply_discharged_cell_is_not_refilled() -> None:
-    bench = closed("one")
-    bench.put("charger_present", 1.0)
-    bench.put("cell_voltage", 1.9, 0)
-    bench.run(3.0)
-    bench.put("cell_voltage", 3.2, 0)
-    bench.run(10.0)
-    assert bench.phase() == Phase.OPEN and bench.latched("deep_discharge")
 
 
 def test_fets_block_one_direction_only() -> None:
