@@ -10,7 +10,7 @@ import pytest
 from tests.core.sites import TABLES, site
 
 from cellarer.core import estimate as estimators
-from cellarer.core import readout
+from cellarer.core import readout, response
 from cellarer.core.cycle import start
 from cellarer.core.decide import charge, protect, runs
 from cellarer.core.decide.derived import DERIVED, FOREIGN
@@ -274,7 +274,7 @@ def some_charging(config: Config, g: np.random.Generator) -> Charging:
 
 def test_nothing_is_compiled_while_a_site_runs() -> None:
     """Signatures are fixed: arrays of any stride, writable or not, are taken as they are."""
-    compiled_passes = [x for module in (kernel, kernel_signals, kernel_limit) for x in vars(module).values()
+    compiled_passes = [x for module in (kernel, kernel_signals, kernel_limit, response) for x in vars(module).values()
                        if isinstance(x, Dispatcher)]  # fmt: skip
     assert len(compiled_passes) > 10 and not any(each._can_compile for each in compiled_passes)
 
@@ -286,5 +286,17 @@ def test_estimates_are_read_the_same(seed: int) -> None:
     soc = np.where(g.random(n) < (0.0, 0.1, 1.0)[seed % 3], np.nan, g.uniform(-0.02, 1.02, n))
     state = estimators.init(tables, soc, g.uniform(0.0, 0.2, n), g.uniform(0.8, 1.1, n) * config.capacity_Ah)
     fast, plain = (readout.cells_and_strings(config, tables, state, plain) for plain in (False, True))
+    for a, b in zip(fast, plain, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_answers_of_the_current_are_judged_the_same(seed: int) -> None:
+    g, n = np.random.default_rng(seed), 40
+    told = {name: some(g, -3.0, 3.0, n) for name in response.ANSWERED_BY}
+    told |= {"base_ns": NOW - g.integers(0, 20 * SECOND, n), "waited": g.integers(0, 5, n)}
+    told |= {"off_A": some(g, 0.0, 0.1, n), "off_V": some(g, 0.0, 0.01, n), "worth_V": some(g, 0.0, 0.1, n)}
+    now = some(g, -3.0, 3.0, n), some(g, -3.0, 3.0, n), some(g, -1.0, 1.0, n), g.uniform(0.005, 0.1, n), NOW
+    fast, plain = response.compiled(*told.values(), *now), response.answered(*told.values(), *now)
     for a, b in zip(fast, plain, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -57,6 +57,7 @@ DIALECTS = {
     "landt_clock.csv": lines("Index,Test time(hh:mm:ss.s),Work Mode,Voltage(V),Current(A),T1(C)",
                              "1,{c},{s},{v},{a},20.5"),
     "deutsch.csv": lines("Zeit [s];Strom [A];Spannung [V];Temperatur [°C]", "{t};{i};{v};20.5"),
+    "both_ways.csv": lines("Time(s),Charge Current(A),Discharge Current(mA),Voltage(V),T(C)", "{t},,{mA},{v},20.5"),
     "blanks.txt": lines("time_s current_A voltage_V temperature_degC", "{t} {i} {v} 20.5"),
     "aligned.txt": lines("Time (s)    Current (A)    Voltage (V)    Temperature (C)", "{t}   {i}  {v}     20.5"),
     "minutes.csv": lines("temperature_K,time_min,voltage_mV,current_mA", "293.65,{m},{mV},{mA}"),
@@ -113,6 +114,15 @@ def test_dates_alone_give_time(tmp_path: Path) -> None:
 def test_sign_from_a_column_of_states_is_said(tmp_path: Path) -> None:
     _, notes = one(tmp_path, "maccor.txt", DIALECTS["maccor.txt"])
     assert any("no sign" in note and "State" in note for note in notes)
+
+
+def test_a_current_of_each_direction_makes_one(tmp_path: Path) -> None:
+    each = [",,3.7", "1500,,3.8", ",-2000,3.6", "0,500,3.6"] * 5  # rows without any current are no rows
+    rows = "\n".join(f"{10 * k},{row}" for k, row in enumerate(each))
+    run, _ = one(tmp_path, "x.csv", "Time(s),Charging Current(mA),Discharge Current(mA),Voltage(V)\n" + rows)
+    np.testing.assert_allclose(run.current, [1.5, -2.0, -0.5] * 5)
+    with pytest.raises(LabError, match="current_A"):
+        one(tmp_path, "y.csv", "Time(s),Charge Current(mA),Voltage(V)\n" + "\n".join(f"{t},1,3.7" for t in range(40)))
 
 
 def test_counter_that_restarts_with_each_step_is_not_believed(tmp_path: Path) -> None:

@@ -125,11 +125,12 @@ def _upto(look: Look, done: int, whole: int, since_ns: int, period_ns: int, leas
     """Return how far a round must have come in this cycle, even steps from cycle to cycle."""
     if done >= whole or whole <= least or look.state.time_ns == NEVER:
         return whole
-    step_ns, estimate_ns = look.now_ns - look.state.time_ns, look.config.estimate_ns
-    if waits(look):  # every step_ns but those of the estimators
-        since_ns -= since_ns // estimate_ns * step_ns
-        period_ns -= period_ns // estimate_ns * step_ns
-    due = -(-whole * (since_ns + step_ns) // period_ns)  # one ahead, so that it ends before its period does
+    step_ns = ahead_ns = look.now_ns - look.state.time_ns  # ahead, so that a round ends before its period does
+    if waits(look):  # every step_ns but those of the estimators, a little ahead: no cycle does much more than others
+        turns, ahead_ns = look.config.estimate_ns, step_ns // 4
+        since_ns -= since_ns // turns * step_ns
+        period_ns -= period_ns // turns * step_ns
+    due = -(-whole * (since_ns + ahead_ns) // period_ns)
     return max(done, min(whole, -(-due // least) * least))
 
 

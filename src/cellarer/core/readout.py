@@ -7,6 +7,7 @@ import numpy as np
 
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
+from cellarer.core.estimate.between import CHANNEL_V, OWN
 from cellarer.core.estimate.fields import PLACES
 from cellarer.model.config import Config
 from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats, renew
@@ -40,9 +41,8 @@ def read_out(
     power_s: float | None,
 ) -> Estimate:
     """Return what the estimators say now. power_s: seconds since mean current and core were due; None = not due."""
-    (soc, sigma, scale, capacity, capacity_sigma, model_V), (out, room, doubt, _) = found = cells_and_strings(
-        config, tables, estimator
-    )
+    cells, (out, room, doubt, variance) = cells_and_strings(config, tables, estimator)
+    soc, sigma, scale, capacity, capacity_sigma, model_V, between, scale_sigma = cells
     usable = out + room
     said = renew(
         before,
@@ -52,27 +52,31 @@ def read_out(
         capacity_Ah=capacity,
         capacity_sigma_Ah=capacity_sigma,
         voltage_model=model_V,
+        soc_between_sigma=between,
+        resistance_sigma=scale_sigma,
         string_soc=np.minimum(np.maximum(out / usable, 0.0), 1.0),
         string_soc_sigma=doubt,
         usable_Ah=usable,
     )
-    return said if power_s is None else _slow(config, tables, estimator, said, look, power_s, found[1])
+    return said if power_s is None else _slow(config, tables, estimator, said, look, power_s, out, room, variance)
 
 
 def cells_and_strings(
     config: Config, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, plain: bool = False
 ) -> tuple[Floats, Floats]:
-    """Return (6, cell): SOC, sigma, resistance scale, capacity Ah, its sigma, model's voltage; and (4, string).
+    """Return (8, cell): SOC, sigma, resistance scale, capacity Ah, its sigma, model's voltage, between, scale's sigma.
+
+    between: sigma of SOC against the other cells of the string. And (4, string).
 
     Of the strings: charge that can come out and go in, Ah, the widest sigma of SOC, the widest variance of charge, Ah².
     plain: by NumPy even where the kernel is there
     """
     layout, pairs = config.layout, estimator.pairs
     if not (plain or _kernel is None):
-        cells, strings = np.empty((6, tables.cells)), np.empty((4, layout.yes.size))
+        cells, strings = np.empty((8, tables.cells)), np.empty((4, layout.yes.size))
         _kernel.read_out(
             estimator.buffer, PLACES, estimator.unknown, tables.parallel, pairs[CAPACITY], pairs[RELATIVE],
-            layout.string_of_cell, cells, strings,
+            layout.string_of_cell, CHANNEL_V, OWN, cells, strings,
         )  # fmt: skip
         return cells, strings
     soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)
@@ -83,7 +87,11 @@ def cells_and_strings(
     doubt = charge_sigma * charge_sigma + share_sigma * share_sigma
     out, room = layout.lowest(soc * capacity), layout.lowest((1.0 - soc) * capacity)
     strings = np.stack([out, room, layout.highest(sigma), layout.highest(doubt)])
-    return np.stack([soc, sigma, scale, capacity, capacity_sigma, model_V]), strings
+    between, scale_sigma = (
+        estimators.between_sigma(tables, estimator),
+        estimators.resistance_scale_sigma(tables, estimator),
+    )
+    return np.stack([soc, sigma, scale, capacity, capacity_sigma, model_V, between, scale_sigma]), strings
 
 
 def _slow(
@@ -93,14 +101,15 @@ def _slow(
     said: Estimate,
     look: Look,
     power_s: float,
-    strings: Floats,
+    out: Floats,
+    room: Floats,
+    variance: Floats,
 ) -> Estimate:
-    """Add mean current, times and core temperatures. strings: of cells_and_strings."""
+    """Add mean current, times and core temperatures. out, room, variance: of cells_and_strings."""
     voltage, current, idle_A = look.of("cell_voltage"), look.current, config.idle_A
     share = np.exp(-power_s / MEAN_S)
     mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
     mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
-    out, room, _, variance = strings
     sigma = np.hypot(np.sqrt(variance), np.where(mean_A > 0.0, *said.end_sigma_Ah))
     ways = (out - said.stranded_Ah, -mean_A), (room + said.taper_Ah, mean_A), (sigma, np.abs(mean_A))
     to_empty, to_full, doubt = (hours(charge, flow, idle_A) * 3600.0 for charge, flow in ways)
@@ -111,8 +120,6 @@ def _slow(
             tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage,
             current[config.layout.string_of_cell], power_s,
         ),
-        soc_between_sigma=estimators.between_sigma(tables, estimator),
-        resistance_sigma=estimators.resistance_scale_sigma(tables, estimator),
         time_to_empty_s=to_empty,
         time_to_full_s=to_full,
         time_sigma_s=doubt,

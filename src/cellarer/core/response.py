@@ -6,10 +6,14 @@ sensor that is stuck shows nothing while charge passes and its neighbours move. 
 is positive, and cells in series carry one current. Signals: decide/signals.py.
 """
 
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Floats, Response, Seen, State, renew
+from cellarer.model.values import NEVER, Floats, Ints, Response, Seen, State, renew
 
 LOOK_NS = 1_000_000_000  # look every second: skew between sensors is shorter
 LONGEST_NS = 15_000_000_000  # a change of current that takes longer is no step: OCV moves, too
@@ -19,6 +23,7 @@ KEEP = 0.8  # of what earlier steps said: about five count
 CLEAR_V = 0.025  # V per cell that a single step must be worth to speak alone: far above noise and relaxation
 ANSWERED = 0.15  # of the worth: warm cells that the cell file makes twice too resistive answer more than this at once
 MEAN = 0.2  # of the newest look in the means: current and voltage were calm for about five looks
+ANSWERED_BY = [field.name for field in fields(Response)][3:-1]  # what `answered` is told of the look before
 WAIT_LOOKS = 3  # looks after the current has arrived: cells may be sampled later than the current
 
 
@@ -28,18 +33,19 @@ def start(config: Config) -> Response:
     zero, unknown, never = np.zeros(strings), np.full(strings, np.nan), np.full(strings, NEVER)
     counts = np.zeros(strings, np.int64)
     return Response(
-        passed=zero, passed_then=np.zeros(cells), looked_ns=NEVER, current=unknown, base_ns=never, base_A=unknown,
-        base_V=unknown, off_A=unknown, off_V=unknown, agreed=zero, steps=zero, mean_V=unknown, mean_A=unknown,
-        drop_V=unknown, drop_A=unknown,
-        before_V=unknown, worth_V=zero, waited=counts, silence=zero,
+        passed=zero, passed_then=np.zeros(cells), looked_ns=NEVER, current=unknown,
+        base_ns=never, base_A=unknown, base_V=unknown, off_A=unknown, off_V=unknown, agreed=zero, steps=zero,
+        mean_V=unknown, mean_A=unknown, drop_V=unknown, drop_A=unknown, before_V=unknown, worth_V=zero,
+        waited=counts, silence=zero,
     )  # fmt: skip
 
 
-def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floats) -> Response:
+def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floats, plain: bool = False) -> Response:
     """Return the memory after this sample.
 
     passed   (string,) A·s that went in since the start
     then     (cell,) the same when the cell's reading last changed
+    plain    by NumPy even where the kernel is there
 
     Voltages as read, not their medians: those are a sample older than the current, and in a drive cycle that is enough
     for an answer of the wrong sign. One wild sample is one answer among several.
@@ -48,42 +54,73 @@ def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floa
     now_ns = int(seen.time_ns[layout.where["current"]].max(initial=NEVER))
     if now_ns < before.looked_ns + LOOK_NS:
         return renew(before, passed=passed, passed_then=then)
-    count = np.diff(layout.first_cell, append=then.size)
+    count, ohm = _cells(config)
     total = layout.total(seen.value[layout.where["cell_voltage"]])
-    voltage, current = total / count, seen.value[layout.where["current"]]
-    drop, begun_drop = seen.value[layout.where["string_voltage"]] - total + 0.0 * current, np.isnan(before.drop_V)
-    step = current - before.base_A
-    ohm = layout.total(config.cell_ohm) / count
+    current, told = seen.value[layout.where["current"]], [getattr(before, name) for name in ANSWERED_BY]
+    drop = seen.value[layout.where["string_voltage"]] - total + 0.0 * current
+    work: Any = answered if plain else compiled
+    found = work(*told, current, total / count, drop, ohm, now_ns)
+    return Response(passed, then, now_ns, current, *found)
+
+
+@lru_cache(maxsize=16)
+def _cells(config: Config) -> tuple[Ints, Floats]:
+    """Return cells in series, and the mean resistance of one of them, ohm, (string,)."""
+    layout = config.layout
+    count = np.diff(layout.first_cell, append=config.cell_ohm.size)
+    return count, layout.total(config.cell_ohm) / count
+
+
+def answered(
+    then_A: Any, base_ns: Any, base_A: Any, base_V: Any, off_A: Any, off_V: Any, agreed: Any, steps: Any,
+    mean_V: Any, mean_A: Any, drop_V: Any, drop_A: Any, before_V: Any, worth_V: Any, waited: Any,
+    current: Any, voltage: Any, drop: Any, ohm: Any, now_ns: Any,
+) -> Any:  # fmt: skip
+    """Return the fields of Response from base_ns on, (string,) each; compiled as it stands where numba is there.
+
+    then_A … waited  the fields of before;  current A, voltage V per cell, drop V of the string over its cells, ohm of
+    a cell: of this look, (string,)
+    """
+    step = current - base_A
     worth = np.abs(step) * ohm
     begun = worth >= LEAST_V  # what is less is noise, or a load that wavers: the base goes with it
-    arrived = ~begun | ~(np.abs(current - before.current) > STEADY * np.abs(step))
-    answer = np.sign(step) * (voltage - before.base_V) / np.maximum(worth, LEAST_V)
-    counts = arrived & begun & (now_ns - before.base_ns <= LONGEST_NS) & ~np.isnan(answer)
-    stayed = np.abs(current - before.current) * ohm <= STEADY * before.worth_V
-    calm_before = (before.off_V <= ANSWERED * worth) & (before.off_A <= ANSWERED * np.abs(step))
+    arrived = ~begun | ~(np.abs(current - then_A) > STEADY * np.abs(step))
+    answer = np.sign(step) * (voltage - base_V) / np.maximum(worth, LEAST_V)
+    counts = arrived & begun & (now_ns - base_ns <= LONGEST_NS) & ~np.isnan(answer)
+    stayed = np.abs(current - then_A) * ohm <= STEADY * worth_V
+    calm_before = (off_V <= ANSWERED * worth) & (off_A <= ANSWERED * np.abs(step))
     begins = counts & calm_before & (worth >= CLEAR_V)
-    before_V = np.where(begins, before.base_V, np.where(stayed, before.before_V, np.nan))
-    worth_V = np.where(begins, worth, before.worth_V)
+    before_V = np.where(begins, base_V, np.where(stayed, before_V, np.nan))
+    worth_V = np.where(begins, worth, worth_V)
     silent = 1.0 - np.abs(voltage - before_V) / np.maximum(worth_V, CLEAR_V)
-    waited = np.where(silent >= 1.0 - ANSWERED, np.where(begins, 0, before.waited + 1), 0)  # unknown waits for nothing
-    return Response(
-        passed=passed,
-        passed_then=then,
-        looked_ns=now_ns,
-        current=current,
-        base_ns=np.where(arrived, now_ns, before.base_ns),
-        base_A=np.where(arrived, current, before.base_A),
-        base_V=np.where(arrived, voltage, before.base_V),
-        off_A=np.where(arrived, np.abs(current - before.mean_A), before.off_A),
-        off_V=np.where(arrived, np.abs(voltage - before.mean_V), before.off_V),
-        agreed=np.where(counts, KEEP * before.agreed + np.clip(answer, -2.0, 2.0), before.agreed),
-        steps=np.where(counts, KEEP * before.steps + 1.0, before.steps),
-        mean_V=np.where(np.isnan(before.mean_V), voltage, before.mean_V + MEAN * (voltage - before.mean_V)),
-        mean_A=np.where(np.isnan(before.mean_A), current, before.mean_A + MEAN * (current - before.mean_A)),
-        drop_V=np.where(begun_drop, drop, before.drop_V + MEAN * (drop - before.drop_V)),
-        drop_A=np.where(begun_drop, current, before.drop_A + MEAN * (current - before.drop_A)),
-        before_V=np.where(silent >= 1.0 - ANSWERED, before_V, np.nan),
-        worth_V=worth_V,
-        waited=waited,
-        silence=np.where(waited >= WAIT_LOOKS, silent, 0.0),
+    still = silent >= 1.0 - ANSWERED  # unknown waits for nothing
+    waited = np.where(still, np.where(begins, 0, waited + 1), 0)
+    return (
+        np.where(arrived, now_ns, base_ns),
+        np.where(arrived, current, base_A),
+        np.where(arrived, voltage, base_V),
+        np.where(arrived, np.abs(current - mean_A), off_A),
+        np.where(arrived, np.abs(voltage - mean_V), off_V),
+        np.where(counts, KEEP * agreed + np.minimum(np.maximum(answer, -2.0), 2.0), agreed),
+        np.where(counts, KEEP * steps + 1.0, steps),
+        np.where(np.isnan(mean_V), voltage, mean_V + MEAN * (voltage - mean_V)),
+        np.where(np.isnan(mean_A), current, mean_A + MEAN * (current - mean_A)),
+        np.where(np.isnan(drop_V), drop, drop_V + MEAN * (drop - drop_V)),
+        np.where(np.isnan(drop_V), current, drop_A + MEAN * (current - drop_A)),
+        np.where(still, before_V, np.nan),
+        worth_V,
+        waited,
+        np.where(waited >= WAIT_LOOKS, silent, 0.0),
     )
+
+
+compiled: Any = answered
+try:
+    from numba import float64, int64, njit
+
+    from cellarer.core.kernel import OPTIONS, _given
+
+    _MEMORY = [_given(int64 if name in ("base_ns", "waited") else float64) for name in ANSWERED_BY]
+    compiled = njit((*_MEMORY, *[_given(float64)] * 4, int64), **OPTIONS)(answered)
+except ImportError:  # without numba NumPy does the work
+    pass

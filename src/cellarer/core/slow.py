@@ -185,7 +185,7 @@ def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool 
         over_discharge_A=over[1],
         excess=excess.advance(config, before.excess, current, allowed, over, dt_s),
         wire_heat=_wire_heat(config, state, current, now_ns),
-        response=respond(config, state, seen, total, kept.passed_then),
+        response=respond(config, state, seen, total, kept.passed_then, plain),
     )
 
 
@@ -335,6 +335,8 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
     power_due &= forecast.powered(config, state.forecast)
     power_ns = now_ns if power_due else state.power_ns
+    if state.power_ns == NEVER:  # complete at once; the next is due beside what else is due once a second (response.py)
+        power_ns -= config.power_ns // 2
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
     heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean, elapsed_s)

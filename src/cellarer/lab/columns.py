@@ -36,6 +36,9 @@ NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "总时间", "测试时间", "时间", "step time")),
     "current_A": (("current",), (
         "current", "i", "<i>", "cell current", "amps", "cur", "current measured", "i cell", "strom", "电流")),
+    "charging_A": (("current",), ("charge current", "charging current", "i charge", "i chg", "ladestrom", "充电电流")),
+    "discharging_A": (("current",), (
+        "discharge current", "discharging current", "i discharge", "i dchg", "entladestrom", "放电电流")),
     "voltage_V": (("voltage",), (
         "voltage", "cell voltage", "ecell", "ewe-ece", "<ewe>", "ewe", "u", "volts", "vol", "potential",
         "terminal voltage", "voltage measured", "v", "u cell", "spannung", "电压")),
@@ -136,4 +139,5 @@ def first_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 def missing(fields: Sequence[str]) -> list[str]:
     """Which of time (or a moment), current and voltage these names lack; none: the line is a header."""
     found = set(recognise(fields)) | ({"time_s"} if first_of(fields, MOMENTS) is not None else set())
+    found |= {"current_A"} if {"charging_A", "discharging_A"} <= found else set()
     return [name for name in ("time_s", "current_A", "voltage_V") if name not in found]

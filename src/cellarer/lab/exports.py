@@ -64,6 +64,10 @@ def open_sheet(path: Path) -> Sheet:
     found = recognise(table.names)
     notes = [f"{table.short} rows are cut short: is the file whole?"] if table.short else []
     columns = {key: _values(path, table.columns[at.name], at, key) for key, at in found.items()}
+    into, out = columns.pop("charging_A", None), columns.pop("discharging_A", None)
+    if "current_A" not in columns and into is not None and out is not None:  # one column for each direction
+        columns["current_A"] = np.fmax(np.abs(into), 0.0) - np.fmax(np.abs(out), 0.0)
+        columns["current_A"][np.isnan(into) & np.isnan(out)] = np.nan
     moment = first_of(table.names, MOMENTS)
     if moment is not None and (moment == found["time_s"].name if "time_s" in found else True):
         columns["time_s"] = moments(table.columns[moment], words_and_unit(moment)[1])

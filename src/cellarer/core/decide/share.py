@@ -4,9 +4,12 @@ A string that is open, blocked by its own BMS or lost leaves the sum at once. On
 brings the sum to zero: current on the bus would reach it all the same.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from cellarer.core.decide.look import FEEDBACK, NO_SWITCHGEAR, Look, carrying
+from cellarer.model.config import Config
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
 
@@ -17,13 +20,19 @@ def share(
     layout, limits = look.config.layout, (window.charge_A, window.discharge_A)
     if layout.yes.size == 1:
         return limits, limits
-    scale = np.where(estimate.resistance_scale > 0.0, estimate.resistance_scale, 1.0)
-    joined, conductance = connected(look, switches), 1.0 / layout.total(look.config.cell_ohm * scale)
+    joined, conductance = connected(look, switches), _conductance(look.config, estimate)
     # what all would carry together if every one carried its own limit
     whole = np.where(joined, np.array(limits) / conductance, np.inf)
     weight = np.where(joined, conductance, 0.0)
     packs, bank = (_least(whole, weight, first) for first in (layout.first_string, layout.first_string[:1]))
     return (packs[0], packs[1]), (bank[0], bank[1])
+
+
+@lru_cache(maxsize=1)  # an estimate stands for several cycles
+def _conductance(config: Config, estimate: Estimate) -> Floats:
+    """Return 1/ohm of each string, (string,)."""
+    scale = np.where(estimate.resistance_scale > 0.0, estimate.resistance_scale, 1.0)
+    return 1.0 / config.layout.total(config.cell_ohm * scale)
 
 
 def connected(look: Look, switches: Switches) -> Bools:

@@ -42,16 +42,9 @@ FIELDS = len(NAMES)
 WIDTH = FIELDS * LANES  # numbers per block
 INDEX = {name: index for index, name in enumerate(NAMES)}
 # What core/kernel.py is told of this table: lanes, numbers per block, and where in a block these fields begin
-PLACES = np.array(
-    [
-        LANES,
-        WIDTH,
-        *(
-            INDEX[name] * LANES
-            for name in ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local", "react_q", "doubt_q")
-        ),
-    ]
-)
+_STATE = ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local")
+_READ = (*_STATE, "react_q", "doubt_q", "start_z", "react_v", "x_sigma", "p44")
+PLACES = np.array([LANES, WIDTH, *(INDEX[name] * LANES for name in _READ)])
 # … for what a step is given: lanes, width, then offset, last current, capacity, temperature, and the inputs
 INPUT_PLACES = np.array(
     [
