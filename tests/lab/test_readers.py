@@ -36,6 +36,20 @@ def test_a_good_file_is_read_with_its_charge(tmp_path: Path) -> None:
     assert (run.temp_degC == 25.0).all()
 
 
+@pytest.mark.parametrize(
+    ("factor", "says"), [(1.0, ""), (-1.0, "turned"), (1000.0, "mAh"), (-1000.0, "turned and"), (2.0, "")]
+)
+def test_a_counter_of_another_sign_or_unit_is_recognised(tmp_path: Path, factor: float, says: str) -> None:
+    """It counts 2 % more than the current of the rows makes: what comes out tells which of the two was taken."""
+    columns = pulses()
+    own = np.concatenate([[0.0], np.cumsum(columns["current_A"][1:])]) / 3600.0
+    columns["ah_reference"] = 1.02 * factor * own
+    reading = read_noting(written(tmp_path, columns))
+    assert reading.runs[0].counted
+    assert reading.runs[0].charge_Ah[-1] == pytest.approx(1.02 * own[-1] * (2.0 if factor == 2.0 else 1.0), rel=1e-4)
+    assert [says in note for note in reading.notes if "counter" in note] == [True] * bool(says)
+
+
 def test_swapped_sign_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="sign is swapped"):
         read(written(tmp_path, pulses(sign=-1.0)))

@@ -24,6 +24,8 @@ MATTERS = 0.01  # of the swing of charge of a run
 FALLS_V = 0.3  # no cell falls by so much while it charges with a steady current
 LEVELS = 10.0  # of the largest current, in which it counts as steady
 NO_SIGN = 0.002  # of the largest current: one that never goes further below zero has no sign
+TURNED = -0.9  # correlation of a counter with the charge that the current makes
+MILLI = (300.0, 3000.0)  # times as much: a counter in mAh
 AGAINST = 0.2  # share of steps that raise the voltage below which the sign is turned
 
 
@@ -80,6 +82,19 @@ def gap_in_charge(time: Floats, current: Floats, charge_Ah: Floats, longest_s: f
         f"no rows for {dt[at] / 60.0:.0f} min while current flows, {time[at]:.0f} s after the begin of a run: "
         f"up to {lost_Ah[at]:.3g} Ah of it are not measured; a column ah_reference would tell"
     ]
+
+
+def like_current(counter: Floats, own: Floats) -> tuple[Floats, str]:
+    """A tester's counter turned to the sign and the unit that its current has; what was wrong with it, or nothing."""
+    wrong = []
+    span, counted = float(np.ptp(own)), float(np.ptp(counter))
+    if span > 0.0 and counted > 0.0 and float(np.corrcoef(counter, own)[0, 1]) < TURNED:
+        counter = -counter
+        wrong.append("falls while the cell charges: turned")
+    if span > 0.0 and MILLI[0] * span < counted < MILLI[1] * span:
+        counter = 1e-3 * counter
+        wrong.append("counts a thousand times what the current does: taken for mAh")
+    return counter, f"the Ah counter {' and '.join(wrong)}" if wrong else ""
 
 
 def unknown_rows(known: Bools) -> list[str]:

@@ -120,7 +120,7 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
 def _run(file: Path, number: int, sheet: Sheet, rows: NDArray[np.int64], temp: Floats, notes: list[str]) -> Run:
     """One run from these rows; charge is counted before long runs are thinned."""
     time, current, voltage = (sheet.columns[key][rows] for key in ("time_s", "current_A", "voltage_V"))
-    charge, counted = _counted(_counters(sheet), rows, time, current)
+    charge, counted = _counted(_counters(sheet), rows, time, current, notes)
     if not counted:
         notes += doubts.gap_in_charge(time, current, charge, _gap_s(time))
     at = kept_rows(time, current, voltage, MOST_ROWS)
@@ -169,12 +169,18 @@ def _counters(sheet: Sheet) -> list[Floats]:
     return ([net] if net is not None else []) + pair
 
 
-def _counted(counters: Sequence[Floats], rows: NDArray[np.int64], time: Floats, current: Floats) -> tuple[Floats, bool]:
+def _counted(
+    counters: Sequence[Floats], rows: NDArray[np.int64], time: Floats, current: Floats, notes: list[str]
+) -> tuple[Floats, bool]:
     """Charge from the first counter that agrees with the current, else from the current of these rows."""
     own = _charge(time, current)
     for counter in counters:
-        if np.isfinite(counter[rows]).all() and _agrees(counter[rows], own):
-            return np.asarray(counter[rows] - counter[rows[0]]), True
+        if not np.isfinite(counter[rows]).all():
+            continue
+        count, note = doubts.like_current(counter[rows], own)
+        if _agrees(count, own):
+            notes += [text for text in [note] if text and text not in notes]
+            return np.asarray(count - count[0]), True
     return own, False
 
 
