@@ -16,6 +16,7 @@ VOLTS: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, float]
     "Na-ion": ((4.00, 4.10, 4.15), (2.2, 2.0, 1.5), (1.4, 4.25), 1.2),
 }
 COLD = {"LTO": (-20.0, -25.0, -30.0), "Na-ion": (-5.0, -10.0, -20.0)}
+OFF_CURVE_V = 0.85  # V: limits farther from the rested curve are refused (cells/checks.py, 0.9 V)
 ESTIMATED = "estimated: values of the class, replace them by the data sheet"
 
 
@@ -24,11 +25,12 @@ def limits(chemistry: str, full_V: float, empty_V: float, rested_V: float, capac
     high, low, cap, deep = VOLTS[chemistry]
     up = full_V - high[1] if abs(full_V - high[1]) > 0.12 else 0.0
     down = empty_V - low[1] if abs(empty_V - low[1]) > 0.6 else 0.0
-    down = max(down, rested_V - 0.85 - low[2])
+    down = max(down, rested_V - OFF_CURVE_V - low[2])
+    low = tuple(min(v + down, rested_V + OFF_CURVE_V) for v in low)  # a curve that is drawn far down has higher ones
     cold = COLD.get(chemistry, (5.0, 0.0, -5.0))
     return {
         "voltage_max_V": [round(v + up, 3) for v in high],
-        "voltage_min_V": [round(v + down, 3) for v in low],
+        "voltage_min_V": [round(v, 3) for v in low],
         "charge_temperature_max_degC": [45, 50, 55],
         "charge_temperature_min_degC": list(cold),
         "discharge_temperature_max_degC": [50, 55, 60],
@@ -36,8 +38,8 @@ def limits(chemistry: str, full_V: float, empty_V: float, rested_V: float, capac
         "charge_A": [round(x * capacity_Ah, 4) for x in (0.5, 1.0, 1.5)],
         "discharge_A": [round(x * capacity_Ah, 4) for x in (1.0, 2.0, 3.0)],
         "cap_voltage_max_V": round(cap[1] + up, 3),
-        "cap_voltage_min_V": round(max(cap[0] + down, 0.6), 3),
-        "deep_discharge_V": round(max(deep + down, 0.6), 3),
+        "cap_voltage_min_V": round(max(min(cap[0] + down, low[2]), 0.6), 3),
+        "deep_discharge_V": round(max(min(deep + down, low[1] - 0.1), 0.6), 3),
         "spread_mV": 100,
         "spread_temperature_K": 10,
         "source": ESTIMATED,
