@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cellarer.lab import capacity
+from cellarer.lab import capacity, usual
 from cellarer.lab.error import LabError
 from cellarer.lab.readers import Run
 from cellarer.lab.sort import Ends
@@ -24,27 +24,27 @@ ENDS = Ends(4.2, 3.0, 2.5)
 
 def test_slow_discharge_after_a_day_of_rest_among_faster_ones_is_believed() -> None:
     cycles = run([(24.0, 0.0), (1.0, -2.0), (1.0, 2.0), (20.0, 0.0), (10.0, -0.199), (10.0, 0.199), (1.0, -2.0)])
-    ends, source = capacity.measured([cycles], ENDS, [])
+    ends, source, _ = capacity.measured([cycles], ENDS, [])
     assert ends.capacity_Ah == pytest.approx(1.99, rel=0.01)
     assert "discharge of 10.0 h" in source
 
 
 def test_a_sensor_that_shows_something_at_rest_hides_no_end_of_discharge() -> None:
-    ends, source = capacity.measured([run([(1.0, -2.0), (3.0, -0.003)])], ENDS, [])
+    ends, source, _ = capacity.measured([run([(1.0, -2.0), (3.0, -0.003)])], ENDS, [])
     assert ends.capacity_Ah == pytest.approx(59 / 60 * 2.0 + 0.009, rel=1e-6)  # the first row of a run carries nothing
     assert "discharge of 1.0 h" in source
 
 
 def test_warm_discharge_beats_a_slower_cold_one() -> None:
     cold, warm = run([(20.0, -0.1)], temp_degC=-10.0), run([(2.0, -0.99)])
-    ends, source = capacity.measured([cold, warm], ENDS, [])
+    ends, source, _ = capacity.measured([cold, warm], ENDS, [])
     assert "25 degC" in source
     assert ends.capacity_Ah == pytest.approx(1.98, rel=0.01)
 
 
 def test_a_full_charge_counts_where_nothing_is_discharged() -> None:
     warnings: list[str] = []
-    ends, _ = capacity.measured([run([(1.0, 0.0), (4.0, 0.5)], start=0.0)], ENDS, warnings)
+    ends, _, _ = capacity.measured([run([(1.0, 0.0), (4.0, 0.5)], start=0.0)], ENDS, warnings)
     assert ends.capacity_Ah == pytest.approx(2.0, rel=0.01)
     assert "charge" in warnings[0]
 
@@ -59,9 +59,9 @@ def test_a_rest_that_drifts_behind_the_discharge_hides_nothing() -> None:
     whole = run([(0.1, 0.0), (2.0, -0.99), (0.5, -0.002)])
     behind = whole.time_s > 2.1 * 3600.0
     whole.voltage[behind] += 0.5
-    ends, source = capacity.measured([whole], ENDS, [])
-    assert ends.capacity_Ah == pytest.approx(1.98, rel=0.01)
-    assert "discharge" in source
+    leg = next(capacity.full_legs(whole, ENDS))
+    assert leg.charge_Ah == pytest.approx(1.98, rel=0.01)
+    assert leg.falls
 
 
 def test_a_file_that_stops_in_the_middle_of_its_discharge_is_named() -> None:
@@ -93,3 +93,50 @@ def test_a_capacity_from_the_cold_is_told() -> None:
     warm: list[str] = []
     capacity.measured([run([(2.0, -0.99)])], ENDS, warm)
     assert not any("near 25 degC" in text for text in warm)
+
+
+def like_a_cell(made: Run, empty: float = 0.0) -> Run:
+    """The run with the curve of an NMC cell, which rests at `empty` of its charge where the made one is at nothing."""
+    soc = empty + (1.0 - empty) * (made.voltage - 3.0) / 1.2
+    grid = np.r_[usual.SOC, 1.0]
+    return replace(made, voltage=np.interp(soc, grid, np.r_[usual.volts(4.2), 4.2]))
+
+
+def test_what_a_discharge_leaves_is_added_and_widens_sigma() -> None:
+    """2 Ah down to a rest that leaves 0, 3, 10, 30 % of the charge in an NMC cell; below LEFT nothing is added."""
+    found = {}
+    for left in (0.0, 0.03, 0.1, 0.3):
+        made = like_a_cell(run([(0.5, 0.0), (1.0, -2.0), (0.5, 0.0)]), left)
+        warnings: list[str] = []
+        ends, _, sigma = capacity.measured([made], Ends(4.2, float(made.voltage.min()), 2.0), warnings)
+        found[left] = ends.capacity_Ah, sigma, any("--capacity-Ah" in w and "does not empty" in w for w in warnings)
+    assert [named for _, _, named in found.values()] == [False, False, True, True]
+    assert [ah for ah, _, _ in found.values()] == pytest.approx([2.0, 2.0, 2.0 / 0.9, 2.0 / 0.7], rel=0.02)
+    sigmas = [sigma for _, sigma, _ in found.values()]
+    assert sigmas == sorted(sigmas)
+    assert sigmas[0] == pytest.approx(capacity.FAST, rel=0.01)
+    assert sigmas[3] > 0.2
+
+
+def test_a_discharge_that_leaves_half_tells_no_capacity() -> None:
+    made = like_a_cell(run([(0.5, 0.0), (1.0, -2.0), (0.5, 0.0)]), 0.5)
+    with pytest.raises(LabError, match="--capacity-Ah"):
+        capacity.measured([made], Ends(4.2, float(made.voltage.min()), 2.0), [])
+
+
+def test_a_slow_leg_with_a_knee_is_sure_whatever_its_last_voltage() -> None:
+    slow = run([(10.0, -0.2)])
+    knee = replace(slow, voltage=slow.voltage + 0.4 - 0.5 * np.clip(-slow.charge_Ah - 1.9, 0.0, None) / 0.1)
+    for made, sure in ((knee, True), (replace(slow, voltage=slow.voltage + 0.4), False)):
+        top = float(made.voltage.max())
+        ends, _, sigma = capacity.measured([made], Ends(top, float(made.voltage.min()), 2.0), [])
+        assert (sigma == pytest.approx(capacity.SURE), ends.capacity_Ah < 2.01) == (sure, sure)
+
+
+def test_a_given_capacity_that_a_slow_leg_contradicts_is_told() -> None:
+    slow = run([(10.0, -0.2)])
+    for given, told in ((2.0, False), (2.03, False), (2.1, True), (1.9, True)):
+        warnings: list[str] = []
+        sigma = capacity.sigma_of_given([slow], Ends(4.2, 3.0, given), warnings)
+        assert ["--capacity-Ah" in w for w in warnings] == [True] * told
+        assert (sigma > capacity.SURE) == told

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from cellarer.cells import load
+from cellarer.cells.checks import OCV_MARGIN_V
 from cellarer.core import estimate
 from cellarer.core.estimate import numpy_form
-from cellarer.lab import cellfile
+from cellarer.lab import cellfile, template
 from cellarer.lab.curve import GRID, Curve
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted
@@ -41,6 +42,31 @@ def recording(path: Path, current: np.ndarray, dt: float, soc: float, temp_degC:
     rows = (f"{a:.1f},{b:.5f},{c:.5f},{temp_degC}" for a, b, c in zip(t, current, volts, strict=True))
     path.write_text("time_s,current_A,voltage_V,temperature_degC\n" + "\n".join(rows), encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize("chemistry", [*template.VOLTS])
+@pytest.mark.parametrize("drawn_V", [-1.0, -0.6, -0.3, 0.0, 0.6])
+def test_limits_fit_a_curve_that_ends_anywhere(chemistry: str, drawn_V: float) -> None:
+    """The rested curve ends above or below what is usual: all that cells/checks.py asks of the lower limits holds."""
+    high, low, _, _ = template.VOLTS[chemistry]
+    rested_V = low[1] + drawn_V
+    found = template.limits(chemistry, high[1], low[1], rested_V, 3.0)
+    least = found["voltage_min_V"]
+    assert rested_V - OCV_MARGIN_V <= least[2] <= least[1] <= least[0] <= rested_V + OCV_MARGIN_V
+    assert found["cap_voltage_min_V"] <= least[2]
+    assert found["deep_discharge_V"] < least[1]
+    if drawn_V == 0.0:
+        assert least == [*low], "of the class where the curve is usual"
+
+
+@pytest.mark.needs("scipy")
+def test_a_capacity_a_little_above_the_slow_discharge_is_used_and_told(tmp_path: Path) -> None:
+    slow = np.concatenate([np.zeros(5), np.full(int(25 * 60 * 0.995), -TRUE.capacity_Ah / 25.0)])
+    found = identify([recording(tmp_path / "slow.csv", slow, 60.0, 1.0)], "twin", 1.04 * TRUE.capacity_Ah)
+    assert sum("--capacity-Ah" in text and "shows" in text for text in found.warnings) == 1
+    assert found.table["capacity"]["capacity_sigma_pct"] == pytest.approx(4.8, abs=0.5)
+    with pytest.raises(LabError, match="--capacity-Ah"):
+        identify([tmp_path / "slow.csv"], "twin", 10.0 * TRUE.capacity_Ah)
 
 
 @pytest.mark.needs("scipy")

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cellarer import cells
 from cellarer.cli import cellarer
+from cellarer.core.cycle import start
+from cellarer.core.estimate.capacity import Pairs
+from cellarer.core.estimate.equations import GAIN
+from cellarer.core.estimate.state import get
+from cellarer.core.slow import compiled
 from cellarer.lab import tables
 from cellarer.runtime import recording, replay, replay_report
 from cellarer.runtime.replay import Settings
@@ -177,6 +183,26 @@ def test_a_measured_capacity_is_believed_more_than_that_of_a_cell_file(said: dic
     known = replay._initial(ready)
     assert known is not None
     assert (known.capacity_sigma_Ah / known.capacity_Ah).tolist() == pytest.approx([sigma])
+
+
+@pytest.mark.parametrize(("sigma_pct", "told", "begun"), [(1.0, 0.01, 0.07), (2.0, 0.02, 0.07), (30.0, 0.3, 0.3)])
+def test_a_capacity_that_the_cell_file_guesses_is_believed_no_better(
+    tmp_path: Path, sigma_pct: float, told: float, begun: float
+) -> None:
+    """From a told start as the file says; in a new pack, of which nothing is told, not below that of any new cell."""
+    text = (Path(cells.__file__).parent / "data" / "panasonic_18650pf.toml").read_text(encoding="utf-8")
+    path = tmp_path / "guessed.toml"
+    path.write_text(text.replace("[capacity]\n", f"[capacity]\ncapacity_sigma_pct = {sigma_pct}\n"), encoding="utf-8")
+    wide = []
+    for soc in (1.0, None):
+        ready = replay.prepare(read(US06, 20), Settings(str(path), initial_soc=soc, initial_sigma=0.01))
+        state = start(ready.config, 0, replay._initial(ready))
+        relative = float(Pairs(*state.estimator.pairs).relative[0])  # type: ignore[attr-defined]
+        wide.append((relative, float(get(compiled(ready.config), state.estimator, "doubt_q")[0])))  # type: ignore[arg-type]
+    assert [one[0] for one in wide] == pytest.approx([told, begun])
+    assert [one[1] for one in wide] == pytest.approx([np.hypot(told, GAIN), np.hypot(begun, GAIN)])
+    own = replay.prepare(read(US06, 20), Settings(str(path), capacity_Ah=2.9))
+    assert start(own.config, 0).estimator.pairs[11, 0] == pytest.approx(0.07), "a site's own capacity is not guessed"
 
 
 def test_learnt_capacity_is_counted_with(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def model(hysteresis: float = 0.0, entropy: float = 0.0, exchange: float = np.in
     ones = np.ones((n, SOC_POINTS))
     return CellModel(
         name="plain", title="plain cell", chemistry="NMC", capacity_Ah=CAPACITY_AH, rated_Ah=CAPACITY_AH,
-        temp_degC=np.array([0.0, 40.0]), ocv=ones * np.linspace(OCV0, OCV1, SOC_POINTS), hysteresis=ones * hysteresis,
+        capacity_sigma=0.02, temp_degC=np.array([0.0, 40.0]),
+        ocv=ones * np.linspace(OCV0, OCV1, SOC_POINTS), hysteresis=ones * hysteresis,
         hysteresis_rate=30.0, r0=ones * R0, r1=ones * R1, r2=ones * R2, tau1=np.full(n, TAU1), tau2=np.full(n, TAU2),
         exchange_A=np.full(n, exchange), sigma=np.full(n, 0.005), doubt_degC=np.array([0.0]), doubt=np.zeros(1),
         entropy=np.full(SOC_POINTS, entropy),

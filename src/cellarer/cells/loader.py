@@ -133,7 +133,8 @@ def _model(cell: CellFile) -> CellModel:
     exchange_A = over(exchange)
     return CellModel(
         name=cell.name, title=cell.title, chemistry=cell.chemistry,
-        capacity_Ah=cell.capacity.capacity_Ah, rated_Ah=cell.capacity.rated_Ah, temp_degC=temp_degC,
+        capacity_Ah=cell.capacity.capacity_Ah, rated_Ah=cell.capacity.rated_Ah,
+        capacity_sigma=1e-2 * cell.capacity.capacity_sigma_pct, temp_degC=temp_degC,
         ocv=_ocv_rows(cell, temp_degC, entropy),
         hysteresis=_over_temperature(temp_degC, have_ocv, hysteresis, arrhenius=False),
         hysteresis_rate=cell.ocv.hysteresis_rate,

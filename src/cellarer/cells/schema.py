@@ -35,10 +35,14 @@ class Section(BaseModel):
 
 
 class Capacity(Section):
-    """Charge between full and empty. `capacity_Ah` as measured at 25 degC, `rated_Ah` from the data sheet."""
+    """Charge between full and empty. `capacity_Ah` as measured at 25 degC, `rated_Ah` from the data sheet.
+
+    `capacity_sigma_pct`: how well a cell of this kind is known to have it, one sigma; 2 % as cells of one kind differ.
+    """
 
     capacity_Ah: Annotated[float, Field(ge=0.01, le=5000.0, allow_inf_nan=False)]
     rated_Ah: Annotated[float, Field(ge=0.01, le=5000.0, allow_inf_nan=False)]
+    capacity_sigma_pct: Annotated[float, Field(ge=0.1, le=50.0, allow_inf_nan=False)] = 2.0
     self_discharge_pct_per_month: Annotated[float, Field(ge=0.0, le=50.0, allow_inf_nan=False)] = 2.0
 
 

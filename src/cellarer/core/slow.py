@@ -400,7 +400,7 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
     unsure, zero, no = np.full(n_cell, np.nan), np.zeros(n_string), np.zeros(n_string, np.int64)
     counters = Counters(zero, zero, zero, zero, zero, zero, no, no, no, zero)
     faults, switches, current_zero = protect.start(config), sequence.start(config, now_ns), zero
-    estimator = estimators.init(tables, unsure, unsure)
+    estimator = estimators.init(tables, unsure, unsure, capacity_sigma_Ah=_file_sigma_Ah(config))
     if durable is not None:
         faults = _latches(config, faults, durable)  # a latch survives whatever else of the record does not fit
     if durable is not None and durable.wear.shape == (n_string,):  # and what was counted, though SOC is unknown
@@ -424,6 +424,15 @@ def start(config: Config, durable: Durable | None, now_ns: int) -> Begin:
         current_zero = durable.current_zero
         switches = replace(switches, tries=durable.tries.astype(np.int64))
     return Begin(estimator, unknown(config), counters, faults, switches, current_zero)
+
+
+def _file_sigma_Ah(config: Config) -> Floats:
+    """Sigma of a capacity that the cell file guesses, (cell,); NaN where a site gives its own or the file is sure."""
+    parallel = config.parallel[config.layout.string_of_cell]
+    sigma = np.array([model.capacity_sigma for model in config.models])[config.cell_kind]
+    from_file = np.array([model.capacity_Ah for model in config.models])[config.cell_kind] * parallel
+    guessed = (sigma > estimators.CLAIM) & np.isclose(config.capacity_Ah, from_file, rtol=1e-6)
+    return np.where(guessed, sigma * config.capacity_Ah, np.nan)
 
 
 def _whole(counters: Counters, strings: int) -> Counters:

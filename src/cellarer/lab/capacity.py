@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.lab import usual
 from cellarer.lab.error import LabError
+from cellarer.lab.fit import KELVIN, USUAL_OHM_AH, USUAL_SLOPE_K, WARM_K
 from cellarer.lab.readers import Run
 from cellarer.lab.sort import Ends
 
@@ -28,6 +30,19 @@ SPAN = 0.6  # a swing that covers less of the voltages seen in all files tells n
 END, END_ROWS = 0.01, 30  # of the charge of a leg: so near its turn its last voltage is looked for, and rows beyond
 FLOWS = 0.02  # of the largest current of a leg
 POINTS = 20_000
+SLOW_H = 8.0  # a leg that takes so long ends where the cell is empty, if it shows a knee
+LEFT = 0.05  # of capacity: so much usually stays behind a discharge at 1C (25 degC: 2 to 8 %); more is added
+HOURS_LEFT = 200.0  # a leg that leaves a tenth counts as 20 h faster
+MOST_LEFT = 0.45  # of capacity: with more left in the cell its capacity is guessed and not measured
+# One sigma of a capacity, relative. All are own estimates from 40 legs of six cells (docs/why/identification.md).
+SURE = 0.02  # given, or by a slow leg: cells of one kind differ by as much
+FAST = 0.05  # by a leg faster than SLOW_H
+COLD_PER_K = 0.002  # more per kelvin from 25 degC …
+GUESSED = 0.6  # … and so much of the charge that was added …
+SWUNG = 0.1  # … and by a swing that is no leg between full and empty
+MOST_SIGMA = 0.5
+APART = 0.02  # of capacity: a given one that is farther from what a slow leg shows is told
+RELAXED_S = 3600.0  # behind a discharge, so long a rest tells its end
 KNEE = 4.0  # so many times as steep as in the middle a cell falls at its end: measured 7 to 44, before it under 4
 
 
@@ -41,12 +56,32 @@ class Leg:
     falls: bool
     label: str
     cut_V: float = float("nan")  # where the file ends while current flows and no knee of an empty cell has shown
+    left: float = 0.0  # of the capacity, behind the lower end: by its rested voltage as usual
+    rested_V: float = float("nan")  # there
 
     @property
     def rank(self) -> float:
-        """Slow is good, far from 25 degC is bad, a charge is second best."""
-        away = max(abs(self.temp_degC - 25.0) - FREE_K, 0.0)
-        return min(self.hours, MOST_HOURS) - HOURS_PER_K * away - (0.0 if self.falls else 2.0 * MOST_HOURS)
+        """Slow is good, far from 25 degC and far from empty are bad, a charge is second best."""
+        away = max(self.away_K - FREE_K, 0.0)
+        second = 0.0 if self.falls else 2.0 * MOST_HOURS
+        return min(self.hours, MOST_HOURS) - HOURS_PER_K * away - HOURS_LEFT * self.left - second
+
+    @property
+    def away_K(self) -> float:
+        """Distance from 25 degC."""
+        return abs(self.temp_degC - 25.0)
+
+    @property
+    def capacity_Ah(self) -> float:
+        """What flowed, and what is usually left where that is no trifle."""
+        return self.charge_Ah / (1.0 - self.left) if self.left > LEFT else self.charge_Ah
+
+    @property
+    def sigma(self) -> float:
+        """One sigma of capacity_Ah, relative."""
+        sure = SURE if self.hours >= SLOW_H else FAST
+        return min(float(np.linalg.norm([sure, COLD_PER_K * self.away_K, GUESSED * self.left / (1.0 - self.left)])),
+                   MOST_SIGMA)  # fmt: skip
 
     def __str__(self) -> str:
         kind = "discharge" if self.falls else "charge"
@@ -88,18 +123,43 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
             flows = np.abs(run.current[rows]) > FLOWS * np.abs(run.current[rows]).max()  # rests make nothing slower
             hours = float(np.sum(run.dt[rows][flows])) / 3600.0
             temp = float(np.mean(run.temp_degC[rows]))
-            cut_V = _cut(run, first, last) if charge < 0.0 else float("nan")
-            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V)
+            knee = charge < 0.0 and _knee(run, first, last)
+            cut = charge < 0.0 and not knee and _ends_under_load(run, first, last)
+            rested_V = (
+                float(run.voltage[last]) if hours >= SLOW_H and charge < 0.0 else at_rest(run, bottom, temp, ends)
+            )
+            left = 0.0 if hours >= SLOW_H and knee else usual.left(rested_V, ends.full_V)
+            cut_V = float(run.voltage[last]) if cut else float("nan")
+            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V, left, rested_V)
 
 
-def _cut(run: Run, first: int, last: int) -> float:
-    """Voltage at which a discharge between two rows is cut off by the end of its file; NaN where it goes to its end."""
-    if last < len(run.current) - 1 or run.current[last] > FLOWS * float(run.current[first:].min()):
-        return float("nan")
+def at_rest(run: Run, bottom: int, temp_degC: float, ends: Ends) -> float:
+    """Voltage to which a run comes back at the lower end of a leg: as a rest there shows it, else less the usual drop.
+
+    Behind a discharge the rest rises, so its highest row counts; before a charge its last.
+    """
+    q = ends.capacity_Ah
+    near = np.abs(run.charge_Ah - run.charge_Ah[bottom]) < END * q
+    near &= np.abs(run.time_s - run.time_s[bottom]) < RELAXED_S
+    calm = near & (np.abs(run.current) < FLOWS * q)
+    if calm.sum() > 1:
+        return float(run.voltage[calm].max())
+    colder = float(np.exp(USUAL_SLOPE_K * (1.0 / (temp_degC + KELVIN) - 1.0 / WARM_K)))
+    ohms = float(USUAL_OHM_AH.sum()) * colder / q
+    weight = np.maximum(run.dt[near], 1e-9)
+    return float(np.average(run.voltage[near] - ohms * run.current[near], weights=weight))
+
+
+def _ends_under_load(run: Run, first: int, last: int) -> bool:
+    """Whether a file ends while a discharge between two rows goes on."""
+    return last == len(run.current) - 1 and bool(run.current[last] <= FLOWS * float(run.current[first:].min()))
+
+
+def _knee(run: Run, first: int, last: int) -> bool:
+    """Whether a discharge falls at its end as an empty cell does."""
     down = run.charge_Ah[first : last + 1] - run.charge_Ah[first]
     begin, most, late, end = np.interp([0.1, 0.9, 0.98, 1.0], down / down[-1], run.voltage[first : last + 1])
-    knee = (late - end) / 0.02 > KNEE * (begin - most) / 0.8
-    return float("nan") if knee else float(end)
+    return bool((late - end) / 0.02 > KNEE * (begin - most) / 0.8)
 
 
 def check_given(runs: list[Run], capacity_Ah: float) -> None:
@@ -110,6 +170,22 @@ def check_given(runs: list[Run], capacity_Ah: float) -> None:
             "--capacity-Ah", "value", f"{capacity_Ah:g} Ah, while the largest swing of charge in the files is "
             f"{swing:.3g} Ah", "ampere-hours of one cell, and runs that move 2 % of them",
         )  # fmt: skip
+
+
+def sigma_of_given(runs: list[Run], ends: Ends, warnings: list[str]) -> float:
+    """One sigma of a capacity that is given, relative; said where a slow leg near 25 degC shows another one."""
+    slow = [leg for run in runs for leg in full_legs(run, ends) if leg.hours >= SLOW_H and leg.away_K < FAR_K]
+    slow = [leg for leg in slow if leg.falls and leg.left < LEFT]
+    if not slow:
+        return SURE
+    best = max(slow, key=lambda leg: leg.rank)
+    apart = abs(best.charge_Ah / ends.capacity_Ah - 1.0)
+    if apart > APART:
+        warnings.append(
+            f"--capacity-Ah {ends.capacity_Ah:.4g}, while a {best} shows {best.charge_Ah:.4g} Ah: leave the option "
+            "out, or is it another cell?"
+        )
+    return min(float(np.hypot(SURE, apart if apart > APART else 0.0)), MOST_SIGMA)
 
 
 def check_swings(runs: list[Run], capacity_Ah: float, warnings: list[str]) -> None:
@@ -123,40 +199,62 @@ def check_swings(runs: list[Run], capacity_Ah: float, warnings: list[str]) -> No
             )
 
 
-def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str]:
-    """Capacity and where it comes from. Raises LabError where no run tells it."""
+def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str, float]:
+    """Capacity, where it comes from and its relative sigma. Raises LabError where no run tells it."""
     if ends.full_V - ends.empty_V < LEAST_V:
         raise LabError(
             "identify", "voltage", f"{ends.empty_V:.2f} to {ends.full_V:.2f} V in all files",
             "a run from full to empty, or --capacity-Ah with --ocv TABLE",
         )  # fmt: skip
     legs = [leg for run in runs for leg in full_legs(run, ends)]
+    best = max(legs, key=lambda leg: leg.rank) if legs else _swing(runs, ends)
+    if best.left > MOST_LEFT:
+        raise LabError(
+            best.label, "charge", f"{best.charge_Ah:.4g} Ah down to about {best.rested_V:.2f} V at rest, where a cell "
+            f"of its class still holds half of its charge",
+            "a discharge to empty, or --capacity-Ah (that of the data sheet where no better one is known)",
+        )  # fmt: skip
+    if best.hours < LEAST_HOURS:
+        raise LabError(
+            best.label, "time", f"{3600.0 * best.hours:.3g} s from full to empty",
+            "seconds; these look like hours or minutes: name the column _h or _min",
+        )  # fmt: skip
+    if best.charge_Ah > LARGEST_AH:
+        warnings.append(f"{best.charge_Ah:.0f} Ah is more than any cell holds: is current in mA? Name it _mA")
+    if legs and best.away_K > FAR_K:
+        warnings.append(f"no full leg near 25 degC: capacity is that of a {best}; --capacity-Ah is better")
+    if legs and not best.falls:
+        warnings.append(f"no full discharge: capacity is that of a charge ({best}); --capacity-Ah is better")
+    if np.isfinite(best.cut_V):
+        warnings.append(
+            f"{best.label} ends at {best.cut_V:.2f} V while current flows, without the knee of an empty cell: "
+            "is the file truncated? Then capacity is larger: give --capacity-Ah"
+        )
+    if best.left > LEFT:
+        warnings.append(
+            f"{best.label} does not empty the cell: about {best.rested_V:.2f} V at rest leave about "
+            f"{100.0 * best.left:.0f} % in a cell of its class. Capacity is guessed, "
+            f"{best.capacity_Ah:.3g} Ah ± {100.0 * best.sigma:.0f} %: give --capacity-Ah"
+        )
     if legs:
-        best = max(legs, key=lambda leg: leg.rank)
-        if best.hours < LEAST_HOURS:
-            raise LabError(
-                best.label, "time", f"{3600.0 * best.hours:.3g} s from full to empty",
-                "seconds; these look like hours or minutes: name the column _h or _min",
-            )  # fmt: skip
-        if best.charge_Ah > LARGEST_AH:
-            warnings.append(f"{best.charge_Ah:.0f} Ah is more than any cell holds: is current in mA? Name it _mA")
-        if abs(best.temp_degC - 25.0) > FAR_K:
-            warnings.append(f"no full leg near 25 degC: capacity is that of a {best}; --capacity-Ah is better")
-        if not best.falls:
-            warnings.append(f"no full discharge: capacity is that of a charge ({best}); --capacity-Ah is better")
-        if np.isfinite(best.cut_V):
-            warnings.append(
-                f"{best.label} ends at {best.cut_V:.2f} V while current flows, without the knee of an empty cell: "
-                "is the file truncated? Then capacity is larger: give --capacity-Ah"
-            )
-        return replace(ends, capacity_Ah=best.charge_Ah), str(best)
-    widest = max(runs, key=lambda run: float(np.ptp(run.charge_Ah)))
-    covered = float(np.quantile(widest.voltage, 0.999) - np.quantile(widest.voltage, 0.001))
+        return replace(ends, capacity_Ah=best.capacity_Ah), str(best), best.sigma
+    warnings.append("no full discharge found: capacity is the largest swing of charge, give --capacity-Ah")
+    source = "largest swing of charge in the files (no full discharge found)"
+    return replace(ends, capacity_Ah=best.capacity_Ah), source, min(float(np.hypot(best.sigma, SWUNG)), MOST_SIGMA)
+
+
+def _swing(runs: list[Run], ends: Ends) -> Leg:
+    """The widest swing of charge as a leg. Raises LabError where it covers too little of the voltages."""
+    run = max(runs, key=lambda one: float(np.ptp(one.charge_Ah)))
+    covered = float(np.quantile(run.voltage, 0.999) - np.quantile(run.voltage, 0.001))
     if covered < SPAN * (ends.full_V - ends.empty_V):
         raise LabError(
-            widest.file, "charge", f"{ends.capacity_Ah:.4g} Ah as the largest swing of all files, between "
-            f"{widest.voltage.min():.2f} and {widest.voltage.max():.2f} V",
+            run.file, "charge", f"{ends.capacity_Ah:.4g} Ah as the largest swing of all files, between "
+            f"{run.voltage.min():.2f} and {run.voltage.max():.2f} V",
             "a run from full to empty, or --capacity-Ah",
         )  # fmt: skip
-    warnings.append("no full discharge found: capacity is the largest swing of charge, give --capacity-Ah")
-    return ends, "largest swing of charge in the files (no full discharge found)"
+    temp, bottom = float(np.mean(run.temp_degC)), int(np.argmin(run.charge_Ah))
+    rested_V = at_rest(run, bottom, temp, ends)
+    left = usual.left(rested_V, ends.full_V)
+    hours = float(run.time_s[-1]) / 3600.0
+    return Leg(float(np.ptp(run.charge_Ah)), hours, temp, True, run.label, left=left, rested_V=rested_V)

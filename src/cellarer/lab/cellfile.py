@@ -141,8 +141,8 @@ def _exchange(row: Row, capacity_Ah: float) -> float:
 
 
 def table_of(name: str, chemistry: str, curve: Curve, gap: Floats, rate: float, fitted: list[Fitted], ends: Ends,
-           source: str, warnings: list[str]) -> dict[str, Any]:  # fmt: skip
-    """The cell file."""
+           source: tuple[str, float], warnings: list[str]) -> dict[str, Any]:  # fmt: skip
+    """The cell file. source: where the capacity comes from, and its relative sigma."""
     rows = temperature_rows(fitted, ends.capacity_Ah, polarised_V(curve))
     soc = CURVE_PCT / 100.0
     ocv, hysteresis = [], []
@@ -164,7 +164,8 @@ def table_of(name: str, chemistry: str, curve: Curve, gap: Floats, rate: float, 
         "estimated": estimated, "notes": list(warnings),
         "capacity": {
             "capacity_Ah": round(ends.capacity_Ah, 5), "rated_Ah": round(ends.capacity_Ah, 5),
-            "self_discharge_pct_per_month": 2.0, "source": f"capacity: {source}",
+            "capacity_sigma_pct": round(100.0 * source[1], 1),
+            "self_discharge_pct_per_month": 2.0, "source": f"capacity: {source[0]}",
         },
         "ocv": {
             "temperature_degC": [round(row.temp_degC, 2) for row in rows], "soc_pct": [float(x) for x in CURVE_PCT],

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cellarer.cells.loader import parse
 from cellarer.cells.writer import dump
-from cellarer.lab import capacity
+from cellarer.lab import capacity, usual
 from cellarer.lab.cellfile import BEYOND_C, table_of
 from cellarer.lab.curve import (
     FELT_V,
@@ -23,6 +23,7 @@ from cellarer.lab.curve import (
     HYSTERESIS_SPREAD,
     MOST_HYSTERESIS,
     USUAL_HYSTERESIS,
+    WHOLE,
     Curve,
     chemistry_of,
     freed_of_hysteresis,
@@ -67,6 +68,7 @@ class Identified:
     chemistry: str
     capacity_Ah: float
     capacity_source: str
+    capacity_sigma: float  # relative
     warnings: tuple[str, ...]
 
 
@@ -95,9 +97,10 @@ def identify(
     if capacity_Ah is not None:
         capacity.check_given(runs, capacity_Ah)
     runs = [without_drift(run, ends, warnings) for run in runs]
-    source = "given on the command line"
     if capacity_Ah is None:
-        ends, source = capacity.measured(runs, ends, warnings)
+        ends, source, sigma = capacity.measured(runs, ends, warnings)
+    else:
+        source, sigma = "given on the command line", capacity.sigma_of_given(runs, ends, warnings)
     capacity.check_swings(runs, ends.capacity_Ah, warnings)
     items, curve = _sorted(runs, ends, given, warnings)
     chemistry = chemistry_of(curve.ocv)
@@ -111,11 +114,20 @@ def identify(
         )
         fitted.append(_fit(members, curve, gap, rate, ends.capacity_Ah))
     _doubts(fitted, warnings)
-    table = table_of(name, chemistry, curve, gap, rate, fitted, ends, source, warnings)
+    table = table_of(name, chemistry, curve, gap, rate, fitted, ends, (source, sigma), warnings)
     text = dump(table)
     parse(tomllib.loads(text), name)
     return Identified(
-        table, text, tuple(items), curve, tuple(fitted), chemistry, ends.capacity_Ah, source, tuple(warnings)
+        table,
+        text,
+        tuple(items),
+        curve,
+        tuple(fitted),
+        chemistry,
+        ends.capacity_Ah,
+        source,
+        sigma,
+        tuple(warnings),
     )
 
 
@@ -153,7 +165,8 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
     pieces = [(piece, kind_of(piece, ends)) for run in runs for piece in _pieces(run, ends)]
     pieces = [(run, kind) for run, kind in pieces if kind != "rest"]
     if not pieces:
-        raise LabError("identify", "files", "only rests", "recordings in which current flows")
+        found = f"only rests, for a capacity of {ends.capacity_Ah:.4g} Ah"
+        raise LabError("identify", "files", found, "recordings in which current flows, or another --capacity-Ah")
     items = [settle(run, kind, ends, None) for run, kind in pieces]
     curve = given or from_slow_legs(items, ends, warnings)
     rests = from_rests(items, ends)
@@ -162,6 +175,9 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
     if curve is None:
         warnings.append("no slow discharge, no rests, no --ocv: the curve is guessed from steady currents and weak")
         curve = _from_steady(items, ends)
+    lowest = min(float(item.soc.min()) for item in items)
+    if given is None and lowest > WHOLE and "slow" not in curve.source:
+        curve = replace(curve, ocv=usual.drawn_down(GRID, curve.ocv, lowest, ends.full_V))
     chemistry = chemistry_of(curve.ocv)
     curve = freed_of_hysteresis(curve, USUAL_HYSTERESIS[chemistry], RATES.get(chemistry, RATE))
     guessed = curve.source.startswith("guess")
@@ -181,7 +197,10 @@ def _from_steady(items: list[Sorted], ends: Ends) -> Curve:
     moving = [item for item in items if np.ptp(item.soc) > 0.3]
     if not moving:
         raise LabError(
-            "identify", "files", "no swing of 30 % of capacity", "a discharge over most of the range or --ocv TABLE"
+            "identify",
+            "files",
+            f"no swing of 30 % of a capacity of {ends.capacity_Ah:.4g} Ah",
+            "a discharge over most of the range, --ocv TABLE, or another --capacity-Ah",
         )
     usual = float(np.median([_by_steps(item.run) for item in moving]))
     looks = np.concatenate([_means(item, ends.capacity_Ah) for item in moving])

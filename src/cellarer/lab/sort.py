@@ -99,7 +99,7 @@ def kind_of(run: Run, ends: Ends) -> str:
     q = ends.capacity_Ah
     i = run.current
     moving = np.abs(i) > 0.004 * q
-    if moving.mean() < 0.02 and np.ptp(run.charge_Ah) < 0.02 * q:
+    if not moving.any() or (moving.mean() < 0.02 and np.ptp(run.charge_Ah) < 0.02 * q):
         return "rest"
     weight = np.maximum(run.dt, 0.0)[moving]
     magnitude = float(np.average(np.abs(i[moving]), weights=weight + 1e-9))

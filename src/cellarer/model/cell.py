@@ -26,6 +26,7 @@ class CellModel:
     chemistry: str  # NMC, NCA, LMO, LFP, LTO, Na-ion
     capacity_Ah: float  # as measured at 25 degC from full to empty as the file defines them
     rated_Ah: float  # data sheet
+    capacity_sigma: float  # 1: relative sigma of capacity_Ah
     temp_degC: Floats  # (temperature,) rising
     ocv: Floats  # (temperature, soc) V
     hysteresis: Floats  # (temperature, soc) V: half of the gap between charge and discharge branch

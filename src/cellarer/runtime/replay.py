@@ -30,8 +30,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CYCLE_MAX_S = 59.0  # core integrates up to 60 s; a longer step that is no gap is crossed in equal parts
-FILE_SIGMA = 0.02  # 1: how well the capacity is known that the cell file gives: cells of one kind differ …
-MEASURED_SIGMA = 0.01  # 1: … the one that the user gives, as measured …
+MEASURED_SIGMA = 0.01  # 1: how well the capacity is known that the user gives, as measured …
 AGED_SIGMA = 0.05  # 1: … and the one that is to be learnt, of a cell of unknown age
 TAILS = 2.0  # 1: what people say of a SOC is off by two of their sigmas more often than a normal error would be
 BLOCK_ROWS = 4096  # rows of one call of the kernel
@@ -200,8 +199,9 @@ def _initial(ready: Ready, before: State | None = None) -> slow.Durable | None:
         np.ones(site.layout.size["cell"]),
         durable(site, before if before is not None and known else start(site, 0)),
     )
-    told, sigma = settings.initial_soc is not None, FILE_SIGMA if settings.capacity_Ah is None else MEASURED_SIGMA
-    sigma = AGED_SIGMA if settings.learn_capacity else sigma
+    told = settings.initial_soc is not None
+    sigma = ready.cell.model.capacity_sigma if settings.capacity_Ah is None else MEASURED_SIGMA
+    sigma = max(sigma, AGED_SIGMA) if settings.learn_capacity else sigma
     return replace(
         kept,
         soc=one * (settings.initial_soc if settings.initial_soc is not None else np.nan),

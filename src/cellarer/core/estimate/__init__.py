@@ -8,7 +8,7 @@ from cellarer.core.estimate.adopt import adopt_capacity, doubted, go_on, looked
 from cellarer.core.estimate.advise import Advice, advise
 from cellarer.core.estimate.advise import of_cell as advise_cell
 from cellarer.core.estimate.between import anchor, between_sigma, empty, uncounted, with_between
-from cellarer.core.estimate.capacity import Pairs
+from cellarer.core.estimate.capacity import CLAIM, Pairs
 from cellarer.core.estimate.capacity import capacity_Ah as _capacity_Ah
 from cellarer.core.estimate.capacity import capacity_sigma_Ah as _capacity_sigma_Ah
 from cellarer.core.estimate.config import RECORDED_C, EstimatorConfig, Floats, compile_cells
@@ -43,6 +43,7 @@ def capacity_sigma_Ah(cfg: EstimatorConfig, state: EstimateState) -> Floats:
 
 
 __all__ = [
+    "CLAIM",
     "DOUBT",
     "HAS_KERNEL",
     "HORIZONS_S",

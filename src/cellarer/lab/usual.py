@@ -1,0 +1,35 @@
+"""How cells of a class usually rest near empty: what a discharge has left, where no curve of the very cell is known.
+
+Medians of the rested curves at 25 degC of the cells that Cellarer ships (NMC and NCA; LFP; LTO). Classes are told by
+the voltage of a full cell. LMO and Na-ion look like NMC here: a wide sigma pays for it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SOC = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+VOLTS = (  # V at SOC, and the full voltage up to which a cell belongs there
+    (3.1, (1.75, 1.96, 2.05, 2.10, 2.14, 2.17, 2.21, 2.24, 2.28)),
+    (3.8, (2.55, 2.90, 3.08, 3.18, 3.24, 3.28, 3.30, 3.31, 3.32)),
+    (np.inf, (2.70, 3.02, 3.18, 3.31, 3.48, 3.57, 3.64, 3.72, 3.81)),
+)
+
+
+def volts(full_V: float) -> Floats:
+    """Rested voltage at SOC of a cell that is full at full_V."""
+    return np.array(next(row for most, row in VOLTS if full_V < most))
+
+
+def left(rested_V: float, full_V: float) -> float:
+    """Share of the capacity that is left at a rested voltage; 0.6 and more is not told apart."""
+    return float(np.interp(rested_V, volts(full_V), SOC))
+
+
+def drawn_down(grid: Floats, ocv: Floats, lowest: float, full_V: float) -> Floats:
+    """The curve over `grid`, below the lowest SOC that was seen as a cell of its class falls."""
+    usual = np.interp(grid, SOC, volts(full_V))
+    at = int(np.searchsorted(grid, lowest))
+    below = grid < lowest
+    return np.asarray(np.where(below, ocv[at] + usual - usual[at], ocv))
