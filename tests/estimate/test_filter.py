@@ -285,3 +285,51 @@ def test_a_steady_small_current_counts_unless_it_may_be_the_zero_of_the_sensor(
     current, degC = np.full((rows, 1), -drawn_C * q), np.full((rows, 1), 25.0)
     _, z, _ = estimate.run_block(cfg, state, volts, current, degC, np.ones(rows))
     assert 0.6 - z[-1, 0] == pytest.approx(2.0 * drawn_C if counts else 0.0, abs=0.05 * drawn_C)
+
+
+STANDBY = 20  # h
+
+
+def standby(name: str, drawn_C: float, offset_C: float, voltage: bool, rest_s: int = 0) -> tuple[float, float]:
+    """Error and sigma of SOC after 20 h of a steady reading: a drain and an offset of the sensor; rows of 10 s."""
+    model, rows, idle = load(name).model, STANDBY * 360, rest_s // 10
+    q, soc0, degC = model.capacity_Ah, 0.6, 25.0
+    flows = np.r_[np.zeros(idle), np.full(rows, -drawn_C)]
+    soc = soc0 + np.r_[0.0, np.cumsum(flows[:-1])] * 10.0 / 3600.0
+    volts = np.full((idle + rows, 1), np.nan)
+    if voltage:
+        grid, row = np.linspace(0.0, 1.0, model.ocv.shape[1]), int(np.abs(model.temp_degC - degC).argmin())
+        resistance = sum(float(x[row, len(grid) // 2]) for x in (model.r0, model.r1, model.r2))
+        volts[:, 0] = np.interp(soc, grid, model.ocv[row]) + resistance * flows * q
+    cfg = estimate.compile_cells([model], np.zeros(1, int), np.array([q]), np.ones(1), estimate.RECORDED_C)
+    state = estimate.init(cfg, np.array([soc0]), np.array([0.005]))
+    read = np.where(flows == 0.0, 0.0, flows - offset_C) if rest_s else flows - offset_C
+    dt = np.r_[0.0, np.full(idle + rows - 1, 10.0)]
+    _, z, sigma = estimate.run_block(cfg, state, volts, (read * q)[:, None], np.full((idle + rows, 1), degC), dt)
+    return float(z[-1, 0] - soc[-1]), float(sigma[-1, 0])
+
+
+@pytest.mark.parametrize("read_C", [0.0005, 0.002, 0.006, 0.01, 0.0119, -0.01])
+def test_a_recording_holds_a_drain_and_an_offset_of_the_same_reading_inside_two_sigma(read_C: float) -> None:
+    for drawn_C, offset_C in ((read_C, 0.0), (0.0, read_C)):
+        error, sigma = standby("lfp_280ah", drawn_C, offset_C, voltage=False)
+        assert abs(error) < 2.0 * sigma
+        assert sigma < STANDBY * abs(read_C) + 0.02, "no wider than either"
+
+
+def test_a_steady_current_beyond_two_sigmas_of_an_offset_counts() -> None:
+    error, _ = standby("lfp_280ah", 0.0121, 0.0, voltage=False)
+    assert abs(error) < 1e-3
+
+
+@pytest.mark.parametrize(("drawn_C", "offset_C"), [(0.01, 0.0), (0.0, 0.01), (0.005, 0.005), (0.003, 0.0)])
+def test_voltage_tells_a_drain_from_an_offset_where_the_curve_is_steep(drawn_C: float, offset_C: float) -> None:
+    error, sigma = standby("panasonic_18650pf", drawn_C, offset_C, voltage=True)
+    assert abs(error) < 0.02, "of the 20 points that were read"
+    assert abs(error) < 2.0 * sigma
+
+
+def test_a_sensor_that_has_read_zero_has_no_offset_and_its_later_drain_counts() -> None:
+    error, sigma = standby("lfp_280ah", 0.01, 0.0, voltage=False, rest_s=300)
+    assert abs(error) < 0.01
+    assert abs(error) < 2.0 * sigma

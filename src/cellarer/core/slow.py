@@ -130,10 +130,10 @@ def compiled(config: Config) -> estimators.EstimatorConfig:
 
 
 def _learn_C(config: Config) -> float:
-    """Return below which steady current, C, nothing flows: where switches of ours may be open, they alone say so.
+    """Return below which C a steady current may be an offset: where switches of ours may be open, they alone say so.
 
     A house at rest draws a per cent of C for hours: what a battery with switches of its own reports counts, if it is
-    more than a sound sensor may be off.
+    more than a sound sensor may be off; in a recording it may be either, and sigma holds both.
     """
     if config.recording:
         return estimators.RECORDED_C

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.core.estimate.equations import START_OFFSET
 from cellarer.core.estimate.fields import LANES
 from cellarer.core.estimate.tables import CellTables, compile_tables
 from cellarer.model.cell import CellModel
@@ -13,7 +14,7 @@ from cellarer.model.cell import CellModel
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-RECORDED_C = 0.0125  # C: a steady current below this may be the offset of a recording, which shows no open switch
+RECORDED_C = 2.0 * START_OFFSET**0.5  # C: a steady current below two sigmas of the doubt may be an offset (`settle`)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +28,7 @@ class EstimatorConfig:
     kind: Ints  # (lane,) index into models; filler cells are of kind 0
     capacity_Ah: Floats  # (cell,) of the group when new
     parallel: Floats  # (cell,)
-    learn_C: float  # a steady current below this counts as zero, where no switch of ours says what is; 0 = none does
+    learn_C: float  # a steady current below this may be an offset, where no switch of ours says what is; 0 = none may
 
 
 def compile_cells(

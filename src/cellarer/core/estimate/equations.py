@@ -47,6 +47,8 @@ LEAK_SPREAD = 0.01 / 30.0 / 86400.0  # 1/s: self-discharge of one cell beyond it
 GAIN = 0.003  # relative: gain of the current sensor
 K_LOW, K_HIGH = 0.5, 2.5
 B_MOST = 0.05  # C
+START_OFFSET = 0.006 * 0.006  # C²: offset of a current sensor, doubt at the start
+DRAWN = 0.6  # 1: own estimate, so that both an offset of all that is read and none at all lie inside 1.7 sigma
 Z_LOW, Z_HIGH = -0.03, 1.03
 REST_SIGMA = 1e-3  # C: how well a resting sensor shows its offset
 QUIET_STEADY_C = 0.001  # C: a small current may be an offset if it wanders no more than this …
@@ -96,7 +98,7 @@ def gap_variance(dt: Any) -> Any:
 def hush(i: Any, q: Any, noise: Any, zero: Any, quiet_s: Any, quiet_i: Any, dt: Any, learn: Any) -> Any:
     """Follow how long the current has been small and steady: (zero, quiet seconds, quiet current).
 
-    learn  C: smaller ones count as zero after QUIET_S (where no switch of ours says so); 0 = none does
+    learn  C: smaller ones may be an offset, after QUIET_S (where no switch of ours says what is); 0 = none
     """
     # sign() instead of comparisons: NumPy and the compiler both turn it into lanes
     small = np.maximum(np.sign(learn * q - np.abs(i)), 0.0) * np.maximum(1.0 - noise, 0.0)
@@ -294,11 +296,18 @@ def settle(
     z: Any, s1: Any, s2: Any, h: Any, k: Any, b: Any,
     p00: Any, p01: Any, p02: Any, p03: Any, p04: Any, p05: Any, p11: Any, p12: Any, p13: Any, p14: Any, p15: Any,
     p22: Any, p23: Any, p24: Any, p25: Any, p33: Any, p34: Any, p35: Any, p44: Any, p45: Any, p55: Any,
-    q: Any, i: Any, zero: Any, trust: Any,
+    q: Any, i: Any, zero: Any, quiet_s: Any, quiet_i: Any, trust: Any,
 ) -> Any:  # fmt: skip
-    """Where the true current is known to be zero (`zero` 1) the sensor shows its offset; elsewhere change nothing."""
+    """Where the true current is known to be zero (`zero` 1) the sensor shows its offset; where it is 0 change nothing.
+
+    What is only quiet (`quiet_s`, no switch of ours) may as well be drawn: the reading is an offset give or take DRAWN
+    of itself, however long it lasts. p55 does not fall below the harmonic sum of that with the doubt at the start;
+    where voltage has found the offset better the reading says nothing.
+    """
     rest = REST_SIGMA * q
-    gain = zero / (p55 + rest * rest * trust)
+    drawn, start = DRAWN * DRAWN * quiet_i * quiet_i, START_OFFSET * q * q
+    least = np.maximum(np.sign(quiet_s - QUIET_S), 0.0) * drawn * start / (drawn + start + 1e-30)
+    gain = zero * np.maximum(1.0 - least / (p55 + 1e-30), 0.0) / (p55 + rest * rest * trust)
     kb = gain * (i - b)
     left = 1.0 - gain * p55
     state = z + p05 * kb, s1 + p15 * kb, s2 + p25 * kb

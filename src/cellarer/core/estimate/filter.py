@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, gap_variance
+from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, START_OFFSET, gap_variance
 from cellarer.core.estimate.fields import INDEX, INPUT, INPUT_PLACES, LANES, WIDTH
 from cellarer.core.estimate.first import doubt_start, weigh
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
     START_HYSTERESIS,
-    START_OFFSET,
     START_POLARISATION,
     START_SCALE,
     EstimateState,

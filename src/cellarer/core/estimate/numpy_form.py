@@ -68,7 +68,7 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     """Advance every cell of the buffer in place; the inputs already stand in its `in_…` fields.
 
     node, rows  from CellTables; kind (cell,) of all lanes
-    gap         variance that SOC gains because time is missing; learn  C: take a quiet current below it for zero
+    gap         variance that SOC gains because time is missing; learn  C: a quiet current below it may be an offset
     """
     refresh(buffer, node, rows, kind, dt)
     field = buffer.reshape(-1, FIELDS, LANES)
@@ -85,7 +85,7 @@ def step_buffer(buffer: Floats, node: Floats, rows: Floats, kind: Ints, dt: floa
     )  # fmt: skip
     state = out[:STATE_WIDTH]
     if (quiet[0] > 0.0).any():
-        state = finish(*state, q, i, quiet[0], trust)
+        state = finish(*state, q, i, *quiet, trust)
     for n in range(STATE_WIDTH):
         field[:, n, :] = state[n].reshape(-1, LANES)
     for n, name in enumerate(MEMORY):
