@@ -87,11 +87,25 @@ def test_a_passing_cloud_does_not_end_a_charge() -> None:
         assert charger.hold(END_V, TAIL_A + 5.0, 1) == ChargePhase.ABSORPTION
 
 
-def test_discharge_or_unknown_current_is_no_tail() -> None:
-    for amps in (-0.1, np.nan):
+def test_discharge_or_unknown_current_is_no_tail_and_noise_about_zero_is() -> None:
+    for amps, after in (
+        (-TAIL_A - 0.1, ChargePhase.ABSORPTION), (np.nan, ChargePhase.ABSORPTION),
+        (-TAIL_A + 0.1, ChargePhase.FLOAT), (-0.1, ChargePhase.FLOAT),
+    ):  # fmt: skip
         charger = Charger()
         charger.hold(END_V, 50.0, 1)
-        assert charger.hold(END_V, amps, 70) == ChargePhase.ABSORPTION
+        assert charger.hold(END_V, amps, 70) == after
+
+
+def test_a_tail_that_has_begun_ends_ten_millivolts_below_the_end_and_begins_within_five() -> None:
+    for begins_V, stays_V, after in (
+        (END_V - 0.004, END_V - 0.009, ChargePhase.FLOAT), (END_V - 0.006, END_V - 0.004, ChargePhase.TAPER),
+        (END_V - 0.004, END_V - 0.011, ChargePhase.ABSORPTION),
+    ):  # fmt: skip
+        charger = Charger()
+        charger.hold(END_V, 50.0, 1)
+        charger.hold(begins_V, 1.0, 5)
+        assert charger.hold(stays_V, 1.0, 59) == after
 
 
 def test_absorption_that_falls_back_is_bulk_again() -> None:

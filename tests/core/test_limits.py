@@ -14,7 +14,9 @@ from tests.core.sites import CELL_SIDE, CONTACTS, FACTS, pack, site, table
 from cellarer.cells import load as load_cell
 from cellarer.config import rows
 from cellarer.config.load import build
+from cellarer.core.decide import limit
 from cellarer.core.decide.limit import RIPPLE, VOLTAGE, fade
+from cellarer.core.estimate import REASONS as SOP_REASONS
 from cellarer.model.reasons import REASONS
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -320,3 +322,25 @@ def test_an_estimated_core_never_raises_a_limit(core: float, hot: float) -> None
     told, without = (with_core(degC, before).command.window for degC in (core, np.nan))
     assert told.charge_A[0] <= without.charge_A[0] + 1e-9 and told.discharge_A[0] <= without.discharge_A[0] + 1e-9
     assert (told.peak_A <= without.peak_A + 1e-9).all()
+
+
+@pytest.mark.parametrize("why", SOP_REASONS)
+def test_a_forecast_of_the_voltage_leaves_the_tail_current_and_one_of_anything_else_forbids(why: str) -> None:
+    bench = closed("one")
+    said, tail_A = bench.state.estimate, float(bench.config.limits.tail_A[0])
+    nothing, index = np.zeros_like(said.sop_A), np.full_like(said.sop_reason, SOP_REASONS.index(why))
+    amps, watts = limit.forecast(bench.config, replace(said, sop_A=nothing, sop_W=nothing, sop_reason=index))
+    assert (amps[:-1, 0] == (tail_A if why == "voltage" else 0.0)).all()
+    assert not amps[:, 1].any() and not amps[-1].any(), "nor of discharge, nor where the state of charge bounds"
+    assert ((watts > 0.0) == (amps > 0.0)).all()
+    for sop_A in (np.nan, tail_A - 0.1, tail_A + 0.1):  # what is not said stays so, what is more stands
+        amps, _ = limit.forecast(bench.config, replace(said, sop_A=nothing + sop_A, sop_reason=index))
+        least = np.fmax(sop_A, tail_A) if why == "voltage" and not np.isnan(sop_A) else sop_A
+        np.testing.assert_array_equal(amps[:-1, 0], least)
+
+
+def test_the_measured_voltage_still_ends_the_charge_where_the_forecast_leaves_the_tail() -> None:
+    bench = closed("one")
+    bench.put("cell_voltage", 3.551, 1)
+    bench.run(1.0)
+    assert bench.command.window.charge_A[0] == 0.0 and reason(bench, "charge") == "cell voltage high"

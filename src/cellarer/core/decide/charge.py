@@ -21,6 +21,7 @@ from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Eve
 from cellarer.model.values import ChargePhase as C
 
 NEAR_V = 0.005  # V: how near to the end of charge counts as there; twice the error of a good AFE
+STAY_V = 0.010  # V: how near it still counts once a tail has begun: noise, and rest after the last step of a machine
 FALL_BACK_V = 0.05  # V: absorption that falls this far is bulk again
 TAIL_HOLD = 1.25  # times the tail current: a tail that has begun ends above it
 TAPER_NS = 2_000_000_000  # a tail that lasts so long is told
@@ -158,13 +159,18 @@ def _kinds(config: Config) -> Bytes:
 
 
 def _tail(look: Look) -> Ints:
-    """Return since when voltage is up and current down, (string,) ns; FOREVER = not now."""
+    """Return since when voltage is up and current down, (string,) ns; FOREVER = not now.
+
+    Down is down in both directions: noise and standby of a machine at rest are below zero half of the time, and cells
+    that show their end of charge while a little is taken are fuller than those that show it while it is given.
+    """
     table, before_ns = look.config.limits, look.state.charging.tail_since_ns
-    up = look.high_V >= table.end_of_charge_V - NEAR_V
+    begun = before_ns < FOREVER
+    up = look.high_V >= table.end_of_charge_V - np.where(begun, STAY_V, NEAR_V)
     if not np.count_nonzero(up):
         return _never(look.config)
-    most_A = np.where(before_ns < FOREVER, TAIL_HOLD, 1.0) * table.tail_A
-    tail = up & (look.current >= 0.0) & (look.current <= most_A)
+    most_A = np.where(begun, TAIL_HOLD, 1.0) * table.tail_A
+    tail = up & (np.abs(look.current) <= most_A)
     return np.where(tail, np.minimum(before_ns, look.now_ns), FOREVER)
 
 
@@ -230,7 +236,8 @@ def filled(look: Look) -> Bools:
     if not np.count_nonzero(full):
         return _no_cell(config)
     just = full & (charging.since_ns == look.state.time_ns)
-    return just[owner] & (look.of("cell_voltage") >= (config.limits.end_of_charge_V - NEAR_V)[owner])
+    least_V = np.minimum(config.limits.end_of_charge_V - NEAR_V, look.extremes[0])  # the highest one is in any case
+    return just[owner] & (look.of("cell_voltage") >= least_V[owner])
 
 
 @lru_cache(maxsize=16)

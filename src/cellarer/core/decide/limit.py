@@ -45,6 +45,7 @@ FORECAST, VOLTAGE, PHASE, WIRING, CORE = 5, 6, 9, 10, 11  # rows of WINDOWS
 HEAT_DOUBT = 2.0 * 0.10  # 1: two sigmas of how far the core is warmer; its heat is known as resistance is, within 10 %
 HORIZONS_S = (2.0, 10.0, 30.0, np.inf)
 IN_FORCE = 1  # the horizon of the limits in force
+BY_VOLTAGE = 0  # of core.estimate.REASONS
 BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed at once
 BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
@@ -195,7 +196,7 @@ def _limit(
     )  # fmt: skip
     _kernel.intersect(
         allowed, bounds.rated_A, bounds.rise * dt_s, NAMED, IN_FORCE, bounds.wire_A2, bounds.wire_left,
-        look.watch.wire_heat, estimate.sop_A, estimate.sop_W, voltage, before.charge_A, before.discharge_A,
+        look.watch.wire_heat, *forecast(config, estimate), voltage, before.charge_A, before.discharge_A,
         before.peak_A, RIPPLE, BACK, min(dt_s / RIPPLE_S, 1.0), limits, reasons, peaks,
     )  # fmt: skip
     _kernel.end_voltage(
@@ -259,9 +260,24 @@ def _limit_plain(
         discharge_reason=reason[1],
         voltage_reason=np.where(narrowed, CELL_HIGH, RATED),
         peak_A=peak_A,
-        peak_W=_peak_power(peak_A, estimate, voltage),
+        peak_W=_peak_power(look, peak_A, estimate, voltage),
         uneven_V=uneven_V,
     )
+
+
+@lru_cache(maxsize=2)  # an estimate stands for several cycles
+def forecast(config: Config, estimate: Estimate) -> tuple[Floats, Floats]:
+    """Return what SOP says to limits, A and W, (horizon, way, string): of the voltage it never forbids the tail.
+
+    A promise keeps a margin for doubt, of current or none; at the end of charge no cell would ever get across it. There
+    the measured highest cell governs (`_settled`), which no current as small as the tail carries past its zero unseen.
+    What it says of temperature, and of cells that nobody knows, stands; and so does the horizon that SOC bounds.
+    """
+    tail_A = config.limits.tail_A
+    least_A = np.zeros_like(estimate.sop_A)
+    least_A[:-1, 0] = np.where(estimate.sop_reason[:-1, 0] == BY_VOLTAGE, tail_A, 0.0)
+    most_W = least_A * config.series * config.limits.charge_zero_V
+    return np.maximum(estimate.sop_A, least_A), np.maximum(estimate.sop_W, most_W)
 
 
 def _peaks(look: Look, estimate: Estimate, windows: Floats) -> Floats:
@@ -271,9 +287,9 @@ def _peaks(look: Look, estimate: Estimate, windows: Floats) -> Floats:
     current squared: from x, over T seconds, I² = (L² − x·e)/(1 − e) with e = exp(−T/tau) ends at its limit L². What
     was not used comes back with the same time constant: a peak budget that recharges.
     """
-    bounds = _bounds(look.config)
+    bounds, promised_A = _bounds(look.config), forecast(look.config, estimate)[0]
     rated = bounds.rated_A
-    sop = np.where(np.isnan(estimate.sop_A), rated, np.maximum(estimate.sop_A, 0.0))
+    sop = np.where(np.isnan(promised_A), rated, np.maximum(promised_A, 0.0))
     if not bounds.wire_A2.size:
         return np.array((sop, np.broadcast_to(rated, sop.shape)))
     left = bounds.wire_left
@@ -282,10 +298,11 @@ def _peaks(look: Look, estimate: Estimate, windows: Floats) -> Floats:
     return np.array((sop, np.minimum(wires[:, None, :], rated)))
 
 
-def _peak_power(peak_A: Floats, estimate: Estimate, voltage: Floats) -> Floats:
+def _peak_power(look: Look, peak_A: Floats, estimate: Estimate, voltage: Floats) -> Floats:
     """Return the power of peak currents at the voltage of now, no more than was forecast, (horizon, way, string) W."""
     power = _zero_if_unknown(peak_A * voltage)
-    return np.where(np.isnan(estimate.sop_W), power, np.minimum(power, np.maximum(estimate.sop_W, 0.0)))
+    promised_W = forecast(look.config, estimate)[1]
+    return np.where(np.isnan(promised_W), power, np.minimum(power, np.maximum(promised_W, 0.0)))
 
 
 def _uneven(look: Look, end_V: Floats, dt_s: float) -> Floats:

@@ -1,0 +1,78 @@
+"""Every shipped cell, and every shipped site, becomes full with a machine that does as it is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.closed_loop.pack import Pack
+
+from cellarer import cells
+from cellarer.model.values import ChargePhase
+
+FULL = (ChargePhase.HOLD, ChargePhase.FLOAT)
+START_SOC = {"nissan_leaf_2013": 0.93}  # its end of charge is met at rest at 97 %
+SIGNALS = ("cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage", "feedback_minus", "feedback_plus",
+           "feedback_precharge")  # fmt: skip
+
+
+def few(folder: Path, cell: str, degC: float) -> str:
+    """Return a site of four such cells, which the room keeps at a temperature."""
+    path = folder / "few.toml"
+    path.write_text(
+        f"""name = "few"
+signals = {list(SIGNALS)}
+[[pack]]
+name = "a"
+cell = "{cell}"
+series = 4
+temperature_sensors = 2
+switchgear = {{ kind = "contactors", resistor_ohm = 20.0 }}
+balancing = {{ bleed_mA = 50 }}
+[simulation]
+soc_spread_pct = 0.0
+ambient_degC = {degC}
+load = {{ kind = "constant" }}
+"""
+    )
+    return str(path)
+
+
+def fill(site: str, soc: float, current_A: float, minutes: float, **machine: Any) -> Pack:
+    """Charge with a machine of 100 steps that keeps CVL and CCL and answers after 2 s, until full."""
+    given = {"dead_band_A": 0.0, "step_A": 0.01 * current_A, "delay_s": 2.0, "inverter_A": 2.0 * current_A} | machine
+    pack = Pack(soc, site=site, current_A=current_A, dt_s=2.0, **given)
+    pack.top_V = 0.0  # type: ignore[attr-defined]
+
+    def full(pack: Pack) -> bool:
+        pack.top_V = max(pack.top_V, float(pack.plant.voltage.max()))  # type: ignore[attr-defined]
+        return pack.phase in FULL
+
+    pack.run(60.0 * minutes, full)
+    return pack
+
+
+def sound(pack: Pack) -> None:
+    """Full, with the end of charge touched, and no cell above what is allowed."""
+    limits = pack.config.limits
+    assert pack.phase in FULL, pack.string()["missing"]
+    assert float(limits.end_of_charge_V[0]) - 0.006 < pack.top_V < float(limits.charge_zero_V[0]) + 0.002  # type: ignore[attr-defined]
+    assert not pack.opened()
+    turns = [e.name for e in pack.events if e.kind == "charge"]
+    assert turns.count("taper → absorption") <= 2, "phases take no turns"
+
+
+@pytest.mark.parametrize("degC", (25.0, 5.0))
+@pytest.mark.parametrize("cell", cells.names())
+def test_every_shipped_cell_becomes_full(cell: str, degC: float, tmp_path: Path) -> None:
+    """Also where the end of charge is the voltage at which the fade leaves nothing: doubt must not lock out the end."""
+    limits = cells.load(cell).limits
+    pack = fill(few(tmp_path, cell, degC), START_SOC.get(cell, 0.97), 0.5 * float(limits.charge_A[0]), 150.0)
+    sound(pack)
+
+
+@pytest.mark.parametrize(("site", "current_A"), [("ev", 25.0), ("ebike", 2.0), ("laptop", 2.0), ("home", 50.0)])
+def test_every_shipped_site_becomes_full(site: str, current_A: float) -> None:
+    """With a charger in the place of its load: cells that differ as the site says, its own surroundings and devices."""
+    sound(fill(site, 0.97, current_A, 120.0))
