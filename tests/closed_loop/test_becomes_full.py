@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.closed_loop.pack import Pack
 
 from cellarer import cells
+from cellarer.model.reasons import INDEX, REASONS
 from cellarer.model.values import ChargePhase
 
 FULL = (ChargePhase.HOLD, ChargePhase.FLOAT)
@@ -76,3 +79,39 @@ def test_every_shipped_cell_becomes_full(cell: str, degC: float, tmp_path: Path)
 def test_every_shipped_site_becomes_full(site: str, current_A: float) -> None:
     """With a charger in the place of its load: cells that differ as the site says, its own surroundings and devices."""
     sound(fill(site, 0.97, current_A, 120.0))
+
+
+def test_a_pack_that_may_not_be_charged_says_what_binds() -> None:
+    """The end of charge is no more the reason than the phase: nothing may flow in."""
+    pack = Pack(0.9, current_A=50.0)
+    pack.run(30.0)
+    assert not any("may flow in" in text for text in pack.string()["missing"])
+    window = replace(
+        pack.state.window, charge_A=np.zeros(1), charge_reason=np.array([INDEX["power forecast"]], np.int8)
+    )
+    pack.state = replace(pack.state, window=window)
+    assert "0.00 A may flow in now, because of: power forecast" in pack.string()["missing"]
+
+
+def test_a_machine_that_stops_short_of_the_charge_voltage_is_told() -> None:
+    pack = Pack(0.98, current_A=50.0, dead_band_A=0.0, step_A=1.0, voltage_offset_V=-0.5, dt_s=4.0)
+    said = "the machine stops short, or nothing charges: "
+    assert not any(text.startswith(said) for text in pack.string()["missing"])
+    pack.run(5400.0, lambda p: any(text.startswith(said) for text in p.string()["missing"]))
+    assert pack.phase == ChargePhase.BULK and pack.plant.time_s < 5400.0
+    assert any("A are allowed up to 55." in text for text in pack.string()["missing"])
+
+
+@pytest.mark.parametrize("soc", (0.004, 0.03))
+def test_cold_and_empty_asks_for_no_charge_that_it_may_not_take_and_says_so(soc: float, tmp_path: Path) -> None:
+    """Below its preconditioning voltage, and above: no discharge either, until it is warm and some charge is back."""
+    pack = Pack(soc, site=few(tmp_path, "lfp_280ah", -10.0), current_A=30.0, dt_s=5.0)
+    pack.run(600.0)
+    told = pack.string()
+    phase = ChargePhase.PRECONDITION if soc < 0.01 else ChargePhase.BULK
+    assert pack.phase in (phase, ChargePhase.WARMING, ChargePhase.REFILL)
+    assert pack.state.window.charge_A[0] == 0.0 and not pack.state.command.force_charge[0]
+    assert any(text.startswith("charging begins above 0 °C; the coldest sensor has -1") for text in told["missing"])
+    assert REASONS[int(pack.state.window.charge_reason[0])] in ("temperature low", "charge phase")
+    if soc < 0.01:
+        assert pack.state.window.discharge_A[0] == 0.0

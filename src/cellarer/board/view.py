@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellarer.board.idle import idle
+from cellarer.board.waits import coldest, waits
 from cellarer.model.advice import ACTIONS, words
 from cellarer.model.config import RESTART, Config, Switchgear
 from cellarer.model.events import apart_from_bus, cell_number, text
@@ -322,7 +323,7 @@ def missing(config: Config, state: State, string: int) -> list[str]:
             said.append(apart_from_bus(apart_V, limit_V))
         if config.switch.authority[string] < 2:
             said.append("no device of this site may switch")
-    said.append(_next_phase(config, state, string))
+    said += [_next_phase(config, state, string), waits(config, state, string)]
     if state.charging.touch[string]:
         said.append("a full charge is due: the state of charge is not known well enough")
     return [text for text in said if text]
@@ -360,10 +361,7 @@ def _next_phase(config: Config, state: State, string: int) -> str:
             back = 100.0 * float(charging.low_soc[string] + REFILL_SHARE)
             return f"discharge is held until {back:.0f} % are reached; now {soc:.0f} %"
         case ChargePhase.WARMING:
-            cold = state.seen.value[layout.where["temp_degC"]][layout.string_of_temp == string]
-            return (
-                f"charging begins above {_coldest(config, string):.0f} °C; the coldest sensor has {cold.min():.1f} °C"
-            )
+            return coldest(config, state, string)
         case ChargePhase.PRECONDITION:
             needed_V = float(table.precondition_V[string])
             return f"charging goes on when the lowest cell reaches {needed_V:.3f} V; it has {low:.3f} V"
@@ -379,12 +377,6 @@ def _hidden(config: Config, state: State, string: int, high: float) -> str:
     read = float(state.seen.value[layout.where["cell_voltage"]][layout.string_of_cell == string].max())
     bleeds = state.command.bleed[layout.string_of_cell == string].any()
     return f", read as {read:.3f} V while it bleeds" if bleeds and high - read >= 0.001 else ""
-
-
-def _coldest(config: Config, string: int) -> float:
-    """Return the temperature above which the charge map allows a current, degC."""
-    allowed = np.flatnonzero(config.limits.map_A[string] > 0.0)
-    return float(config.limits.map_degC[string][max(int(allowed[0]) - 1, 0)]) if allowed.size else float("nan")
 
 
 def _clears(config: Config, state: State, row: int, string: int) -> str:

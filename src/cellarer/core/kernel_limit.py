@@ -12,7 +12,7 @@ from numba import boolean, float64, int8, int64, njit, types
 from cellarer.core.kernel import OPTIONS, _given, _made
 
 # Rows of decide.limit.WINDOWS
-RATED, UNKNOWN, FOREIGN, FAULT, OPEN, FORECAST, VOLTAGE, HOT, COLD, PHASE, WIRING, CORE = range(12)
+RATED, UNKNOWN, FOREIGN, FAULT, OPEN, VOLTAGE, HOT, COLD, FORECAST, PHASE, WIRING, CORE = range(12)
 HIGH, LOW, HOTTEST, COLDEST = range(4)  # rows of Look.extremes
 
 

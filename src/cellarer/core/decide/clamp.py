@@ -52,7 +52,8 @@ def clamp(
     falls = (window.discharge_A < 0.1 * table.rated_discharge_A) & (window.discharge_reason != RECOVERING)
     ending = ENDS[switches.phase] | (may_discharge & falls)
     allows = may_charge & (window.charge_A > 0.0), may_discharge & (window.discharge_A > 0.0)
-    signals = np.array((*allows, low | ending, low, heavy, FORCES[charging.phase], charging.touch))
+    force = FORCES[charging.phase] & (window.charge_A > 0.0)  # no machine is asked for what it may not give
+    signals = np.array((*allows, low | ending, low, heavy, force, charging.touch))
     allow_charge, allow_discharge, pre_alarm, start_generator, buzzer, force, full = layout.pack_any(signals)
     (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)
     return Command(

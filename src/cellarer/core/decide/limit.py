@@ -33,15 +33,15 @@ WINDOWS = (
     ("foreign BMS", "foreign BMS"),
     ("fault", "fault"),
     ("switchgear open", "switchgear open"),
-    ("power forecast", "power forecast"),
     ("cell voltage high", "cell voltage low"),
     ("temperature high", "temperature high"),
     ("temperature low", "temperature low"),
+    ("power forecast", "power forecast"),  # behind what is measured: of two that leave nothing that one says why
     ("charge phase", "state of charge"),
     ("wiring", "wiring"),
     ("core temperature", "core temperature"),
 )
-FORECAST, VOLTAGE, PHASE, WIRING, CORE = 5, 6, 9, 10, 11  # rows of WINDOWS
+VOLTAGE, HOT, COLD, FORECAST, PHASE, WIRING, CORE = 5, 6, 7, 8, 9, 10, 11  # rows of WINDOWS
 HEAT_DOUBT = 2.0 * 0.10  # 1: two sigmas of how far the core is warmer; its heat is known as resistance is, within 10 %
 HORIZONS_S = (2.0, 10.0, 30.0, np.inf)
 IN_FORCE = 1  # the horizon of the limits in force
@@ -335,7 +335,7 @@ def _windows(look: Look, demand: Demand, switches: Switches, estimate: Estimate)
     windows[3] = rated if demand.none else np.where(demand.blocked, 0.0, rated * demand.fraction)
     windows[4] = np.where(carrying(look.config, switches), rated, 0.0) if bounds.has_gear else rated
     windows[FORECAST] = windows[WIRING] = rated
-    windows[6:9] = _faded(look, bounds)
+    windows[VOLTAGE : COLD + 1] = _faded(look, bounds)
     windows[VOLTAGE] = np.minimum(windows[VOLTAGE], _settled(look))
     windows[CORE] = _inside(look, estimate)
     return windows
