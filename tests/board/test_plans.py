@@ -39,11 +39,12 @@ def test_the_newest_plan_counts(tmp_path: Path) -> None:
     [
         replace(GOOD, bleed_Ah=np.zeros(5)),
         replace(GOOD, bleed_Ah=np.array([0.0, -1.0, 0.0, 0.0])),
-        replace(GOOD, bleed_Ah=np.array([0.0, np.nan, 0.0, 0.0])),
+        replace(GOOD, bleed_Ah=np.array([0.0, np.inf, 0.0, 0.0])),
         replace(GOOD, move=np.full((2, 4), 1.5)),
         replace(GOOD, move=np.zeros((1, 4))),
         replace(GOOD, preheat_degC=np.zeros(3)),
         replace(GOOD, expires_ns=NOW + 2 * LONGEST_NS),
+        replace(GOOD, climate_ns=NOW + 2 * LONGEST_NS),
     ],
 )
 def test_what_is_no_plan_is_refused_and_the_one_before_forgotten(tmp_path: Path, plan: Plan) -> None:

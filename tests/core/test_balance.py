@@ -12,13 +12,16 @@ from tests.core.sites import TABLES
 
 from cellarer.config.load import build
 from cellarer.core.decide import balance, signals
-from cellarer.model.values import NEVER, Plan
+from cellarer.model.values import NEVER, no_plan
+from cellarer.plan.balance import schedule
+from cellarer.plan.thermal import Advice, joined
 
 FOREVER_NS = 10**15
 
 
 def planned(bench: Bench, dose: list[float], expires_ns: int = FOREVER_NS) -> None:
-    bench.plan = Plan(expires_ns, np.array(dose), np.full(1, np.nan), np.zeros((2, len(dose))), np.full(1, np.nan))
+    nothing = no_plan(len(dose), bench.layout.size["pack"])
+    bench.plan = replace(nothing, expires_ns=expires_ns, bleed_Ah=np.array(dose))
 
 
 def known(**balancing: object) -> Bench:
@@ -109,6 +112,19 @@ def test_bleeding_pauses_and_only_undisturbed_readings_reach_the_estimators() ->
     assert [] in pauses
 
 
+@pytest.mark.parametrize("dt_ms", [20, 100, 1000])
+def test_a_reading_counts_again_when_its_filter_has_settled_however_short_a_cycle_is(dt_ms: int) -> None:
+    bench = known()
+    planned(bench, [0.0, 1.0, 0.0, 0.0], bench.now_ns + 2 * 10**9)
+    bench.dt_ns = dt_ms * 10**6
+    bench.run(2.0)
+    off_ns = bench.now_ns
+    while bench.command.bleed.any() or balance.disturbed(_look(bench)) is not None:
+        assert bench.now_ns - off_ns <= 10**9 + 2 * bench.dt_ns
+        bench.step()
+    assert bench.now_ns - off_ns >= balance.SETTLE_NS - bench.dt_ns
+
+
 def test_what_is_bled_is_taken_off_the_estimate() -> None:
     bench = known()
     bench.dt_ns = 1_000_000_000
@@ -153,7 +169,7 @@ def take(bench: Bench, share: float) -> None:
     """Let the plan say for how much of the time the converter of the cell takes charge in."""
     move = np.zeros((2, 4))
     move[1, CELL] = share
-    bench.plan = Plan(FOREVER_NS, np.zeros(4), np.full(1, np.nan), move, np.full(1, np.nan))
+    bench.plan = replace(no_plan(4, 1), expires_ns=FOREVER_NS, move=move)
 
 
 def moving(ordered: float, *, reads: bool = True) -> Bench:
@@ -242,3 +258,47 @@ def test_converters_pause_so_that_cells_are_measured() -> None:
         moves.append(bench.command.move[1, CELL])
     pause = np.flatnonzero(np.array(moves) == 0.0) * 0.5
     assert pause.tolist() == [*np.arange(114.0, 120.0, 0.5), *np.arange(234.0, 240.0, 0.5)]
+
+
+def near_full(site: str) -> Bench:
+    """Return a closed bench, in each string of four or more a cell that bleeding by voltage would choose."""
+    bench = closed(site)
+    cells, first = bench.cells, bench.layout.first_cell
+    cells[:] = (bench.config.limits.end_of_charge_V - 0.04)[bench.layout.string_of_cell]
+    bench.put("cell_voltage", cells[first + 2] + 0.03, first + 2)
+    bench.put("current", 1.0)
+    return bench
+
+
+def test_a_plan_that_says_nothing_of_a_string_leaves_it_to_voltage_and_one_that_says_no_does_not() -> None:
+    """A dose in string 1 alone: the others bleed as without a plan; a dose of 0 is an order not to bleed."""
+    bench = near_full("ragged")
+    layout, first = bench.layout, bench.layout.first_cell
+    ruled = bench.fork()
+    ruled.step()
+    assert ruled.command.bleed[first + 2].all()
+    dose = np.where(np.arange(layout.size["cell"]) == 3, 1.0, 0.0)
+    plan = schedule(layout, bench.config.balance, dose, np.full(4, 9), bench.now_ns)
+    bench.plan = plan
+    bench.step(set_soc=0.5)
+    bench.run(0.2)
+    assert np.flatnonzero(bench.command.bleed).tolist() == [3, *(first[1:] + 2).tolist()]
+    assert bench.state.balancing.planned.tolist() == [True, False, False, False]
+    bench.plan = replace(plan, bleed_Ah=np.where(layout.string_of_cell == 1, 0.0, plan.bleed_Ah))
+    bench.run(0.1)
+    assert np.flatnonzero(bench.command.bleed).tolist() == [3, *(first[2:] + 2).tolist()]
+
+
+def test_thermal_advice_alone_stops_no_bleeding_and_outlives_the_doses_it_came_with() -> None:
+    bench = near_full("one")
+    advice = Advice(bench.now_ns + 10**12, np.array([12.0]), np.array([np.nan]))
+    doses = replace(bench.plan, expires_ns=bench.now_ns + 10**9, bleed_Ah=np.array([1.0, 0.0, 0.0, 0.0]))
+    bench.plan = joined(bench.plan, advice)
+    bench.step()
+    assert bench.command.bleed.tolist() == [False, False, True, False]
+    bench.plan = joined(doses, advice)
+    bench.step(set_soc=0.5)
+    bench.run(0.2)
+    assert bench.command.bleed.tolist() == [True, False, False, False]
+    bench.run(1.6)  # the doses have expired, and their filters have settled
+    assert bench.command.bleed.tolist() == [False, False, True, False] and bench.plan.climate_ns > bench.now_ns

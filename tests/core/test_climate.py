@@ -44,7 +44,7 @@ def orders(made: Bench, degC: float | list[float], seconds: float = 0.2) -> tupl
 
 def planned(made: Bench, preheat: float = np.nan, precool: float = np.nan, seconds: float = 1e4) -> None:
     plan = no_plan(made.layout.size["cell"], 1)
-    made.plan = replace(plan, expires_ns=made.now_ns + round(seconds * 1e9), preheat_degC=np.array([preheat]),
+    made.plan = replace(plan, climate_ns=made.now_ns + round(seconds * 1e9), preheat_degC=np.array([preheat]),
                         precool_degC=np.array([precool]))  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_an_expired_plan_is_the_rules_again_in_the_same_cycle() -> None:
     assert orders(made, 2.0, 2.9)[0] == 0.0
     made.run(0.2)
     assert made.command.heater[0] == 1.0
-    made.plan = replace(made.plan, expires_ns=NEVER, preheat_degC=np.array([40.0]))
+    made.plan = replace(made.plan, climate_ns=NEVER, preheat_degC=np.array([40.0]))
     assert orders(made, 20.0)[0] == 0.0
 
 

@@ -13,7 +13,7 @@ from tests.core.sites import site
 from cellarer.core.cycle import start
 from cellarer.core.estimate import between_sigma
 from cellarer.core.slow import compiled, durable
-from cellarer.model.values import NEVER, Phase, Plan
+from cellarer.model.values import NEVER, Phase, no_plan
 
 
 def answers(bench: Bench, name: str) -> list[tuple[str, str]]:
@@ -229,12 +229,12 @@ def test_heat_and_cooling_are_safe_when_nothing_is_known() -> None:
 
 def test_a_plan_ends_when_it_expires_and_never_heats_a_warm_string() -> None:
     bench = closed("ragged")
-    dose = np.zeros(bench.layout.size["cell"])
     for expires_ns, preheat, degC, heats in (
         (bench.now_ns + 10**12, 30.0, 20.0, True), (NEVER, 30.0, 20.0, False), (bench.now_ns - 1, 30.0, 20.0, False),
         (bench.now_ns + 10**12, 90.0, 60.0, False), (bench.now_ns + 10**12, np.nan, 20.0, False),
     ):  # fmt: skip
-        bench.plan = Plan(expires_ns, dose, np.full(3, preheat), np.zeros((2, dose.size)), np.full(3, np.nan))
+        nothing = no_plan(bench.layout.size["cell"], 3)
+        bench.plan = replace(nothing, climate_ns=expires_ns, preheat_degC=np.full(3, preheat))
         bench.put("temp_degC", degC)
         bench.run(0.1)
         assert bool(bench.command.heater[0]) == heats, (expires_ns, preheat, degC)

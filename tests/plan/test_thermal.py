@@ -94,11 +94,12 @@ def test_no_plan_without_known_use_surroundings_or_temperature() -> None:
     assert thermal.advise(EV, blind, around).expires_ns == NEVER
 
 
-def test_advice_joins_a_balancing_plan_and_expires_first() -> None:
+def test_advice_joins_a_balancing_plan_and_each_expires_by_itself() -> None:
     unknown = np.full(1, np.nan)
     plan = replace(no_plan(3, 1), expires_ns=500, bleed_Ah=np.arange(3.0))
     none = thermal.Advice(NEVER, unknown, unknown)
     assert thermal.joined(plan, none) is plan
     both = thermal.joined(plan, replace(none, expires_ns=300, preheat_degC=np.array([7.0])))
-    assert both.expires_ns == 300 and both.preheat_degC[0] == 7.0 and both.bleed_Ah[2] == 2.0
-    assert thermal.joined(no_plan(3, 1), replace(none, expires_ns=300)).expires_ns == 300
+    assert both.expires_ns == 500 and both.climate_ns == 300 and both.preheat_degC[0] == 7.0 and both.bleed_Ah[2] == 2.0
+    alone = thermal.joined(no_plan(3, 1), replace(none, expires_ns=300))
+    assert alone.climate_ns == 300 and alone.expires_ns == NEVER

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellarer.board import tree
 from cellarer.board.ring import BoardError, RingReader, RingWriter, create_ring
-from cellarer.model.values import NEVER, Plan, no_plan
+from cellarer.model.values import Plan, no_plan
 
 SLACK = 1024  # bytes: numbers of the outline differ in length
 LONGEST_NS = 3_600_000_000_000  # a plan that is valid for longer is none: its maker may be gone
@@ -61,10 +61,10 @@ class PlanReader:
             expected, found = getattr(self._none, name).shape, np.shape(getattr(plan, name))
             if found != expected:
                 return self._none, f"{name} has the shape {found}, expected {expected}"
-        if not (np.isfinite(plan.bleed_Ah).all() and (plan.bleed_Ah >= 0.0).all()):
-            return self._none, "bleed_Ah must be 0 or more"
+        if np.isinf(plan.bleed_Ah).any() or (plan.bleed_Ah < 0.0).any():
+            return self._none, "bleed_Ah must be 0 or more, or NaN"
         if not ((plan.move >= 0.0) & (plan.move <= 1.0)).all():
             return self._none, "move must be 0 to 1"
-        if plan.expires_ns != NEVER and plan.expires_ns - now_ns > LONGEST_NS:
+        if max(plan.expires_ns, plan.climate_ns) - now_ns > LONGEST_NS:
             return self._none, f"it is valid for longer than {LONGEST_NS * 1e-9:.0f} s"
         return plan, ""

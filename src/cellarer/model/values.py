@@ -270,17 +270,18 @@ class Wishes:
 class Plan:
     """What slow planners propose; the rules follow it while it is valid and within their bounds."""
 
-    expires_ns: int  # NEVER = no plan
-    bleed_Ah: Floats  # (cell,) dose still to take out of each cell
+    expires_ns: int  # of doses and moves; NEVER = no plan
+    bleed_Ah: Floats  # (cell,) dose still to take out of each cell; 0 = not to bleed; NaN = as the rules say
     preheat_degC: Floats  # (pack,) keep cells this warm, instead of what the rules keep; NaN = as the rules say
     move: Floats  # (2, cell) 0…1 what converters do, as in Command
     precool_degC: Floats  # (pack,) cooling begins here, instead of where the rules begin; NaN = as the rules say
+    climate_ns: int  # when preheat_degC and precool_degC expire; NEVER = they were never valid
 
 
 def no_plan(cells: int, packs: int) -> Plan:
     """Return a plan that was never valid."""
     unknown = np.full(packs, np.nan)
-    return Plan(NEVER, np.zeros(cells), unknown, np.zeros((2, cells)), unknown)
+    return Plan(NEVER, np.full(cells, np.nan), unknown, np.zeros((2, cells)), unknown, NEVER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -139,7 +139,8 @@ def schedule(layout: Layout, hardware: BalanceTable, dose: Floats, most: Ints, n
     """Return the next piece of the way to these doses, (cell,) Ah.
 
     It expires when the first of the chosen cells is done, so that following it to the end never bleeds more than the
-    dose; then ask again with what is left. Without a dose it is expired from the start: the rules go by voltage.
+    dose; then ask again with what is left. Where a string has no dose the plan says nothing of it: the rules go by
+    voltage there; without any it is expired from the start.
     """
     rate = (hardware.bleed_A * hardware.share)[layout.string_of_cell]
     worth = np.where(dose * 3600.0 >= rate * SHORTEST_S, dose, 0.0)
@@ -148,7 +149,9 @@ def schedule(layout: Layout, hardware: BalanceTable, dose: Floats, most: Ints, n
     if not chosen.any():
         return nothing
     seconds = min(SLOT_S, float((3600.0 * dose[chosen] / rate[chosen]).min()))
-    return replace(nothing, expires_ns=now_ns + int(seconds * 1e9), bleed_Ah=np.where(chosen, dose, 0.0))
+    said = np.logical_or.reduceat(chosen, layout.first_cell)[layout.string_of_cell]
+    doses = np.where(chosen, dose, np.where(said, 0.0, np.nan))
+    return replace(nothing, expires_ns=now_ns + int(seconds * 1e9), bleed_Ah=doses)
 
 
 def report(layout: Layout, hardware: BalanceTable, estimate: Estimate, dose: Floats, most: Ints) -> Report:

@@ -7,7 +7,7 @@ body is taken leakier and its heater weaker than stated, so that a plan is early
 known (surroundings, temperature, no known use) means no plan: the rules go on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,8 +215,8 @@ def advise(config: Config, state: State, ambient_degC: Floats) -> Advice:
 
 
 def joined(plan: Plan, advice: Advice) -> Plan:
-    """Return a plan that also carries the advice; it expires with the first of both."""
+    """Return a plan that also carries the advice; each expires by itself."""
     if advice.expires_ns == NEVER:
         return plan
-    expires_ns = advice.expires_ns if plan.expires_ns == NEVER else min(plan.expires_ns, advice.expires_ns)
-    return Plan(expires_ns, plan.bleed_Ah, advice.preheat_degC, plan.move, advice.precool_degC)
+    said = {"preheat_degC": advice.preheat_degC, "precool_degC": advice.precool_degC}
+    return replace(plan, climate_ns=advice.expires_ns, **said)

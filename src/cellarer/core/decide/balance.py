@@ -1,4 +1,4 @@
-"""Which cells bleed and what converters move: by a plan while valid, else by voltage near the end of charge.
+"""Which cells bleed and what converters move: by a plan where it says so while valid, else by voltage near full.
 
 Voltage says something about imbalance only above `start_V` and without load; below it only a dose (Ah, from SOC and
 capacity) may bleed. What is above its recommended voltage bleeds whatever the others have and whatever a plan says:
@@ -69,16 +69,22 @@ def _unread_ns(look: Look) -> Ints:
 
 def disturbed(look: Look) -> Bools | None:
     """Return whose reading bleeding falsifies now, its own or a neighbour's, (cell,); None = nobody's."""
-    config, before, command = look.config, look.state.balancing, look.state.command
-    if not _has_hardware(config):
+    before = look.state.balancing
+    if not _has_hardware(look.config):
         return None
-    on = command.bleed | (command.move > 0.0).any(axis=0)
+    touched = _touched(look)
     quiet = look.now_ns - before.dirty_ns.max() >= SETTLE_NS
-    if quiet and not np.count_nonzero(on):
+    if quiet and not np.count_nonzero(touched):
         return None
+    return touched | (look.now_ns - before.dirty_ns < SETTLE_NS)
+
+
+def _touched(look: Look) -> Bools:
+    """Return which cells are bled or moved, or sit beside one that is, (cell,); where the device sees to it: none."""
+    config, command = look.config, look.state.command
+    on = command.bleed | (command.move > 0.0).any(axis=0)
     beside = np.concatenate(([False], (on & has_next(config))[:-1])) | (np.append(on[1:], False) & has_next(config))
-    own = config.balance.share[config.layout.string_of_cell] == 1.0  # the device sees to it
-    return (on | beside | (look.now_ns - before.dirty_ns < SETTLE_NS)) & ~own
+    return (on | beside) & (config.balance.share[config.layout.string_of_cell] < 1.0)
 
 
 def steady_s(config: Config, memory: Balancing, now_ns: int) -> float:
@@ -112,27 +118,36 @@ def balance(
         moved_Ah = moved_Ah + other_A(look) * (dt_s / 3600.0)
     if converts and np.count_nonzero(command.move):
         unread_ns = _unread_ns(look)
-    planned = plan.expires_ns > now_ns
+    planned = _speaks(config, plan) & (plan.expires_ns > now_ns)
+    any_planned = bool(np.count_nonzero(planned))
     hot = look.extremes[2]
     sane = ~np.isnan(look.extremes[1]) & (hot <= table.max_degC) & ~(demand.open[1] | demand.ramp[1])
-    sane &= look.flows[0] if planned else look.current >= -config.idle_A
+    sane &= np.where(planned, look.flows[0], look.current >= -config.idle_A)
     chosen, begin_ns, turn = before.chosen, before.begin_ns, before.turn
-    moves = plan.move.any(axis=0) if planned and converts else False  # they pause too
+    moves = plan.move.any(axis=0) if any_planned and converts else False  # they pause too
     idle = ~np.logical_or.reduceat(chosen | moves, config.layout.first_cell)
     again = idle | (now_ns - begin_ns >= TURN_NS) | (planned != before.planned)
     if np.count_nonzero(again):
         begin_ns, turn = np.where(again, now_ns, begin_ns), turn + again
-        need = np.maximum(_planned(look, plan), _too_full(look)) if planned else _by_voltage(look, dirty)
+        need = _by_voltage(look, dirty)
+        if any_planned:
+            need = np.where(planned[owner], np.maximum(_planned(look, plan), _too_full(look)), need)
         chosen = np.where(again[owner], _bounded(look, np.where(sane[owner], need, 0.0), turn), chosen)
-    if planned:
-        chosen = chosen & ((plan.bleed_Ah > 0.0) | (_too_full(look) > 0.0))
+    if any_planned:
+        chosen = chosen & ((plan.bleed_Ah > 0.0) | ~planned[owner] | (_too_full(look) > 0.0))
     on = (sane & (now_ns - begin_ns < table.share * TURN_NS))[owner]
-    move = _moves(look, plan, demand, on) if planned and converts else np.zeros_like(command.move)
-    dirty_ns = before.dirty_ns if dirty is None else np.where(dirty, now_ns, before.dirty_ns)
+    move = _moves(look, plan, demand, on & planned[owner]) if any_planned and converts else np.zeros_like(command.move)
+    dirty_ns = before.dirty_ns if dirty is None else np.where(_touched(look), now_ns, before.dirty_ns)
     counted_Ah = before.moved_Ah if estimated else before.counted_Ah
-    stays = np.full(sane.size, planned)
-    memory = Balancing(chosen, stays, begin_ns, turn, dirty_ns, moved_Ah, counted_Ah, unread_ns, look.unbled[1:])
+    memory = Balancing(chosen, planned, begin_ns, turn, dirty_ns, moved_Ah, counted_Ah, unread_ns, look.unbled[1:])
     return memory, chosen & on & (table.bleed_A > 0.0)[owner], move
+
+
+@lru_cache(maxsize=4)
+def _speaks(config: Config, plan: Plan) -> Bools:
+    """Return for which strings a plan says who bleeds or what moves, (string,): the rules go on for all others."""
+    said = ~np.isnan(plan.bleed_Ah) | (plan.move > 0.0).any(axis=0)
+    return np.logical_or.reduceat(said, config.layout.first_cell)
 
 
 def _planned(look: Look, plan: Plan) -> Floats:

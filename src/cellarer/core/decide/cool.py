@@ -52,7 +52,7 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
 
 def _planned(look: Look, plan: Plan, degC: Floats) -> Floats:
     """Return a set point of the plan, (string,); NaN where it says nothing or is no longer valid."""
-    if plan.expires_ns <= look.now_ns:
+    if plan.climate_ns <= look.now_ns:
         return np.full(look.config.layout.yes.size, np.nan)
     return degC[look.config.layout.pack_of_string]
 
