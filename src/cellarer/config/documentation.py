@@ -27,7 +27,7 @@ Contactors of a pair share both paths. The way back from a cell that is too low 
   control and guard hold the discharge limit at zero, and a discharge opens it within half a second
   (`refill_discharged`, which a person resets). Below the deep-discharge voltage nothing closes without service.
 - **Too high**: bleeders go on while the pair is open, and bleed what is above its recommended level whatever the other
-  cells have; without bleeders that cell must be discharged by hand. As soon as it is at its maximum or below, an
+  cells have; without bleeders that cell must be discharged by hand. As soon as it is 20 mV below its maximum, an
   authorised reset ends the latch. The pair may then be closed and discharged: above the recommended level the charge
   limit stays zero.
 """

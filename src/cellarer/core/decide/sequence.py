@@ -129,20 +129,9 @@ def start(config: Config, now_ns: int) -> Switches:
     zero, counts = np.zeros(n), np.zeros(n, np.int64)
     unknown, calm, never = np.full(n, np.nan), np.full((2, n), FOREVER), np.full(n, FOREVER)
     return Switches(
-        np.zeros(n, np.int8),
-        np.full(n, now_ns),
-        counts,
-        zero,
-        counts,
-        counts,
-        zero,
-        unknown,
-        calm,
-        zero,
-        zero,
-        never,
+        np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm, zero, zero, never,
         np.full((2, n), np.nan),
-    )
+    )  # fmt: skip
 
 
 def trusted(look: Look) -> Bools:
@@ -188,7 +177,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
         before = renew(before, resistor_J=heated)
     if phase is before.phase:
         return before, waits
-    after, events = _account(facts, phase, rule)
+    after, events = _account(facts, before, phase, rule)
     return after, waits + events
 
 
@@ -431,9 +420,9 @@ def _resistor(look: Look, before: Switches) -> Floats:
     return np.maximum(before.resistor_J + (power - table.resistor_W) * dt, 0.0)
 
 
-def _account(facts: Facts, phase: np.ndarray, rule: Ints) -> tuple[Switches, list[Event]]:
-    """Count tries, closings and wear for the strings that changed, and say why they did."""
-    look, before = facts.look, facts.before
+def _account(facts: Facts, before: Switches, phase: np.ndarray, rule: Ints) -> tuple[Switches, list[Event]]:
+    """Count tries, closings and wear for the strings that changed, and say why they did. before: as it is by now."""
+    look = facts.look
     table, now_ns = look.config.switch, look.now_ns
     moved = phase != before.phase
     current = np.abs(look.current)
