@@ -10,12 +10,14 @@ from cellarer.cells import load
 from cellarer.cells.checks import OCV_MARGIN_V
 from cellarer.core import estimate
 from cellarer.core.estimate import numpy_form
+from cellarer.core.estimate.equations import FLOOR
 from cellarer.lab import cellfile, template
 from cellarer.lab.curve import GRID, Curve
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted
-from cellarer.lab.identify import identify
+from cellarer.lab.identify import _fit, identify
 from cellarer.lab.readers import Run, read
+from cellarer.lab.rests import RESTS
 from cellarer.lab.sort import Ends, Sorted, settle
 
 HERE = Path(__file__).resolve().parents[2] / "data"
@@ -261,6 +263,34 @@ def test_doubt_between_measured_temperatures_bears_out_how_well_the_law_held_the
         assert doubt[12.5] < doubt[-15.5] < doubt[-30.5]
         middle_pct.append(doubt[12.5])
     assert middle_pct[1] > 1.3 * middle_pct[0]
+
+
+def test_a_slow_part_that_no_run_has_shown_is_doubted_where_it_was_measured_too() -> None:
+    """Half of what it usually has of all resistance; the bound of its time constant is 55 s."""
+    seen, unseen = part_of(25.0, 0.03), replace(part_of(25.0, 0.03), tau2=55.0)
+    for fitted, least in (([replace(seen, tau2=58.0)], 0.0), ([unseen], 18.0)):
+        found = cellfile.doubts(fitted, 3.0)
+        doubt = dict(zip(found["doubt_degC"], found["doubt_pct"], strict=True))
+        assert doubt[24.5] == doubt[25.5] == least
+        assert doubt[55.5] > doubt[30.5] > least
+    found = cellfile.doubts([part_of(0.0, 0.06), unseen], 3.0)
+    doubt = dict(zip(found["doubt_degC"], found["doubt_pct"], strict=True))
+    assert (doubt[-0.5], doubt[25.5]) == (0.0, 18.0), "each temperature its own"
+
+
+@pytest.mark.needs("scipy")
+@pytest.mark.parametrize(("source", "times"), [("slow discharge leg", 1.0), (RESTS, 1.0 / FLOOR), ("guess", 1.7)])
+def test_what_a_weak_curve_misses_lasts(tmp_path: Path, source: str, times: float) -> None:
+    r = np.random.default_rng(4)
+    drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-2.0, 0.6, 130), 12) * TRUE.capacity_Ah * 1.2])
+    run = read(recording(tmp_path / "drive.csv", drive, 2.0, 1.0))[0]
+    item = Sorted(run, "drive", 1.0 + run.charge_Ah / TRUE.capacity_Ah, "full", 25.0)
+    ocv = np.interp(
+        GRID, np.linspace(0.0, 1.0, TRUE.ocv.shape[1]), TRUE.ocv[int(np.argmin(np.abs(TRUE.temp_degC - 25.0)))]
+    )
+    curve = Curve(ocv + 0.01 * np.sin(20.0 * GRID), 0.0 * GRID, 25.0, source, False)
+    part = _fit([item], curve, 0.0 * GRID, 30.0, TRUE.capacity_Ah)
+    assert part.rmse == pytest.approx(times * part.misses[0], rel=0.15)
 
 
 @pytest.mark.needs("scipy")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cellarer.cells.loader import parse
 from cellarer.cells.writer import dump
+from cellarer.core.estimate.equations import FLOOR
 from cellarer.lab import capacity, usual
 from cellarer.lab.cellfile import BEYOND_C, table_of
 from cellarer.lab.curve import (
@@ -35,7 +36,7 @@ from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted, Priors, Problem
 from cellarer.lab.given import given_curve
 from cellarer.lab.readers import Run, read_all
-from cellarer.lab.rests import from_rests
+from cellarer.lab.rests import RESTS, from_rests
 from cellarer.lab.search import fit_class
 from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs
 
@@ -44,7 +45,9 @@ Progress = Callable[[str], None]
 
 CLASS_K = 5.0  # runs whose mean temperatures differ by less belong together
 STEADY_DOUBT = 2.0
-GUESSED = 1.7  # what a guessed curve misses it misses always: of other errors the filter lets half average out
+# How many times what the model misses it is told to miss: of most errors the filter lets half (FLOOR) average out …
+GUESSED = 1.7  # … those of a guessed curve last …
+RESTED = 1.0 / FLOOR  # … and so do those of a curve from rests of minutes, which no slow leg has tested
 SLOW_ERROR_V = 0.1  # slow legs have made the curve: what they miss against it tells nothing of resistance
 MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
 FULL_RUN_S = 6000.0
@@ -157,7 +160,8 @@ def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity
         doubt_V, brief_s = float(np.hypot(doubt_V, slow_V)), longest
     if not curve.measured_gap and gap.max() > FELT_V:
         doubt_V = float(np.hypot(doubt_V, HYSTERESIS_SPREAD * float(gap.max())))
-    return replace(part, rmse=GUESSED * doubt_V if guessed else doubt_V, brief_s=brief_s)
+    lasts = GUESSED if guessed else RESTED if curve.source == RESTS else 1.0
+    return replace(part, rmse=lasts * doubt_V, brief_s=brief_s)
 
 
 def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str]) -> tuple[list[Sorted], Curve]:

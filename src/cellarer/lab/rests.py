@@ -14,6 +14,7 @@ from cellarer.lab.sort import Ends, Sorted
 Floats = NDArray[np.float64]
 Point = tuple[float, float]  # soc, V
 
+RESTS = "rests of pulse tests"  # as source of a curve
 REST_S = 590.0  # ten minutes, as rows of 10 s show them
 CALM_C = 0.01
 GROWS_S = 250.0  # usual slow time constant
@@ -52,7 +53,7 @@ def from_rests(items: list[Sorted], ends: Ends) -> Curve | None:
     ocv = _drawn([one for one in loaded if len(one)], soc, voltage)
     if ocv is None:
         ocv = _smooth(soc, voltage, ends)
-    return Curve(np.maximum.accumulate(ocv), np.zeros_like(GRID), temp, "rests of pulse tests", False, points_told)
+    return Curve(np.maximum.accumulate(ocv), np.zeros_like(GRID), temp, RESTS, False, points_told)
 
 
 def rested(item: Sorted, capacity_Ah: float) -> list[Point]:
