@@ -116,6 +116,51 @@ def test_truth_never_reaches_the_estimators(panasonic: replay.Replayed) -> None:
     assert np.isnan(replay_report.reference_soc(result)).all()
 
 
+def dashes(path: Path, told: float | None, begin: float = 1.0, rest_s: int = 70, lost: int = 0) -> dict[str, object]:
+    """Figures of 5 min at C/2 behind a rest, of a cell whose voltage shows its SOC; `lost` rows at the end without."""
+    model = cells.load("panasonic_18650pf").model
+    amperes = np.where(np.arange(rest_s + 300) < rest_s, 0.0, -0.5 * model.capacity_Ah)
+    count = np.cumsum(amperes) / 3600.0
+    at_25 = np.stack([np.interp(25.0, model.temp_degC, column) for column in model.ocv.T])
+    volts = np.interp(begin + count / model.capacity_Ah, np.linspace(0.0, 1.0, at_25.size), at_25) + 0.03 * amperes
+    volts[volts.size - lost :] = np.nan
+    made = write_csv(path / "made.csv", {
+        "time_s": np.arange(amperes.size) * 1.0, "current_A": amperes, "voltage_V": volts,
+        "temperature_degC": np.full(amperes.size, 25.0), "ah_reference": count,
+    })  # fmt: skip
+    ready = replay.prepare(made, Settings("panasonic_18650pf", initial_soc=told))
+    return replay_report.figures(replay.estimate_only(ready))
+
+
+def test_a_full_cell_anchors_the_reference_whatever_start_was_told(tmp_path: Path) -> None:
+    """Told 80 % where the cell is full the filter is right after a minute and the figure said 20 % off."""
+    for told, off in ((0.8, -20.0), (1.0, 0.0), (None, None)):
+        f = dashes(tmp_path, told)
+        assert f["soc_reference"] == "full"
+        assert f["soc_rmse_pct"] < 3.0
+        if off is not None:
+            assert f["start_error_pct"] == pytest.approx(off, abs=0.1)
+        assert ("told" in "".join(replay_report.error_of(f))) == bool(off)
+
+
+def test_without_a_full_or_empty_cell_the_reference_is_as_wrong_as_the_told_start(tmp_path: Path) -> None:
+    f = dashes(tmp_path, 0.7, begin=0.8)
+    assert f["soc_reference"] == replay_report.TOLD
+    assert 8.0 < f["soc_rmse_pct"] < 14.0
+    assert f["soc_spread_pct"] < 0.3 * f["soc_rmse_pct"]
+    assert "as told" in replay_report.error_of(f)[1]
+    assert dashes(tmp_path, None, begin=0.8)["soc_reference"] is None
+
+
+def test_soc_at_the_end_is_unknown_where_the_voltage_is_lost_before(tmp_path: Path) -> None:
+    """The reader's limit of a gap is a minute."""
+    for lost, known in ((0, True), (50, True), (70, False)):
+        f = dashes(tmp_path, 1.0, lost=lost)
+        assert f["soc_age_s"] == lost
+        assert (f["soc_end"] is not None, replay_report.end_of(f)[0] != "unknown") == (known, known)
+        assert 0.9 < f["soc_last"] < 1.0
+
+
 # --- measured drive cycles; figures over whole cycles: benchmarks/
 
 

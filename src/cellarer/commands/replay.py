@@ -110,9 +110,11 @@ def _check_range(said: dict[str, object]) -> None:
 
 def _tell(figures: dict[str, object], written: list[Path]) -> None:
     """Print what people want to know, and where the files are."""
+    from cellarer.runtime import replay_report
+
     lines = {
         "rows": f"{figures['rows']}, of which {figures['bad_rows']} cannot be used; {figures['gaps']} gaps",
-        "SOC at the end": _percent(figures["soc_end"], 1.0) + f" ± {_percent(figures['soc_sigma_end'], 2.0)} (2 sigma)",
+        "SOC at the end": " ".join(replay_report.end_of(figures)),
         "voltage model": f"{figures['voltage_rmse_mV']:.1f} mV root mean square per cell",
         "faults": ", ".join(figures["faults"]) or "none",  # type: ignore[arg-type]
     }
@@ -121,11 +123,7 @@ def _tell(figures: dict[str, object], written: list[Path]) -> None:
     if figures["better_known_by"]:
         lines["better known by"] = figures["better_known_by"][0]  # type: ignore[index]
     if figures["soc_rmse_pct"] == figures["soc_rmse_pct"]:
-        lines["SOC error"] = f"{figures['soc_rmse_pct']:.2f} % root mean square, by ah_reference"
+        lines["SOC error"] = "; ".join(replay_report.error_of(figures))
     console.pairs(lines | {"written": ", ".join(map(str, written)) or "nothing: give --out or --report"})
     for finding in figures["findings"]:  # type: ignore[attr-defined]
         console.say(f"counted: {finding}")
-
-
-def _percent(value: object, times: float) -> str:
-    return f"{value * times * 100.0:.1f} %" if isinstance(value, float) else "unknown"

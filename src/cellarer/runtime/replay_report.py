@@ -3,6 +3,7 @@
 Here, and only here, `ah_reference` is looked at: it judges the estimate, it never made it.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,22 +19,65 @@ Floats = NDArray[np.float64]
 
 SETTLED_SHARE = 0.1  # of the rows: an estimate from an unknown start has found its way by then, or never
 EVENTS_SHOWN = 300
+TOLD, TOLD_OFF_PCT = "told start", 1.0
+CALM_S = 60.0  # s of it before a row counts, or since the begin
+CALM_C = 0.02  # C: less current leaves the voltage where a rest has it, and is the tail of a charge
+ANCHOR_V = (
+    0.01  # V: so near to the ends of the curve a cell is full or empty; at a usual slope of 1 V a per cent of SOC
+)
 SOC_SPAN = (-5.0, 120.0)  # room for the legend
 
 
-def reference_soc(result: Replayed) -> Floats:
-    """Return SOC by the reference counter, (row,); NaN where the file has none or the start was not given.
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """SOC by the reference counter, (row,), and what anchors it: a full or empty cell, or the start that was told."""
 
-    The capacity is the cell file's or the user's, the begin what the user said: truth as far as these are true.
+    soc: Floats
+    anchor: str  # "full", "empty", "told start", "" = there is no reference
+    row: int  # of the anchor; -1 = none
+
+
+def reference(result: Replayed) -> Reference:
+    """Return SOC by the reference counter with the capacity of the cell file or the user.
+
+    A rest at which the cell is full or empty by its curve anchors it, whatever was told; only where the recording
+    has none does the told start, and the reference is then as wrong as that.
     """
     ready = result.ready
     recording, settings = ready.recording, ready.settings
-    unknown = np.full(recording.rows, np.nan)
-    if settings.initial_soc is None or not np.isfinite(recording.ah_reference).any():
-        return unknown
-    capacity_Ah = float(ready.config.capacity_Ah[0])
-    first = recording.ah_reference[np.flatnonzero(np.isfinite(recording.ah_reference))[0]]
-    return np.asarray(settings.initial_soc + (recording.ah_reference - first) / capacity_Ah)
+    counter = recording.ah_reference
+    known = np.flatnonzero(np.isfinite(counter))
+    row, anchor, soc = _anchor(result)
+    if row < 0 and settings.initial_soc is not None and known.size:
+        row, anchor, soc = int(known[0]), TOLD, settings.initial_soc
+    if row < 0:
+        return Reference(np.full(recording.rows, np.nan), "", -1)
+    counted = np.where(recording.run == recording.run[row], counter - counter[row], np.nan)
+    return Reference(soc + counted / float(ready.config.capacity_Ah[0]), anchor, row)
+
+
+def reference_soc(result: Replayed) -> Floats:
+    """Return SOC by the reference counter alone."""
+    return reference(result).soc
+
+
+def _anchor(result: Replayed) -> tuple[int, str, float]:
+    """Return the first row at which every cell is full or empty by its curve: (row, what, SOC); (−1, "", NaN): none."""
+    ready = result.ready
+    recording, model = ready.recording, ready.cell.model
+    volts = recording.cell_V if recording.cells else recording.voltage_V[:, None] / ready.series
+    time_s = joined_time(result)
+    busy = ~(np.abs(recording.current_A) < CALM_C * float(ready.config.capacity_Ah[0]))
+    calm = time_s - np.fmax.accumulate(np.where(busy, time_s, -np.inf)) >= CALM_S
+    full_V, empty_V = (float(np.interp(25.0, model.temp_degC, model.ocv[:, end])) for end in (-1, 0))
+    usable = recording.good & np.isfinite(recording.ah_reference) & calm & np.isfinite(volts).all(axis=1)
+    full = usable & (volts >= full_V - ANCHOR_V).all(axis=1)
+    empty = usable & (volts <= empty_V + ANCHOR_V).all(axis=1)
+    found = np.flatnonzero(full | empty)
+    if not found.size:
+        return -1, "", float("nan")
+    row = int(found[0])
+    return (row, "full", 1.0) if full[row] else (row, "empty", 0.0)
 
 
 def figures(result: Replayed) -> dict[str, object]:
@@ -43,7 +87,10 @@ def figures(result: Replayed) -> dict[str, object]:
     soc, error_V = columns["soc"], model_error(result)
     known = np.flatnonzero(np.isfinite(soc))
     last = int(known[-1]) if known.size else -1
-    reference = reference_soc(result)
+    truth = reference(result)
+    error = soc - truth.soc
+    age_s = _age_s(result, last)
+    lasts = known.size and age_s <= longest  # else it is the state before voltage was lost, not the one at the end
     return {
         "recording": recording.path.name,
         "cell": result.ready.cell.model.name,
@@ -56,12 +103,18 @@ def figures(result: Replayed) -> dict[str, object]:
         "gaps": int(gap.sum()),
         "gap_limit_s": longest,
         "longest_gap_s": float(step_s[gap].max()) if gap.any() else 0.0,
-        "soc_end": float(soc[last]) if known.size else None,
-        "soc_sigma_end": float(columns["soc_sigma"][last]) if known.size else None,
+        "soc_end": float(soc[last]) if lasts else None,
+        "soc_sigma_end": float(columns["soc_sigma"][last]) if lasts else None,
+        "soc_last": float(soc[last]) if known.size else None,
+        "soc_sigma_last": float(columns["soc_sigma"][last]) if known.size else None,
+        "soc_age_s": age_s if known.size else None,
         "voltage_rmse_mV": rms(error_V) * 1e3,
-        "soc_rmse_pct": rms(soc - reference) * 100.0,
-        "soc_max_error_pct": float(np.nanmax(np.abs(soc - reference), initial=np.nan)) * 100.0
-        if np.isfinite(soc - reference).any()
+        "soc_rmse_pct": rms(error) * 100.0,
+        "soc_reference": truth.anchor or None,
+        "soc_spread_pct": spread(error) * 100.0,
+        "start_error_pct": _start_error(result, truth) * 100.0,
+        "soc_max_error_pct": float(np.nanmax(np.abs(error), initial=np.nan)) * 100.0
+        if np.isfinite(error).any()
         else None,
         "resistance_scale_end": float(columns["resistance_scale"][last]) if known.size else None,
         "capacity_Ah": float(columns["capacity_Ah"][last]) if known.size else None,
@@ -70,6 +123,28 @@ def figures(result: Replayed) -> dict[str, object]:
         "faults": sorted({name for names in set(result.faults) for name in names.split(";") if name}),
         "warnings": list(result.ready.warnings),
     }
+
+
+def _age_s(result: Replayed, last: int) -> float:
+    """How long before the end of the recording the last row lies of which SOC is known; NaN: it never is."""
+    time_s = joined_time(result)
+    return float(np.nanmax(time_s) - time_s[last]) if last >= 0 else float("nan")
+
+
+def _start_error(result: Replayed, truth: Reference) -> float:
+    """The told start less the truth, where the recording itself anchors it; NaN elsewhere."""
+    told = result.ready.settings.initial_soc
+    if told is None or truth.anchor in ("", TOLD):
+        return float("nan")
+    first = truth.soc[np.isfinite(truth.soc)][0]
+    return float(told - first)
+
+
+def spread(error: Floats) -> float:
+    """Root mean square of an error apart from its mean, settled rows only: what a wrong start does not explain."""
+    late = error[int(SETTLED_SHARE * error.size) :]
+    late = late[np.isfinite(late)]
+    return float(np.std(late)) if late.size else float("nan")
 
 
 def model_error(result: Replayed) -> Floats:
@@ -102,10 +177,10 @@ def write_up(result: Replayed) -> Report:
         figures=[
             Figure(
                 "SOC at the end",
-                _shown(f["soc_end"], 100.0, "%"),
-                "; ".join([f"± {_shown(f['soc_sigma_end'], 200.0, '%')} (2 sigma)", *result.advice[:1]]),
+                end_of(f)[0],
+                "; ".join([*end_of(f)[1:], *result.advice[:1]]),
             ),
-            Figure("SOC against reference", _shown(f["soc_rmse_pct"], 1.0, "%"), "root mean square"),
+            Figure("SOC against reference", error_of(f)[0], "; ".join(error_of(f)[1:])),
             Figure("Voltage model", _shown(f["voltage_rmse_mV"], 1.0, "mV"), "root mean square per cell"),
             Figure("Resistance", _shown(f["resistance_scale_end"], 1.0, "×"), "of the cell file's"),
             Figure("Bad rows", str(f["bad_rows"]), f"of {recording.rows}"),
@@ -115,6 +190,35 @@ def write_up(result: Replayed) -> Report:
         warnings=result.ready.warnings,
         sections=[s for s in sections if s is not None],
     )
+
+
+def end_of(figures: dict[str, object]) -> tuple[str, str]:
+    """SOC at the end in words: the value, and how sure it is, or what was known last."""
+    soc, two_sigma = (f"{scale * _number(figures[name]):.1f} %" for name, scale in (
+        ("soc_last", 100.0), ("soc_sigma_last", 200.0)))  # fmt: skip
+    if figures["soc_last"] is None:
+        return "unknown", "at every row"
+    if figures["soc_end"] is None:
+        minutes = _number(figures["soc_age_s"]) / 60.0
+        return "unknown", f"(no voltage for the last {minutes:.0f} min; before {soc} ± {two_sigma}, 2 sigma)"
+    return soc, f"± {two_sigma} (2 sigma)"
+
+
+def error_of(figures: dict[str, object]) -> tuple[str, ...]:
+    """Error of SOC in words: the value, then against what, and what of it the told start makes."""
+    value, anchor = f"{_number(figures['soc_rmse_pct']):.2f} %", figures["soc_reference"]
+    if anchor is None:
+        return ("–",)
+    if anchor == TOLD:
+        moved = f"apart from a constant {_number(figures['soc_spread_pct']):.2f} %"
+        return f"{value} root mean square", "by ah_reference from the start as told, and wrong where that is", moved
+    told = _number(figures["start_error_pct"])
+    off = [f"the start was told {told:+.1f} points off"] if abs(told) >= TOLD_OFF_PCT else []
+    return f"{value} root mean square", f"by ah_reference from a cell that is {anchor}", *off
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def _duration_h(result: Replayed) -> float:
