@@ -1,5 +1,6 @@
 """SOP against a finely stepped plant of the model's own equations, with and without doubt; energy; core."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -299,3 +300,25 @@ def test_a_soc_that_the_voltage_contradicts_forbids_no_charging(plain: bool, mon
     assert (heard[:2] > 0.9 * rated).all() and heard[2] < 0.1 * rated
     nearer = [charge_A(np.array([3.31, shown, np.nan]))[1] for shown in (3.36, 3.45, 3.51, 3.54, 3.56)]
     assert (np.diff(nearer) <= 0.0).all() and nearer[-2] < 0.5 * rated and nearer[-1] < 0.1 * rated
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_doubt_of_energy_holds_what_the_file_says_that_the_model_misses(
+    plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resistance and temperature known, C/5, far from the end: sigma of the voltage alone is that share of energy."""
+    if plain:
+        monkeypatch.setattr(import_module("cellarer.core.estimate.energy"), "_kernel", None)
+    n, miss_V = 3, 0.05
+    soc, load = np.array([0.3, 0.6, 0.9]), np.full(n, -0.2 * CELL.model.capacity_Ah)
+    doubts = []
+    for sigma in (1e-4, miss_V):
+        model = replace(CELL.model, sigma=np.full_like(CELL.model.sigma, sigma))
+        cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, model.capacity_Ah), np.ones(n))
+        state = estimate.init(cfg, soc, np.full(n, 1e-3))
+        state = estimate.step(cfg, state, np.full(n, np.nan), np.zeros(n), np.full(n, 25.0), 0.0)
+        said = estimate.energy(cfg, state, [CELL.limits], load)
+        doubts.append(said.doubt_Wh / said.energy_Wh)
+    assert (doubts[1] > 0.8 * miss_V / 3.7).all()
+    assert (doubts[1] < 4.0 * miss_V / 3.7).all(), "with what is lost near the end, where the curve is steep"
+    assert (doubts[0] < 0.5 * doubts[1]).all()

@@ -41,7 +41,7 @@ class Energy:
 
     energy_Wh: Floats  # to the lower limit (recommended) under the mean discharge current
     charge_Ah: Floats  # charge that comes out until there
-    doubt_Wh: Floats  # of the energy by resistance and temperature, one sigma; that of the charge comes on top
+    doubt_Wh: Floats  # of the energy by resistance, temperature and model, one sigma; that of the charge comes on top
     to_empty_s: Floats  # inf while not discharging
     to_full_s: Floats  # inf while not charging
 
@@ -65,7 +65,7 @@ def walks(
     """What the cells in `part` have ahead of them at the mean current, (way, 3, cell), of the group; way 0 charges.
 
     Out: Wh and Ah until the lower limit. In: 0, and the time until full as Ah at the mean current. The third row is
-    what one sigma of resistance and of temperature is worth, per cent (out of the Wh, in of the Ah).
+    what one sigma is worth, per cent (out of the Wh: resistance, temperature, model; in of the Ah: the first two).
 
     mean_current (cell in part,) A of the string; the shape is that of power.promises, so that `weakest` takes it
     """

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cellarer.core.estimate.equations import SENSOR, decay, falling
+from cellarer.core.estimate.equations import EMPTY, NEAR_EMPTY, SENSOR, SHARE, decay, falling
 
 TEMP_SIGMA_K = 1.5  # of a cell's temperature as sensors tell it
 ROUNDS = 7
@@ -266,19 +266,22 @@ def walk(
 ) -> Any:  # fmt: skip
     """Wh and Ah that come out of one cell at `load` (A, magnitude) before its voltage passes `floor`.
 
-    And how much less Wh, in per cent, if resistance is one sigma more: of its scale, and of temperature.
+    And how much less Wh, in per cent, if voltage is one sigma less: by the scale of resistance, by temperature, and by
+    what the model misses (equations.missed): the file's sigma, and SHARE of what the current drops.
     """
     left = np.maximum(z, 0.0)
     more = stiffer(node, rows, kind, 0.5 * left, k, k_sigma, temp_degC)
     alive, amount, volts = 1.0 + 0.0 * left, 0.0 * left, 0.0 * left
     stiff_alive, stiff_volts = 1.0 + 0.0 * left, 0.0 * left
     for step in range(STEPS):
-        ocv, m, r0, r1, r2, _near, _far, _sigma, _local, _p1, _p2, per_exchange, _gamma = look_up(
-            node, rows, kind, left * (1.0 - (step + 0.5) / STEPS), temp_degC
+        at = left * (1.0 - (step + 0.5) / STEPS)
+        ocv, m, r0, r1, r2, _near, _far, sigma, _local, _p1, _p2, per_exchange, _gamma = look_up(
+            node, rows, kind, at, temp_degC
         )
         drop = load * (r0 * falling(load * per_exchange) + r1 + r2)
         voltage = ocv - m - k * drop
-        stiff = voltage - more * drop
+        share = k * SHARE * (1.0 + NEAR_EMPTY * np.maximum(1.0 - at / EMPTY, 0.0))
+        stiff = voltage - np.sqrt(sigma * sigma + (more * more + share * share) * drop * drop)
         alive = alive * select(voltage >= floor, 1.0, 0.0)
         amount = amount + alive
         volts = volts + alive * voltage
