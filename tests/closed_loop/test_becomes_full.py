@@ -115,3 +115,12 @@ def test_cold_and_empty_asks_for_no_charge_that_it_may_not_take_and_says_so(soc:
     assert REASONS[int(pack.state.window.charge_reason[0])] in ("temperature low", "charge phase")
     if soc < 0.01:
         assert pack.state.window.discharge_A[0] == 0.0
+
+
+def test_a_machine_that_gives_more_than_the_tail_or_nothing_ends_its_charge() -> None:
+    """It starts again and again; every start lasts for seconds, every pause is too deep to be a tail."""
+    soc = np.linspace(0.97, 0.975, 16)
+    pack = Pack(soc, current_A=50.0, dt_s=2.0, dead_band_A=0.0, step_A=25.0, delay_s=3.0, planned=True)
+    pack.run(9000.0, lambda p: p.phase in FULL)
+    assert pack.phase in FULL and pack.plant.truth.string_soc[0] > 0.99
+    assert sum(e.kind == "charge" for e in pack.events) <= 8, "phases take no turns"

@@ -108,6 +108,25 @@ def test_a_tail_that_has_begun_ends_ten_millivolts_below_the_end_and_begins_with
         assert charger.hold(stays_V, 1.0, 59) == after
 
 
+def test_a_machine_without_a_tail_ends_its_charge_after_two_hours_where_the_soc_says_so_too() -> None:
+    """One that gives 25 A or nothing: between its turns the voltage falls, and no tail lasts for a minute."""
+    two_hours = charge.HOLD_NS // 1_000_000_000
+    for soc, early, resting_V, after in (
+        (0.98, 0, END_V - 0.010, ChargePhase.FLOAT), (0.979, 0, END_V - 0.010, ChargePhase.ABSORPTION),
+        (0.98, 1, END_V - 0.010, ChargePhase.ABSORPTION), (0.98, 0, END_V - 0.011, ChargePhase.ABSORPTION),
+        (np.nan, 0, END_V, ChargePhase.ABSORPTION),
+    ):  # fmt: skip
+        charger = Charger()
+        charger.soc = soc
+        charger.hold(END_V, 25.0, 1)
+        since = replace(
+            charger.state.charging, since_ns=charger.state.charging.since_ns - (two_hours - 2 - early) * 10**9
+        )
+        charger.state = replace(charger.state, charging=since)
+        assert charger.hold(END_V, 25.0, 1) == ChargePhase.ABSORPTION
+        assert charger.hold(resting_V, 25.0, 1) == after
+
+
 def test_absorption_that_falls_back_is_bulk_again() -> None:
     charger = Charger()
     charger.hold(END_V, 50.0, 1)

@@ -26,7 +26,8 @@ FALL_BACK_V = 0.05  # V: absorption that falls this far is bulk again
 TAIL_HOLD = 1.25  # times the tail current: a tail that has begun ends above it
 TAPER_NS = 2_000_000_000  # a tail that lasts so long is told
 RECOVERED_V = 0.05  # V above its preconditioning voltage: rest and noise take less, so that phases take no turns
-HOLD_NS = 7_200_000_000_000  # longest time at end voltage for balancing alone
+HOLD_NS = 7_200_000_000_000  # longest time at end voltage for balancing alone, and for a tail that does not come
+SPENT_SOC = 0.98  # 1: estimated SOC from which that time is enough: what "full" then sets it to is as near
 WARM_K = 1.0  # K above the coldest charging before charging begins
 STORED, LEAVES = 0.005, 0.02  # 1: SOC this near below its target is stored; this far below, it charges again
 REFILL = 0.05  # 1: SOC that must come back after under-voltage
@@ -61,6 +62,7 @@ TABLE = Table(
         Rule(ANY, C.TAPER, "uneven", C.HOLD, "full; cells are evened out at end voltage"),
         Rule(ANY, C.TAPER, "full", C.FLOAT, "voltage up and current down for long enough: full"),
         Rule(ANY, C.ABSORPTION, "tail", C.TAPER, "voltage up and current down"),
+        Rule(ANY, C.ABSORPTION, "spent", C.FLOAT, "at end voltage for long enough, with a machine that has no tail"),
         Rule(ANY, C.TAPER, "no tail", C.ABSORPTION, "the current rose, or the voltage fell"),
         Rule(ANY, C.ABSORPTION, "fell back", C.BULK, "the highest cell fell back"),
         Rule(ANY, C.HOLD, "even", C.FLOAT, "cells are even, or held long enough"),
@@ -130,6 +132,9 @@ def _conditions(
         "wanted": lambda: ~(soc >= target - LEAVES),
         "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
         "tail": lambda: now_ns - tail_since_ns >= TAPER_NS,
+        "spent": lambda: (
+            (now_ns - before.since_ns >= HOLD_NS) & (soc >= SPENT_SOC) & (high >= table.end_of_charge_V - STAY_V)
+        ),
         "no tail": lambda: tail_since_ns == FOREVER,
         "full": held,
         "uneven": lambda: held() & (bleeders.bleed_A > 0.0) & (high - low > bleeders.start_spread_V),
