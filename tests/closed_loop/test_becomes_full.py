@@ -20,8 +20,8 @@ SIGNALS = ("cell_voltage", "temp_degC", "current", "string_voltage", "link_volta
            "feedback_precharge")  # fmt: skip
 
 
-def few(folder: Path, cell: str, degC: float) -> str:
-    """Return a site of four such cells, which the room keeps at a temperature."""
+def few(folder: Path, cell: str, degC: float, parallel: int = 1) -> str:
+    """Return a site of four such groups, which the room keeps at a temperature."""
     path = folder / "few.toml"
     path.write_text(
         f"""name = "few"
@@ -30,6 +30,7 @@ signals = {list(SIGNALS)}
 name = "a"
 cell = "{cell}"
 series = 4
+parallel = {parallel}
 temperature_sensors = 2
 switchgear = {{ kind = "contactors", resistor_ohm = 20.0 }}
 balancing = {{ bleed_mA = 50 }}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from tests.closed_loop.pack import Pack
+from tests.closed_loop.test_becomes_full import FULL, few
 
 from cellarer.runtime import swing
 
@@ -42,3 +45,21 @@ def test_a_pause_of_bleeding_does_not_make_the_charge_limit_fall() -> None:
     assert abs(np.mean(promised[True]) - np.mean(promised[False])) < 0.02 * 140.0
     assert max(promised[True]) < 0.1 * 140.0, "no more is promised than a cell so near its limit can take"
     assert np.abs(np.diff(limits)).max() < 0.01 * 140.0
+
+
+def test_the_charge_limit_of_another_cell_does_not_swing_either(tmp_path: Path) -> None:
+    """LTO, 92 A rated, one cell ahead: 80 A come down over ten seconds, and what they polarised comes back."""
+    pack = Pack(
+        [0.93, 0.93, 0.95, 0.93], site=few(tmp_path, "lto_23ah", 22.0, parallel=2), current_A=90.0, dead_band_A=0.0,
+        step_A=5.0, delay_s=10.0, inverter_A=180.0, ignores=["voltage"],
+    )  # fmt: skip
+    limits, highest_V = [], 0.0
+    while pack.phase not in FULL and pack.plant.time_s < 600.0:
+        pack.run(1.0)
+        highest_V = max(highest_V, float(pack.plant.voltage.max()))
+        if pack.plant.time_s > 60.0:  # it has closed
+            limits.append(float(pack.state.window.charge_A[0]))
+    limit = np.array(limits)
+    before, after = np.minimum.accumulate(limit), np.minimum.accumulate(limit[::-1])[::-1]
+    assert np.minimum(limit - before, limit - after).max() < 0.05 * 92.0
+    assert pack.phase in FULL and limit.min() < 0.1 * 92.0 and highest_V < 2.71 and not pack.opened()

@@ -54,7 +54,7 @@ UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its re
 # voltage, and where a forecast learns: at the knee what it learns comes and goes. Of the rated current, row 0, it is
 # what comes back at BACK
 RIPPLE, RIPPLE_S = np.full(len(WINDOWS), 0.05), 120.0
-RIPPLE[[0, VOLTAGE, FORECAST]] = 0.10, 0.10, 0.20
+RIPPLE[[0, VOLTAGE, FORECAST]] = 0.10, 0.20, 0.20
 BACK = 0.25  # 1: of the speed of a rise, where less than RIPPLE[0] is missing to the rated current
 REASON = np.array([[INDEX[name] for name in names] for names in WINDOWS], np.int8)  # (window, way)
 NAMED = np.concatenate((REASON, np.full((1, 2), RECOVERING)))  # … then of a rise that waits
