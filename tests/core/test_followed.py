@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.core.bench import Bench, closed
 
 from cellarer.config import check
 from cellarer.core import followed
+from cellarer.core.decide.cool import fed_A
 from cellarer.core.validate import TOLD_SLOTS
 from cellarer.model.config import SENSOR_SHARE
 
@@ -77,3 +80,25 @@ def test_a_machine_that_ignores_the_fall_of_a_limit_is_opened_within_the_time_th
     bench.run(answer_s - followed.ANSWER_NS * 1e-9 + budget_s)
     assert bench.active("charge_limit_defied")
     assert not bench.command.minus[0]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("beyond_A", [-0.05, 0.05])
+def test_what_a_pack_feeds_its_own_heater_ignores_no_limit_and_what_goes_beyond_does(
+    behind: bool, beyond_A: float
+) -> None:
+    bench = closed("one")
+    climate = replace(bench.config.climate, heater_W=np.array([200.0]), behind=np.array([behind]))
+    bench.config = replace(bench.config, heater=np.array([True]), climate=climate)
+    bench.plan = replace(bench.plan, climate_ns=10**18, preheat_degC=np.array([38.0]))
+    bench.run(10.0)
+    assert bench.command.heater[0] == 1.0
+    own = float(fed_A(bench.config, bench.command.heater, bench.command.pump)[0])
+    assert own == pytest.approx(200.0 / (4 * bench.config.limits.discharge_V[0])) if behind else own == 0.0
+    limit, rated = float(bench.state.watch.allowed_discharge_A[0]), float(bench.config.limits.rated_discharge_A[0])
+    margin = max(followed.SENSOR_SHARE * rated, bench.config.idle_A[0])
+    bench.put("current", -(followed.OVER_LIMIT * limit + margin + own + beyond_A))
+    bench.run(6.0)
+    assert bench.active("discharge_limit_ignored") == (beyond_A > 0.0)
+    published = float(bench.command.pack_discharge_A[0])
+    assert published == pytest.approx(max(float(bench.command.window.discharge_A[0]) - own, 0.0))

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.cool import fed_A, fed_by, feeds
 from cellarer.core.validate import TOLD_SLOTS
 from cellarer.model.config import SENSOR_SHARE, Config, Switchgear
 from cellarer.model.values import NEVER, Bools, Floats, State
@@ -40,15 +41,22 @@ def _over(config: Config, state: State, current: Floats, told: Floats, now_ns: i
     """Return (allowed, over), A, (way, string): the limits as machines can follow them, how far current goes beyond.
 
     A limit that falls a little every second is never followed exactly by a machine that answers late: whoever keeps
-    one of the limits of the last ANSWER_NS obeys. And a sound sensor may show a little more than flows.
+    one of the limits of the last ANSWER_NS obeys. And a sound sensor may show a little more than flows. What a pack
+    feeds itself, by our own order, ignores nobody.
     """
     dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
     rated, margin, ours = _machines(config)
     before = state.watch
     allowed = np.array((before.allowed_charge_A, before.allowed_discharge_A)) - rated * dt_s / FOLLOW_S
     allowed = np.maximum(told.max(axis=0), allowed)
-    over = np.array((current, -current)) - OVER_LIMIT * allowed - margin
+    own = _own_A(config, state) if feeds(config) else 0.0
+    over = np.array((current, -current - own)) - OVER_LIMIT * allowed - margin
     return allowed, over if ours is None else np.where(ours, over, -np.inf)
+
+
+def _own_A(config: Config, state: State) -> Floats:
+    """Return what heater, flow, chiller and control take from each string at most, as ordered last, (string,) A."""
+    return fed_by(config, state.switches, fed_A(config, state.command.heater, state.command.pump))
 
 
 @lru_cache(maxsize=16)

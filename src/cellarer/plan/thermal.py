@@ -218,5 +218,6 @@ def joined(plan: Plan, advice: Advice) -> Plan:
     """Return a plan that also carries the advice; each expires by itself."""
     if advice.expires_ns == NEVER:
         return plan
-    said = {"preheat_degC": advice.preheat_degC, "precool_degC": advice.precool_degC}
-    return replace(plan, climate_ns=advice.expires_ns, **said)
+    return replace(
+        plan, climate_ns=advice.expires_ns, preheat_degC=advice.preheat_degC, precool_degC=advice.precool_degC
+    )

@@ -43,8 +43,11 @@ def no_orders(config: Config) -> Orders:
 def orders_of(command: Command) -> Orders:
     """Return the orders that a command means for in-process runs, without guard and wires."""
     window = command.window
+    charge_A = window.charge_A
+    if charge_A.size == command.pack_charge_A.size:  # a pack of one string may ask for more, for its heater
+        charge_A = np.maximum(charge_A, command.pack_charge_A)
     return Orders(
         command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch,
-        window.charge_A, window.discharge_A, window.charge_V, command.bleed, command.move, command.heater,
+        charge_A, window.discharge_A, window.charge_V, command.bleed, command.move, command.heater,
         command.pump,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cellarer.core.decide.cool import fed_A, feeds, lent_A
 from cellarer.core.decide.limit import floor_soc, rated_window
 from cellarer.core.decide.look import carrying
 from cellarer.core.decide.sequence import outputs
@@ -56,6 +57,12 @@ def clamp(
     signals = np.array((*allows, low | ending, low, heavy, force, charging.touch))
     allow_charge, allow_discharge, pre_alarm, start_generator, buzzer, force, full = layout.pack_any(signals)
     (pack_charge, pack_discharge), (bank_charge, bank_discharge) = share(look, switches, window, estimate)
+    if feeds(config):  # what the pack gives its own heater nobody else may take, and chargers may bring it
+        own, lent = fed_A(config, heater, pump), lent_A(look, heater)
+        allow_charge = allow_charge | (lent > 0.0)
+        pack_charge, bank_charge = np.maximum(pack_charge, lent), np.maximum(bank_charge, lent.sum())
+        pack_discharge = np.maximum(pack_discharge - own, 0.0)
+        bank_discharge = np.maximum(bank_discharge - own.sum(), 0.0)
     return Command(
         minus=minus,
         precharge=precharge,

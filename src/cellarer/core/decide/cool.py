@@ -5,15 +5,20 @@ is at once for the heater, on is at once for the flow. The estimated core may as
 plan says how warm cells are kept, or from where on flow runs; when it expires the rules' own set points are back in
 the same cycle. With a chiller the lower half of the order is flow alone; the upper half waits for coolant that is
 known to be warmer than `coolest_degC`, and than the dew point of the surroundings where the site says how humid they
-may be, so that nothing in the pack falls below it.
+may be, so that nothing in the pack falls below it. A pack that feeds its heater itself gives it what its cells may give
+now, or what a charger brings: cold and empty it tries now and then, for as long as a charger takes to answer, whether
+one feeds the heater (`lent_A`), but never where its lowest cell is below its minimum.
 """
+
+from functools import lru_cache
 
 import numpy as np
 
 from cellarer.core.decide.limit import fade
+from cellarer.core.decide.sequence import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan
+from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan, Switches
 
 BAND_K = 5.0  # K: cells are heated to this far above their cold limit, and cooled from this far below their warm limit
 HYSTERESIS_K = 2.0  # heating ends, and cooling ends, this far beyond where it began
@@ -21,6 +26,11 @@ LEAST_FLOW = 0.2  # 1: a fan below does not turn
 FLOW_ALONE = 0.5  # 1: of the order, where there is a chiller
 MAGNUS, MAGNUS_degC = 17.62, 243.12  # 1, degC: over water, -45 to 60 degC (WMO-No. 8, part I, annex 4.B; Sonntag 1990)
 DEW_K = 2.0  # K: coolant stays so far above: 1 K of either sensor (own estimate)
+LENT = 0.8  # of what a heater takes: so much a charger may bring while cells may not be charged; they are never
+TRY_NS = 30_000_000_000  # chargers answer after 1 to 10 s, and take their time to full current
+AGAIN_NS = 1_800_000_000_000  # 30 s of the heater in half an hour: sized as if typical, 2e-4 of capacity (own estimate)
+FED = 0.5  # of what the heater takes: less is no charger that feeds it
+LEAST_COP = 2.0  # of a chiller on a hot day (facts: 2 to 4)
 GENTLE = 0.3  # 1: order of a plan that cools ahead of time: the power of flow rises with its cube
 
 
@@ -38,7 +48,7 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
         return before, none, none
     cooling, flow = _cooling(look, plan)
     hottest = np.maximum.reduceat(look.extremes[2], config.layout.first_string)
-    heating = config.heater & _heating(look, plan) & ~cooling
+    heating = config.heater & _heating(look, plan) & ~cooling & _may_feed(look)
     now_ns = look.now_ns
     climate = Climate(
         heating,
@@ -48,6 +58,76 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
         np.where(cooling & ~before.cooling, hottest, before.began_degC),
     )
     return climate, heating.astype(np.float64), np.where(config.cooler, _above_dew(look, flow), 0.0)
+
+
+def fed_A(config: Config, heater: Floats, pump: Floats) -> Floats:
+    """Return what heater, flow, chiller and control take at most out of a pack that feeds them, (pack,) A.
+
+    heater, pump  (pack,) orders 0…1
+    """
+    table = config.climate
+    chill_W = table.chiller_W / LEAST_COP * np.maximum(pump - FLOW_ALONE, 0.0) / (1.0 - FLOW_ALONE)
+    return (table.heater_W * heater + table.flow_W * pump + chill_W + table.rest_W) * _per_V(config)
+
+
+def fed_by(config: Config, switches: Switches, ampere: Floats) -> Floats:
+    """Return the share of each string that is connected in what its pack feeds, (string,) A. ampere (pack,)."""
+    may = carrying(config, switches)[1]
+    count = np.maximum(np.add.reduceat(may.astype(np.float64), config.layout.first_string), 1.0)
+    return np.where(may, (ampere / count)[config.layout.pack_of_string], 0.0)
+
+
+@lru_cache(maxsize=16)
+def feeds(config: Config) -> bool:
+    """Return whether any pack feeds its heater, flow, chiller and control itself."""
+    return bool(config.climate.behind.any())
+
+
+@lru_cache(maxsize=16)
+def _per_V(config: Config) -> Floats:
+    """Return one over the least voltage at which a pack still feeds what is its own, (pack,) 1/V; 0 = it feeds none."""
+    least_V = np.minimum.reduceat(config.series * config.limits.discharge_V, config.layout.first_string)
+    return np.where(config.climate.behind, 1.0 / least_V, 0.0)
+
+
+def _may_feed(look: Look) -> Bools:
+    """Return which packs may give their heater its current, (pack,); all that need not. Unknown is no.
+
+    Each connected string its share, within the limit published last, on top of what a charger brings.
+    """
+    config, layout, switches = look.config, look.config.layout, look.state.switches
+    if not feeds(config):
+        return ~config.climate.behind
+    off = np.zeros(layout.size["pack"])
+    needs, now = (
+        fed_by(config, switches, fed_A(config, heater, off))
+        for heater in (off + 1.0, look.state.climate.heating.astype(np.float64))
+    )
+    brought, may = np.maximum(look.current + now, 0.0), carrying(config, switches)[1]
+    enough = layout.pack_all((needs <= look.state.window.discharge_A + brought) | ~may)
+    return (layout.pack_any(may) & (enough | _tries(look, brought >= FED * needs))) | ~config.climate.behind
+
+
+def _tries(look: Look, fed: Bools) -> Bools:
+    """Return which packs may heat although their cells should give nothing: for a moment, or while a charger does."""
+    table, layout, before = look.config.limits, look.config.layout, look.state.climate
+    low, cold = look.extremes[1], look.extremes[3]
+    able = layout.pack_all((low > table.discharge_zero_V) & (cold > table.discharge_cold_degC))
+    since_ns = look.now_ns - before.heating_ns
+    goes_on = (since_ns < TRY_NS) | layout.pack_all(fed | ~carrying(look.config, look.state.switches)[1])
+    return able & np.where(before.heating, goes_on, since_ns >= AGAIN_NS)
+
+
+def lent_A(look: Look, heater: Floats) -> Floats:
+    """Return what chargers may bring for the heater alone, (pack,) A, whatever cells may take; 0 = nothing.
+
+    Less than it takes, and only while it is seen to discharge the cells: a dead heater lends nothing.
+    """
+    layout, table = look.config.layout, look.config.climate
+    takes = table.heater_W * heater / np.maximum.reduceat(look.voltage, layout.first_string)
+    flows = np.add.reduceat(look.current, layout.first_string)
+    seen = table.behind & (takes > 0.0) & (flows <= -0.5 * (1.0 - LENT) * takes)
+    return np.where(seen, LENT * takes, 0.0)
 
 
 def _planned(look: Look, plan: Plan, degC: Floats) -> Floats:
