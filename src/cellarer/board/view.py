@@ -20,6 +20,7 @@ from cellarer.model.values import FOREVER, ChargePhase, Event, Level, Phase, Sta
 View = dict[str, Any]
 REFILL_SHARE = 0.05  # of capacity; core.decide.charge.REFILL
 HOLD_NS = 7_200_000_000_000  # core.decide.charge.HOLD_NS
+UP = (ChargePhase.ABSORPTION, ChargePhase.TAPER, ChargePhase.HOLD, ChargePhase.FLOAT)  # core.decide.charge.UP
 PROGRAMME = ("finish_s", "lost_Wh", "usable_before_Ah", "usable_after_Ah")
 PACK_FACTS = tuple(q.name for q in SIGNALS if q.axis == "pack" and not q.unit)
 FEEDBACK = ("minus", "precharge", "plus", "charge", "discharge")
@@ -323,7 +324,7 @@ def missing(config: Config, state: State, string: int) -> list[str]:
             said.append(apart_from_bus(apart_V, limit_V))
         if config.switch.authority[string] < 2:
             said.append("no device of this site may switch")
-    said += [_next_phase(config, state, string), waits(config, state, string)]
+    said += [_next_phase(config, state, string), waits(config, state, string), _holder(config, state, string)]
     if state.charging.touch[string]:
         said.append("a full charge is due: the state of charge is not known well enough")
     return [text for text in said if text]
@@ -369,6 +370,24 @@ def _next_phase(config: Config, state: State, string: int) -> str:
             return "charging begins when the fault on the charge path is gone"
         case _:
             return ""
+
+
+def _holder(config: Config, state: State, string: int) -> str:
+    """Name the string that keeps the bus of its pack, and so this string, below the end of charge; empty = none."""
+    phase, pack = state.charging.phase, config.layout.pack_of_string
+    up = (pack == pack[string]) & np.isin(phase, UP)
+    if phase[string] != ChargePhase.BULK or not up.any():
+        return ""
+    other = int(np.argmin(np.where(up, state.window.charge_V, np.inf)))
+    if not state.window.charge_V[other] < state.window.charge_V[string]:
+        return ""
+    number, cells = other - int(np.flatnonzero(pack == pack[string])[0]) + 1, config.layout.string_of_cell == other
+    seen = state.seen.value[config.layout.where["cell_voltage"]][cells]
+    cell, high = int(np.argmax(np.nan_to_num(seen))) + 1, float(state.charging.decided_V[0, other])
+    return (
+        f"string {number} holds the bus at {state.window.charge_V[other]:.2f} V: its highest cell ({cell}) has "
+        f"{high:.3f} V of {config.limits.end_of_charge_V[other]:.3f}"
+    )
 
 
 def _hidden(config: Config, state: State, string: int, high: float) -> str:

@@ -35,6 +35,7 @@ TOUCH_SIGMA, TOUCH_DONE = 0.05, 0.04  # 1: sigma of SOC from which a full charge
 TOUCH_SPREAD, TOUCH_DOUBT = 0.05, 0.01  # 1: … or a spread between cells that is no better known than this
 
 FULL = np.isin(np.arange(len(C)), (C.FLOAT, C.HOLD))
+FILLS = np.isin(np.arange(len(C)), (C.REFILL, C.BULK, C.ABSORPTION, C.TAPER))
 FLOATS, REFILLS = int(C.FLOAT), int(C.REFILL)
 UP = (C.ABSORPTION, C.TAPER, C.HOLD, C.FLOAT)
 CHARGING = (C.PRECONDITION, C.WARMING, C.REFILL, C.BULK, *UP, C.STORAGE)
@@ -251,8 +252,17 @@ def _no_cell(config: Config) -> Bools:
 
 
 def allowance(config: Config, charging: Charging) -> tuple[Floats, Floats, Floats]:
-    """Return (end voltage per cell, charge current, discharge current), (string,): what the charge phase allows."""
-    return _allowance(config, charging.phase.tobytes())
+    """Return (end voltage per cell, charge current, discharge current), (string,): what the charge phase allows.
+
+    Strings of a pack share a bus: one that floats while another still charges keeps its end voltage, or that one would
+    never be full. Its highest cell goes no further for it.
+    """
+    phase, layout = charging.phase, config.layout
+    floats = phase == FLOATS
+    if layout.size["string"] > layout.size["pack"] and np.count_nonzero(floats):
+        waits = layout.pack_any(FILLS[phase])[layout.pack_of_string]
+        phase = np.where(floats & waits, np.int8(C.HOLD), phase)
+    return _allowance(config, phase.tobytes())
 
 
 @lru_cache(maxsize=4)  # strings stay in their phases for long
