@@ -18,6 +18,7 @@ from cellarer.config.check import refuse, report, timing
 from cellarer.config.compile import fingerprint
 from cellarer.config.error import ConfigError
 from cellarer.config.load import SITES, build
+from cellarer.core.slow import compiled
 from cellarer.model.config import Switchgear
 
 HOME = tomllib.loads((SITES / "home.toml").read_text(encoding="utf-8"))
@@ -258,3 +259,29 @@ def test_what_rests_on_estimates_claims_no_worst_case() -> None:
         "cell_internal_short", "cell_self_discharge", "cell_weak", "parallel_cell_lost", "joint_resistance",
         "string_joints", "current_sensor_drift",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("capacity_Ah", "parallel", "size"),
+    [
+        (None, 1, 1.0), (None, 3, 3.0), (280.0 * 0.86, 1, 1.0), (280.0 * 1.14, 1, 1.0),  # the same cell, aged or fresh
+        (280.0 * 0.84, 1, 0.84), (20.0, 1, 20.0 / 280.0), (100.0, 1, 100.0 / 280.0), (200.0, 2, 200.0 / 280.0),
+        (560.0, 1, 2.0), (280.0 * 1.16, 1, 1.16),
+    ],
+)  # fmt: skip
+def test_a_capacity_far_from_the_file_is_another_size_of_the_cell(
+    capacity_Ah: float | None, parallel: int, size: float
+) -> None:
+    """Resistance and the estimators' currents follow it both ways, limits only down: a site narrows, never widens."""
+    pack = {"name": "a", "cell": "lfp_280ah", "series": 4, "parallel": parallel, "capacity_Ah": capacity_Ah}
+    site = build({"name": "t", "pack": [pack], "signals": ["cell_voltage", "current"]}, "t")
+    file = build({"name": "t", "pack": [{"name": "a", "cell": "lfp_280ah", "series": 4}], "signals": ["current"]}, "t")
+    config, one, bears = site.config, file.config, min(size, float(parallel))
+    assert config.size[0] == pytest.approx(size)
+    assert config.cell_ohm * size == pytest.approx(one.cell_ohm)
+    for name in ("rated_charge_A", "rated_discharge_A", "tail_A", "precondition_A", "map_A"):
+        np.testing.assert_allclose(getattr(config.limits, name), bears * getattr(one.limits, name), err_msg=name)
+    row = config.faults.name.index("charge_over_current_maximum")
+    np.testing.assert_allclose(config.faults.trip[row], bears * one.faults.trip[row])
+    assert compiled(config).parallel == pytest.approx(size)
+    assert ("another size" in report(site)) == (size != parallel)

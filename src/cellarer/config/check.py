@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.cells.text import no_caps
+from cellarer.config.compile import bears, size_of
 from cellarer.config.error import ConfigError
 from cellarer.config.load import Site
 from cellarer.config.rows import FACTS, RowFile, read_rows
@@ -232,7 +233,8 @@ def _dew_needs_surroundings(site: Site) -> None:
 
 def _guard_within_caps(site: Site) -> None:
     """Refuse a guard's limit beyond a cap of a cell or of its chemistry; one that is not given binds nothing."""
-    own, strings = site.file.guard, zip(site.config.layout.pack_of_string, site.config.parallel, strict=True)
+    grows = np.minimum(site.config.size, site.config.parallel)
+    own, strings = site.file.guard, zip(site.config.layout.pack_of_string, grows, strict=True)
     for pack, parallel in strings:
         cell, chemistry = site.cells[int(pack)].limits, site.cells[int(pack)].model.chemistry
         hard, nothing = cell.hard, float("nan")
@@ -271,6 +273,7 @@ def report(site: Site) -> str:
         f"protects against {len(can)} kinds of fault: {', '.join(n.replace('_', ' ') for n in can)}",
         "NOT protected, because nothing measures it: " + (", ".join(n.replace("_", " ") for n in cannot) or "nothing"),
         *_gaps(site),
+        *_sizes(site),
         *_own_eyes(site),
         *_estimates(site),
     ]
@@ -296,6 +299,20 @@ def _gaps(site: Site) -> list[str]:
         for string, count in enumerate(_unmeasured(site, name))
         if count
     ]
+
+
+def _sizes(site: Site) -> list[str]:
+    """Say which packs have cells of another size than their cell file, and what is made of that."""
+    said = []
+    for pack, cell in zip(site.file.pack, site.cells, strict=True):
+        own, size = cell.model.capacity_Ah * pack.parallel, size_of(pack, cell)
+        if pack.capacity_Ah and size != pack.parallel:
+            said.append(
+                f"WARNING: pack {pack.name} has {pack.capacity_Ah:g} Ah, its cell file {own:g}: taken for another size "
+                f"of that cell, with {pack.parallel / size:.2f} times its resistance and "
+                f"{bears(pack, cell) / pack.parallel:.2f} times its currents; a cell file of its own is better"
+            )
+    return said
 
 
 def _own_eyes(site: Site) -> list[str]:

@@ -1,7 +1,8 @@
 """SiteFile and cell files → model.Config: every limit resolved per string, every signal present or absent.
 
 A site may narrow what a cell allows, never widen it: the narrower of both is taken where narrowing has a meaning, and
-widening is refused with the key. Currents are multiplied by the parallel cells, voltages stay per cell.
+widening is refused with the key. Currents are multiplied by the parallel cells, voltages stay per cell. A `capacity_Ah`
+far from the file's is another size of the same cell: resistance and estimators go with it, current limits only down.
 """
 
 import hashlib
@@ -37,6 +38,7 @@ SAG_SHARE = 0.05  # of the end-of-charge voltage, and at least the spread that t
 FROZEN_V = 0.015  # V: fifteen steps of a 1 mV measurement
 SUM_SHARE, SUM_FLOOR_V = 0.01, 0.25  # sum of cells: 1 % of full scale (GB/T 38661), at least 0.25 V
 PRECHARGE_V = 1.0  # V that link and string may differ by (foxBMS), at least what two such channels may
+SAME_SHARE = 0.15  # capacities so far from the file's are the same cell, aged or well made (own estimate)
 REFILL = 1.2  # of the precondition current: beyond what a charger's regulation and a current sensor may be off
 JOINTS, JOINTS_PER_CELL = 3.0, 0.03  # what joints of a string may have, in resistances of one cell (as commissioning)
 OPEN_SHARE, OPEN_FLOOR_A = 0.005, 0.5  # A on an open string: 0.5 % of rated, at least 0.5 A
@@ -56,9 +58,10 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
     parallel = np.array([p.parallel for p, _ in packs])
     owner = place.string_of_cell
     capacity = np.array([p.capacity_Ah or c.model.capacity_Ah * p.parallel for p, c in packs])
-    limits = _limits(packs, parallel, file)
-    thresholds = _thresholds(packs, parallel, limits)
-    cell_ohm = np.array([_ohm(c) for _, c in packs]) / parallel
+    size = np.array([size_of(p, c) for p, c in packs])
+    limits = _limits(packs, file)
+    thresholds = _thresholds(packs, limits)
+    cell_ohm = np.array([_ohm(c) for _, c in packs]) / size
     gear = np.array([p.switchgear.kind for p, _ in packs])
     sensors = np.array([p.temperature_sensors for p, _ in packs])
     facts = {
@@ -76,6 +79,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         bus_of_pack=_buses(site, file),
         series=series,
         parallel=parallel,
+        size=size,
         cell_kind=kind[owner],
         models=models,
         cell_limits=tuple({c.model.name: c.limits for _, c in packs}.values()),
@@ -172,6 +176,20 @@ def _models(packs: list[tuple[PackFile, Cell]]) -> tuple[tuple, np.ndarray]:  # 
     return tuple(models[n] for n in names), np.array([names.index(c.model.name) for _, c in packs])
 
 
+def size_of(pack: PackFile, cell: Cell) -> float:
+    """Return how many cells of the file side by side a series group is worth.
+
+    An aged cell, or a fresh one, is the same cell; a capacity further off is another size of its kind.
+    """
+    share = (pack.capacity_Ah or 0.0) / (cell.model.capacity_Ah * pack.parallel)
+    return pack.parallel * (share if share > 0.0 and abs(share - 1.0) > SAME_SHARE else 1.0)
+
+
+def bears(pack: PackFile, cell: Cell) -> float:
+    """Return how many times the currents of its cell file a series group may have: a site may narrow, never widen."""
+    return min(size_of(pack, cell), float(pack.parallel))
+
+
 def _ohm(cell: Cell) -> float:
     """Return the 10 s resistance at 25 degC and 50 %, ohm."""
     m = cell.model
@@ -179,7 +197,7 @@ def _ohm(cell: Cell) -> float:
     return float(m.r0[row, middle] + m.r1[row, middle] * (1 - np.exp(-10.0 / m.tau1[row])))
 
 
-def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str) -> LimitTable:
+def _limits(packs: list[tuple[PackFile, Cell]], file: str) -> LimitTable:
     """Resolve limits per string; a site value that would widen is refused."""
 
     def narrow(key: str, given: float | None, own: float, sign: float) -> float:
@@ -190,7 +208,7 @@ def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str)
         return given
 
     def of(pick: object) -> Floats:
-        return np.array([pick(p.limits, c.limits, p.parallel) for p, c in packs], dtype=np.float64)  # type: ignore[operator]
+        return np.array([pick(p.limits, c.limits, bears(p, c)) for p, c in packs], dtype=np.float64)  # type: ignore[operator]
 
     points = max(c.limits.charge_map_degC.size for _, c in packs)
 
@@ -220,7 +238,7 @@ def _limits(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, file: str)
         ),
         discharge_cold_degC=of(lambda s, c, p: c.discharge_temp_min_degC[1]),
         map_degC=np.array([padded(c.limits.charge_map_degC) for _, c in packs]),
-        map_A=np.array([padded(c.limits.charge_map_A) * p.parallel for p, c in packs]),
+        map_A=np.array([padded(c.limits.charge_map_A) * bears(p, c) for p, c in packs]),
         wire_A=_wiring(packs, "continuous_A", np.inf),
         wire_s=_wiring(packs, "tau_s", 1.0),
         rise_per_s=of(lambda s, c, p: s.rise_pct_per_s / 100.0),
@@ -251,12 +269,14 @@ def _wiring(packs: list[tuple[PackFile, Cell]], key: str, absent: float) -> Floa
     return np.array(rows, dtype=np.float64).reshape(len(packs), most).T
 
 
-def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits: LimitTable) -> dict[str, Floats]:
+def _thresholds(packs: list[tuple[PackFile, Cell]], limits: LimitTable) -> dict[str, Floats]:
     """Name every threshold that a fault row may ask for: (3, string) levels or (string,)."""
 
-    def levels(name: str, by_parallel: bool = False) -> Floats:
+    times = np.array([bears(p, c) for p, c in packs])
+
+    def levels(name: str, grows: bool = False) -> Floats:
         stack = np.array([getattr(c.limits, name) for _, c in packs], dtype=np.float64).T
-        return stack * parallel if by_parallel else stack
+        return stack * times if grows else stack
 
     def one(name: str) -> Floats:
         return np.array([getattr(c.limits, name) for _, c in packs], dtype=np.float64)
@@ -267,7 +287,7 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
     named = ["voltage_max", "voltage_min", *temps]
     return (
         {name: levels(name) for name in named}
-        | {name: levels(name, by_parallel=True) for name in ("charge_A", "discharge_A")}
+        | {name: levels(name, grows=True) for name in ("charge_A", "discharge_A")}
         | {name: one(name) for name in ("deep_discharge", "spread", "spread_temp_K")}
         | {
             "sum_V": np.maximum(SUM_FLOOR_V, SUM_SHARE * full),
@@ -275,7 +295,7 @@ def _thresholds(packs: list[tuple[PackFile, Cell]], parallel: np.ndarray, limits
             "refill_A": np.maximum(REFILL * limits.precondition_A, OPEN_SHARE * rated + OPEN_FLOOR_A),
             "draw_A": np.maximum(SENSOR_SHARE * rated, _idle_A(limits)),
             "open_A": np.maximum(OPEN_FLOOR_A, OPEN_SHARE * rated),
-            "joints_ohm": np.array([(JOINTS + JOINTS_PER_CELL * p.series) * _ohm(c) / p.parallel for p, c in packs]),
+            "joints_ohm": np.array([(JOINTS + JOINTS_PER_CELL * p.series) * _ohm(c) / size_of(p, c) for p, c in packs]),
             "current_difference_A": np.maximum(DIFFERENCE_FLOOR_A, DIFFERENCE_SHARE * rated),
         }
     )

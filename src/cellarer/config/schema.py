@@ -128,7 +128,12 @@ class WiringFile(Strict):
 
 
 class PackFile(Strict):
-    """Strings under one controller. `bus`: which DC bus they feed; packs of one number lie side by side, as a bank."""
+    """Strings under one controller.
+
+    bus          which DC bus they feed; packs of one number lie side by side, as a bank
+    capacity_Ah  of a series group; absent = cell file × parallel. Within 15 % of the file it is the same cell, aged or
+                 well made; further off another size of it (compile.py size_of)
+    """
 
     name: Name
     cell: str

@@ -98,20 +98,20 @@ def go_on(
 
 def warmed(look: Look, before: Floats, mean_A: Floats, elapsed_s: float) -> Floats:
     """Return the thermal image after elapsed_s with this mean current (string,) A; unknown counts as the whole."""
-    per_s, hold, parallel = _image(look.config)
-    flow = mean_A / parallel
+    per_s, hold, size = _image(look.config)
+    flow = mean_A / size
     squared = np.where(np.isnan(flow), hold, flow * flow)
     return squared + (before - squared) * np.exp(-elapsed_s * per_s)
 
 
 @lru_cache(maxsize=16)
 def _image(config: Config) -> tuple[Floats, Floats, Floats]:
-    """Return (1/s of the thermal image, operating current squared) of one cell, (way, string), and parallel cells."""
+    """Return (1/s of the thermal image, operating current squared) of one cell, (way, string), and cells' worth."""
     first = config.layout.first_cell
     limits = [config.cell_limits[kind] for kind in config.cell_kind[first]]
     per_s = np.array([[1.0 / image_s(limit, charging) for limit in limits] for charging in (True, False)])
     hold = np.array([[limit.charge_A[0] for limit in limits], [limit.discharge_A[0] for limit in limits]])
-    return per_s, hold * hold, config.parallel.astype(np.float64)
+    return per_s, hold * hold, config.size
 
 
 def _energy_due(look: Look, said: Estimate) -> bool:

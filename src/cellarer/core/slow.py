@@ -123,10 +123,8 @@ DURABLE_VERSION = 1
 @lru_cache(maxsize=16)
 def compiled(config: Config) -> estimators.EstimatorConfig:
     """Return the estimators' tables of a site; made once per Config object."""
-    parallel = config.parallel[config.layout.string_of_cell]
-    return estimators.compile_cells(
-        config.models, config.cell_kind, config.capacity_Ah, parallel.astype(np.float64), _learn_C(config)
-    )
+    size = config.size[config.layout.string_of_cell]
+    return estimators.compile_cells(config.models, config.cell_kind, config.capacity_Ah, size, _learn_C(config))
 
 
 def _learn_C(config: Config) -> float:

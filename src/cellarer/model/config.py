@@ -196,6 +196,7 @@ class Config:
     bus_of_pack: Ints  # (pack,) rising from 0: packs side by side on one DC bus
     series: Ints  # (string,) cells in series
     parallel: Ints  # (string,)
+    size: Floats  # (string,) cells of the file's size side by side that a series group is worth
     cell_kind: Ints  # (cell,) index into models
     models: Sequence[CellModel]
     cell_limits: Sequence[CellLimits]  # of each model

@@ -126,7 +126,7 @@ def write_guard_limits(path: Path, limits: dict[str, object]) -> None:
 def _string(site: Site, config: Config, eyes: Eyes, string: int) -> dict[str, object]:
     layout, switch, own = config.layout, config.switch, site.file.guard
     pack = int(layout.pack_of_string[string])
-    cell, parallel = site.cells[pack].limits, int(config.parallel[string])
+    cell, parallel = site.cells[pack].limits, min(float(config.size[string]), float(config.parallel[string]))
     high = (cell.voltage_max[2] + cell.cap_voltage_max) / 2
     low = (cell.voltage_min[2] + cell.cap_voltage_min) / 2
     least = min(float(own.cell_voltage_min_V or max(low, 0.0)), cell.deep_discharge)

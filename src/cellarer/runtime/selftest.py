@@ -53,7 +53,10 @@ def beyond_caps(config: Config) -> list[str]:
             continue
         for string in np.flatnonzero(table.enabled[row]).tolist():
             kind, sign = config.cell_kind[config.layout.first_cell[string]], float(table.sign[row])
-            trip, grows = sign * float(table.trip[row, string]), int(config.parallel[string]) if CAPS[signal][2] else 1
+            trip, grows = (
+                sign * float(table.trip[row, string]),
+                min(config.size[string], config.parallel[string]) if CAPS[signal][2] else 1,
+            )
             for whose, cap in _caps(config.cell_limits[kind], config.models[kind].chemistry, signal):
                 if sign * cap * grows < sign * trip:
                     said = f"trips at {trip:g}, beyond {whose} {cap * grows:g}"

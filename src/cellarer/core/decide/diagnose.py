@@ -128,7 +128,8 @@ def suspect(look: Look, tables: estimators.EstimatorConfig, estimator: estimator
     scale_sigma = estimators.resistance_scale_sigma(tables, estimator) / np.maximum(scale, 0.1)
     measured = np.where(pairs.closed > 0.0, 1.0, np.nan)  # a capacity of the file proves nothing
     missing, more = 1.0 - found.capacity_share, found.resistance_share
-    p = np.where(tables.parallel > 1.0, tables.parallel, np.nan)
+    parallel = look.config.parallel[owner]
+    p = np.where(parallel > 1, parallel, np.nan)
     lost_Ah = (missing - BOTH * pairs.relative) * measured * p
     lost_ohm = (more * (1.0 - BOTH * scale_sigma) - 1.0) * (p - 1.0)
     offset, offset_sigma = (

@@ -27,7 +27,7 @@ class EstimatorConfig:
     lanes: int  # cells, filled up to whole blocks
     kind: Ints  # (lane,) index into models; filler cells are of kind 0
     capacity_Ah: Floats  # (cell,) of the group when new
-    parallel: Floats  # (cell,)
+    parallel: Floats  # (cell,) cells of the model's size; another size of the same cell is a part, or a multiple
     learn_C: float  # a steady current below this may be an offset, where no switch of ours says what is; 0 = none may
 
 
@@ -49,8 +49,8 @@ def compile_cells(
     side_by_side = np.broadcast_to(np.asarray(parallel, dtype=np.float64), (cells,)).copy()
     if not len(models) or np.any((kind < 0) | (kind >= len(models))):
         raise ValueError(f"kind_of_cell must index the {len(models)} models")
-    if not (np.all(capacity > 0.0) and np.all(side_by_side >= 1.0)):
-        raise ValueError("capacity_Ah must be above 0 and parallel at least 1")
+    if not (np.all(capacity > 0.0) and np.all(side_by_side > 0.0)):
+        raise ValueError("capacity_Ah and parallel must be above 0")
     full = np.zeros(lanes, dtype=np.int64)
     full[:cells] = kind
     return EstimatorConfig(tuple(models), compile_tables(models), cells, lanes, full, capacity, side_by_side, learn_C)
