@@ -17,13 +17,14 @@ import pytest
 from tests.core.sites import CELL_SIDE, CONTACTORS, CONTACTS, FACTS, pack, table
 
 from cellarer.config.load import build
+from cellarer.core.asked import start_wishes
 from cellarer.core.decide import sequence
 from cellarer.core.decide.join import Joins
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Authority, Config, Switchgear
 from cellarer.model.layout import Layout
-from cellarer.model.values import FOREVER, Phase, Seen, Switches, Wishes
+from cellarer.model.values import FOREVER, Phase, Seen, Switches
 
 NOW_NS = 10**15
 PAIR, PATHS = Switchgear.CONTACTORS, (Switchgear.FETS, Switchgear.SEPARATE)
@@ -117,7 +118,8 @@ class Grid:
         state = SimpleNamespace(switches=switches, command=command, time_ns=NOW_NS - 20_000_000)
         empty = SimpleNamespace()
         look = Look(replace(config, switch=limit), seen, empty, empty, state, NOW_NS)  # type: ignore[arg-type]
-        wishes = Wishes(f["wish"].astype(bool), np.zeros(n), np.zeros(n, np.int64), f["allowed"] != "unconfirmed")
+        fresh = start_wishes(config, durable=True)
+        wishes = replace(fresh, closed=f["wish"].astype(bool), confirmed=f["allowed"] != "unconfirmed")
         ways = np.array((f["charge"], f["discharge"]))
         demand = Demand(ways == "open", ways == "ramp", np.ones((2, n)))
         facts = sequence.Facts(look, switches, demand, wishes)

@@ -324,7 +324,8 @@ def missing(config: Config, state: State, string: int) -> list[str]:
             said.append(apart_from_bus(apart_V, limit_V))
         if config.switch.authority[string] < 2:
             said.append("no device of this site may switch")
-    said += [_next_phase(config, state, string), waits(config, state, string), _holder(config, state, string)]
+    said += [_next_phase(config, state, string), waits(config, state, string)]
+    said += [_holder(config, state, string), _in_time(state, pack)]
     if state.charging.touch[string]:
         said.append("a full charge is due: the state of charge is not known well enough")
     return [text for text in said if text]
@@ -336,9 +337,12 @@ def _next_phase(config: Config, state: State, string: int) -> str:
     high, low = charging.decided_V[:, string].tolist()
     has = f"{high:.3f} V{_hidden(config, state, string, high)}"
     current = float(state.seen.value[layout.where["current"]][string])
+    target = _held_pct(config, state, string)
     soc, end_V = 100.0 * float(state.estimate.string_soc[string]), float(table.end_of_charge_V[string])
     tail_s, tail_A = float(table.tail_ns[string]) * 1e-9, float(table.tail_A[string])
     match ChargePhase(int(charging.phase[string])):
+        case ChargePhase.BULK if target < 100.0:
+            return f"charges to {target:.0f} %, to be held as asked; now {soc:.0f} %"
         case ChargePhase.BULK:
             return f"absorption begins when a cell reaches {end_V:.3f} V; the highest has {has}"
         case ChargePhase.ABSORPTION:
@@ -357,7 +361,7 @@ def _next_phase(config: Config, state: State, string: int) -> str:
             new = 100.0 * (float(charging.full_soc[string]) - 1.0 + float(table.rebulk_soc[string]))
             return f"a new charge begins below {new:.0f} %; now {soc:.0f} %"
         case ChargePhase.STORAGE:
-            return f"holds {soc:.0f} % as asked; charges when it is time to be full, or when the target is withdrawn"
+            return f"holds {target:.0f} % as asked, until that is withdrawn; now {soc:.0f} %"
         case ChargePhase.REFILL:
             back = 100.0 * float(charging.low_soc[string] + REFILL_SHARE)
             return f"discharge is held until {back:.0f} % are reached; now {soc:.0f} %"
@@ -388,6 +392,34 @@ def _holder(config: Config, state: State, string: int) -> str:
         f"string {number} holds the bus at {state.window.charge_V[other]:.2f} V: its highest cell ({cell}) has "
         f"{high:.3f} V of {config.limits.end_of_charge_V[other]:.3f}"
     )
+
+
+def _held_pct(config: Config, state: State, string: int) -> float:
+    """Return the charge that is held now, %; 100 = none, it charges to full."""
+    wishes, pack = state.wishes, int(config.layout.pack_of_string[string])
+    free = wishes.late[pack] or state.charging.touch[string] or np.isnan(wishes.target_soc[pack])
+    return 100.0 if free else 100.0 * float(wishes.target_soc[pack])
+
+
+def _in_time(state: State, pack: int) -> str:
+    """Say whether it will be full by the hour asked; empty where no hour is asked or it is full."""
+    wishes = state.wishes
+    hour_ns, full_ns = int(wishes.full_by_ns[pack]), int(wishes.full_ns[pack])
+    if FOREVER in (hour_ns, full_ns):
+        return ""
+    asked, later_min = f"asked to be full in {_hours(hour_ns - state.time_ns)}", (full_ns - hour_ns) / 60e9
+    if hour_ns < state.time_ns:
+        asked = f"asked to be full {_hours(state.time_ns - hour_ns)} ago"
+    if not wishes.late[pack]:
+        return f"{asked}; that takes {_hours(full_ns - state.time_ns)}, and begins when it is time"
+    late = f", {later_min:.0f} min late" if later_min >= 1.0 else ""
+    return f"{asked}; full in {_hours(full_ns - state.time_ns)}{late}, by what chargers gave"
+
+
+def _hours(ns: int) -> str:
+    """Return a span of time as h:mm."""
+    minutes = round(max(ns, 0) / 60e9)
+    return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
 def _hidden(config: Config, state: State, string: int, high: float) -> str:

@@ -5,20 +5,40 @@ from functools import lru_cache
 
 import numpy as np
 
+from cellarer.core.decide.charge import FULL
+from cellarer.core.decide.limit import on_map
 from cellarer.core.decide.protect import demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config, Switchgear
-from cellarer.model.values import FOREVER, NEVER, Bools, Estimate, Event, Faults, Floats, Latch, Requests, Wishes
+from cellarer.model.values import (
+    FOREVER,
+    NEVER,
+    Bools,
+    ChargePhase,
+    Estimate,
+    Event,
+    Faults,
+    Floats,
+    Latch,
+    Requests,
+    Wishes,
+)
 
 ZERO_SHARE = 0.01  # 1: a sensor whose zero is further off is broken, not drifted (GB/T 38661 allows 2 % of full scale)
-HOPED = 0.5  # 1: share of the rated charge current that is counted on for "full by"
+FULL_FROM = 0.995  # 1: a target from here on is none; above it a full charge would end as stored, see charge.STORED
+# "Full by"; all own estimates.
+HOPED = 0.1  # 1: share of the rated charge current that is counted on until a charger has been seen
+RISE_S, FALL_S = 3600.0, 600.0  # s of bulk charge: what chargers give is believed slowly to be more, sooner to be less
+BOUND = 0.95  # 1: a current this near its limit was bound by us, and says nothing against the charger
+TAIL_S = 1800.0  # s that the fall of the current at the end of a charge takes besides
+GRACE_NS = 3_600_000_000_000  # so long after its hour the request ends, full or not
 
 
 def start_wishes(config: Config, durable: bool) -> Wishes:
     """Return wishes before the first request: open, no targets."""
     n = config.layout.size["pack"]
-    confirmed = np.full(n, durable or not config.needs_confirmation)
-    return Wishes(np.zeros(n, bool), np.full(n, np.nan), np.full(n, FOREVER), confirmed)
+    confirmed, no, never = np.full(n, durable or not config.needs_confirmation), np.zeros(n, bool), np.full(n, FOREVER)
+    return Wishes(no, np.full(n, np.nan), never, confirmed, no, never, HOPED * config.limits.rated_charge_A)
 
 
 def no_requests(config: Config) -> Requests:
@@ -45,6 +65,7 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
         "set_soc": np.where(fraction(requests.set_soc), "", "must be 0 to 1").astype(object),
         "zero_current": _why_not_zero(look),
         "target_soc": np.where(fraction(requests.target_soc), "", "must be 0 to 1").astype(object),
+        "full_by": np.where(requests.full_by_ns > look.now_ns, "", "the hour is past").astype(object),
     }
     refused["close"] = np.where(inhibited & ~locked, "drive is inhibited while a charge plug is in", refused["close"])
     unconfirmed = ~(before.confirmed | requests.confirm_unknown_soc) & (refused["close"] == "")
@@ -60,10 +81,15 @@ def answer(look: Look, requests: Requests) -> tuple[Wishes, Bools, Bools, list[E
         "confirm": requests.confirm_unknown_soc,
     }
     close = requests.close & ok["close"] & ~requests.open
-    wishes = Wishes(
+    holds = np.where(requests.target_soc >= FULL_FROM, np.nan, requests.target_soc)
+    timed = asked["full_by"] & ok["full_by"]
+    wishes = replace(
+        before,
         closed=(before.closed | close) & ~requests.open & ~locked,
-        target_soc=np.where(asked["target_soc"] & ok["target_soc"], requests.target_soc, before.target_soc),
-        full_by_ns=np.where(asked["full_by"], requests.full_by_ns, before.full_by_ns),
+        target_soc=np.where(asked["target_soc"] & ok["target_soc"], holds, before.target_soc),
+        full_by_ns=np.where(timed, requests.full_by_ns, before.full_by_ns),
+        late=before.late & ~timed,
+        full_ns=np.where(timed, FOREVER, before.full_ns),
         confirmed=before.confirmed | requests.confirm_unknown_soc,
     )
     return wishes, reset, service, _events(look, asked, refused) + _fallen(look, before.closed & locked)
@@ -95,18 +121,67 @@ def _why_not_zero(look: Look) -> np.ndarray:
     return np.where(_open(look), why, "only while the switchgear is open")
 
 
-def held_soc(config: Config, wishes: Wishes, estimate: Estimate, now_ns: int) -> Floats:
-    """Return the SOC to hold, (string,), NaN = none: the target, until there is just time to be full when asked.
+def held_soc(config: Config, wishes: Wishes) -> Floats:
+    """Return the SOC to hold, (string,), NaN = none: the target, until there is just time to be full when asked."""
+    return np.where(wishes.late, np.nan, wishes.target_soc)[config.layout.pack_of_string]
 
-    The time needed is what is missing at HOPED of the rated charge current.
+
+def timed(look: Look, wishes: Wishes, estimate: Estimate) -> tuple[Wishes, list[Event]]:
+    """Return wishes as time goes on; called when something is estimated.
+
+    What chargers give is learnt. Charging to be full in time begins with the first string that has just time left, and
+    goes on, so that it is no relay around that moment; the request ends at its hour if full, else GRACE_NS later.
     """
-    pack = config.layout.pack_of_string
-    if np.isnan(wishes.target_soc).all():
-        return wishes.target_soc[pack]
-    missing_Ah = (1.0 - estimate.string_soc) * estimate.usable_Ah
-    needed_ns = missing_Ah / (HOPED * config.limits.rated_charge_A) * 3.6e12
-    late = wishes.full_by_ns[pack].astype(np.float64) - now_ns <= needed_ns
-    return np.where(late, np.nan, wishes.target_soc[pack])
+    config, state, now_ns = look.config, look.state, look.now_ns
+    wishes, layout = _learnt(look, wishes), config.layout
+    asked = wishes.full_by_ns < FOREVER
+    if not np.count_nonzero(asked):
+        return wishes, []
+    need_s = needed_s(config, wishes.charger_A, estimate, look.extremes[3])
+    charges = np.isfinite(estimate.time_to_full_s) & wishes.late[layout.pack_of_string]
+    need_s = np.where(charges, estimate.time_to_full_s, need_s)
+    left_s = (wishes.full_by_ns - now_ns) * 1e-9
+    late = asked & (wishes.late | layout.pack_any(~(left_s[layout.pack_of_string] > need_s)))
+    full = layout.pack_all(FULL[state.charging.phase])
+    ends = asked & (now_ns >= wishes.full_by_ns + np.where(full, 0, GRACE_NS))
+    missed = asked & ~full & (wishes.full_by_ns <= now_ns) & (wishes.full_by_ns > state.estimated_ns)
+    longest_s = np.maximum.reduceat(need_s, layout.first_string)
+    known = asked & ~full & np.isfinite(longest_s)
+    full_ns = np.where(known, now_ns + np.where(known, longest_s * 1e9, 0.0).astype(np.int64), FOREVER)
+    after = replace(
+        wishes,
+        full_by_ns=np.where(ends, FOREVER, wishes.full_by_ns),
+        late=late & ~ends,
+        full_ns=np.where(ends, FOREVER, full_ns),
+    )
+    return after, [_missed(look, estimate, int(pack)) for pack in np.flatnonzero(missed)]
+
+
+def needed_s(config: Config, charger_A: Floats, estimate: Estimate, cold_degC: Floats) -> Floats:
+    """Return the time to full, (string,) s: by what chargers gave, or less where it is cold; SOC lower by a sigma."""
+    missing_Ah = (1.0 - estimate.string_soc + estimate.string_soc_sigma) * estimate.usable_Ah
+    flows_A = np.fmin(charger_A, on_map(cold_degC, config))
+    with np.errstate(divide="ignore"):
+        return missing_Ah / flows_A * 3600.0 + TAIL_S
+
+
+def _learnt(look: Look, wishes: Wishes) -> Wishes:
+    """Return wishes with what chargers give: a mean over time in bulk, less only where no limit of ours bound it."""
+    state, current, before = look.state, look.current, wishes.charger_A
+    fills = (state.charging.phase == ChargePhase.BULK) & (current > look.config.idle_A)
+    fills &= (current > before) | (current < BOUND * state.window.charge_A)
+    if not np.count_nonzero(fills) or state.estimated_ns == NEVER:
+        return wishes
+    slow_s = np.where(current > before, RISE_S, FALL_S)
+    share = np.exp((state.estimated_ns - look.now_ns) * 1e-9 / slow_s)
+    return replace(wishes, charger_A=np.where(fills, share * before + (1.0 - share) * current, before))
+
+
+def _missed(look: Look, estimate: Estimate, pack: int) -> Event:
+    string = int(look.config.layout.first_string[pack])
+    soc = float(estimate.string_soc[string])
+    cause = f"charged to {100.0 * soc:.0f} %; chargers give {look.state.wishes.charger_A[string]:.0f} A"
+    return Event(look.now_ns, "system", "not full by the hour asked", string, -1, soc, 1.0, cause)
 
 
 def _open(look: Look) -> Bools:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellarer.core import advised, forecast, response, slow
-from cellarer.core.asked import answer, held_soc, reset_answers, start_wishes, zeroed
+from cellarer.core.asked import answer, held_soc, reset_answers, timed, zeroed
 from cellarer.core.counters import happened
 from cellarer.core.decide import balance, charge, cool, diagnose, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
@@ -45,10 +45,11 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     dirty = balance.disturbed(look)
     known = slow.estimate(look, inputs.requests, dirty)
     switches, switched = sequence.sequence(look, demand, wishes, reset)
-    target = held_soc(config, wishes, known.estimate, now_ns)
-    charging, charged = charge.charge(look, demand, switches, known.estimate, target)
+    estimated, missed = known.estimated_ns == now_ns, list[Event]()
+    if estimated:
+        wishes, missed = timed(look, wishes, known.estimate)
+    charging, charged = charge.charge(look, demand, switches, known.estimate, held_soc(config, wishes))
     window = limit(look, demand, switches, known.estimate, charge.allowance(config, charging), dt_s)
-    estimated = known.estimated_ns == now_ns
     balancing, bleed, move = balance.balance(look, demand, inputs.plan, dirty, estimated, dt_s)
     climate, heater, pump = cool.cool(look, inputs.plan)
     command = clamp(look, faults, switches, window, known.estimate, charging, bleed, move, heater, pump)
@@ -75,7 +76,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
         command=command,
         seen=seen,
     )
-    return new, command, asked + raised + switched + charged
+    return new, command, asked + raised + switched + missed + charged
 
 
 def start(config: Config, now_ns: int, durable: object = None) -> State:
@@ -102,7 +103,7 @@ def start(config: Config, now_ns: int, durable: object = None) -> State:
         charging=charge.start(config, now_ns),
         balancing=balance.start(config),
         climate=cool.start(config),
-        wishes=start_wishes(config, slow.fits(config, durable)),
+        wishes=slow.wished(config, durable, now_ns),
         counters=known.counters,
         current_zero=known.current_zero,
         window=rated_window(config),

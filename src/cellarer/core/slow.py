@@ -12,7 +12,7 @@ import numpy as np
 
 from cellarer.core import advised, excess, forecast
 from cellarer.core import estimate as estimators
-from cellarer.core.asked import set_now
+from cellarer.core.asked import GRACE_NS, set_now, start_wishes
 from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
@@ -34,6 +34,7 @@ from cellarer.core.validate import (
 )
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
+    FOREVER,
     NEVER,
     SUSPICIONS,
     Advised,
@@ -51,6 +52,7 @@ from cellarer.model.values import (
     State,
     Switches,
     Watch,
+    Wishes,
     renew,
 )
 
@@ -115,6 +117,7 @@ class Durable:
     current_zero: Floats  # (string,) A
     off_s: float  # how long it lay stored; NaN where no clock is trusted
     soc_between_sigma: Floats | None = None  # (cell,) against the other cells of the string; None = an older record
+    wishes: Wishes | None = None  # full_by_ns counted from this record on; None = an older record
 
 
 DURABLE_VERSION = 1
@@ -493,4 +496,35 @@ def durable(config: Config, state: State) -> Durable:
         current_zero=state.current_zero,
         off_s=float("nan"),
         soc_between_sigma=e.soc_between_sigma,
+        wishes=_kept_wishes(state),
+    )
+
+
+def _kept_wishes(state: State) -> Wishes:
+    """Return the wishes of a durable record: the hour counted from now, and nobody's wish to close."""
+    now, no = state.wishes, np.zeros(state.wishes.closed.shape, bool)
+    ahead_ns = np.where(now.full_by_ns < FOREVER, now.full_by_ns - max(state.time_ns, 0), FOREVER)
+    return replace(now, closed=no, full_by_ns=ahead_ns, full_ns=np.full(no.shape, FOREVER))
+
+
+def wished(config: Config, durable: object, now_ns: int) -> Wishes:
+    """Return wishes at a start: nothing closes; targets and hours of a record of this site go on.
+
+    An hour that is over by more than GRACE_NS is forgotten. Where nobody knows how long it lay, charging begins at
+    once: full too early is better than not.
+    """
+    fresh = start_wishes(config, fits(config, durable))
+    kept = durable.wishes if isinstance(durable, Durable) and durable.site == config.site else None
+    same = kept is not None and kept.late.shape == fresh.late.shape and kept.charger_A.shape == fresh.charger_A.shape
+    if not (isinstance(durable, Durable) and kept is not None and same):
+        return fresh
+    unsure = not durable.off_s >= 0.0
+    ahead_ns = kept.full_by_ns - (0 if unsure else round(durable.off_s * 1e9))
+    asked = (kept.full_by_ns < FOREVER) & (ahead_ns > -GRACE_NS)
+    return replace(
+        fresh,
+        target_soc=kept.target_soc,
+        full_by_ns=np.where(asked, now_ns + ahead_ns, FOREVER),
+        late=asked & (kept.late | unsure),
+        charger_A=kept.charger_A,
     )

@@ -251,19 +251,25 @@ class Requests:
     service: Bools  # with reset: the service key was shown
     set_soc: Floats  # fraction
     zero_current: Bools
-    target_soc: Floats  # fraction to hold when idle
+    target_soc: Floats  # fraction to hold when idle; from core.asked.FULL_FROM on: charge to full, none is held
     full_by_ns: Ints  # NEVER = no request, FOREVER = withdraw
     confirm_unknown_soc: Bools  # a person accepts to close without durable state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wishes:
-    """Requests that last, per pack."""
+    """Requests that last, per pack, and what is known to keep them; all but `closed`, `confirmed` outlive a restart.
+
+    They stand in the durable record: a field that is added needs a default, else older records cannot be read.
+    """
 
     closed: Bools
-    target_soc: Floats
-    full_by_ns: Ints
+    target_soc: Floats  # NaN = none: charge to full
+    full_by_ns: Ints  # FOREVER = none
     confirmed: Bools  # durable state was there, or a person confirmed to go on without
+    late: Bools  # charging to be full by then has begun: it goes on until that request ends
+    full_ns: Ints  # when it would be full, charged from now on; FOREVER = not asked, or not known
+    charger_A: Floats  # (string,) A that chargers gave in bulk, see core.asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide.limit import fade
-from cellarer.core.decide.sequence import carrying
+from cellarer.core.decide.look import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan, Switches
