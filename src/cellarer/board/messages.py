@@ -70,10 +70,12 @@ WHAT: Mapping[str, tuple[float, float] | None] = {
     "service": None,  # reset with the service key
     "set_soc": (0.0, 100.0),  # %
     "zero_current": None,
-    "target_soc": (0.0, 100.0),  # %
-    "full_by": (0.0, math.inf),  # unix time, s, at most AHEAD_S from now; 0 = withdraw
+    "target_soc": (0.0, 100.0),  # %; 100 = charge to full, none is held
+    "full_by": (0.0, math.inf),  # unix time, s, ahead by at most AHEAD_S; 0 = withdraw
     "confirm": None,  # close without durable state: a person accepts that the SOC is unknown
 }
+
+WITHDRAWS = {"target_soc": 100.0, "full_by": 0.0}  # the values that withdraw what lasts
 
 _event = msgspec.json.Decoder(EventRecord)
 _request = msgspec.json.Decoder(Request)
@@ -214,8 +216,11 @@ def refused(request: Request, unix_s: float, packs: int) -> str:
         return f"pack {request.pack} does not exist; packs are 0 to {packs - 1}"
     span, value = WHAT[request.what], request.value
     known = isinstance(value, int | float) and span is not None and span[0] <= value <= span[1]
-    if request.what == "full_by" and not (known and (value == 0.0 or abs(float(value or 0.0) - unix_s) <= AHEAD_S)):
+    ahead_s = float(value) - unix_s if known and isinstance(value, int | float) else 0.0
+    if request.what == "full_by" and not (known and (value == 0.0 or ahead_s <= AHEAD_S)):
         return f"value = {value} for full_by, allowed is unix time in s, within a year of now, or 0 to withdraw"
+    if request.what == "full_by" and value != 0.0 and ahead_s <= 0.0:
+        return f"value = {value} for full_by is {-ahead_s / 3600.0:.1f} h in the past; 0 withdraws"
     if span is not None and not known:
         return f"value = {value} for {request.what}, allowed is {span[0]:g} to {span[1]:g}"
     return ""
