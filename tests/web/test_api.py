@@ -169,6 +169,13 @@ def test_a_request_is_for_the_pack_that_it_names(house: House) -> None:
     }
 
 
+@pytest.mark.parametrize(("what", "number"), [("target_soc", 100.0), ("full_by", 0.0)])
+def test_what_lasts_is_withdrawn_by_a_word(house: House, what: str, number: float) -> None:
+    body = {"what": what, "pack": "rack 01", "value": "none"}
+    assert house.client.post("/api/v1/requests", json=body, headers=KEY).status_code == 200
+    assert [(r["what"], r["value"]) for r in house.site.asked] == [(what, number)]
+
+
 def test_a_refusal_comes_with_its_reason(house: House) -> None:
     house.site.fault = True
     answer = house.client.post("/api/v1/requests", json={"what": "close", "pack": "rack 01"}, headers=KEY)
@@ -194,6 +201,10 @@ def test_nobody_to_ask_is_told(house: House) -> None:
         {"what": "set_soc", "pack": "rack 01", "value": 101.0},
         {"what": "set_soc", "pack": "rack 01", "value": "55"},
         {"what": "set_soc", "pack": "rack 01", "value": True},
+        {"what": "set_soc", "pack": "rack 01", "value": "none"},
+        {"what": "close", "pack": "rack 01", "value": "none"},
+        {"what": "target_soc", "pack": "rack 01", "value": "nothing"},
+        {"what": "target_soc", "pack": "rack 01"},
         {"what": "close", "pack": "rack 01", "force": True},
         [],
     ],

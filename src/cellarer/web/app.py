@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from cellarer import __version__
-from cellarer.board.messages import WHAT
+from cellarer.board.messages import WHAT, WITHDRAWS
 from cellarer.history.reader import POINTS, Reader, Table
 from cellarer.web import models
 from cellarer.web.freeze import Frozen, add_freezes
@@ -245,6 +245,8 @@ def _add_requests(app: FastAPI, site: _Site) -> None:
     )
     def ask(body: models.Ask, authorization: Annotated[str | None, Header()] = None) -> JSONResponse:
         """Ask for something. Opening needs no token, everything else does. 409: at least one pack refused."""
+        if body.value == "none" and body.what in WITHDRAWS:
+            body = body.model_copy(update={"value": WITHDRAWS[body.what]})
         if body.what not in FREE and (refusal := site.token.refusal(authorization)):
             raise HTTPException(*refusal, headers={"WWW-Authenticate": "Bearer"})
         answers = [_asked(site, body, name) for name in _chosen(site, body)]
@@ -256,7 +258,7 @@ def _chosen(site: _Site, body: models.Ask) -> list[str]:
     span = WHAT[body.what]
     if span is None and body.value is not None:
         raise HTTPException(422, f"{body.what} takes no value")
-    if span is not None and not (body.value is not None and span[0] <= body.value <= span[1]):
+    if span is not None and not (isinstance(body.value, float) and span[0] <= body.value <= span[1]):
         raise HTTPException(422, f"value of {body.what} must be {span[0]:g} … {span[1]:g}, got {body.value}")
     if body.pack is None and (len(site.packs) == 1 or body.what in FREE):
         return site.packs

@@ -270,8 +270,8 @@ class Ask(BaseModel):
 
     what: What
     pack: str | None = Field(default=None, max_length=100, description="name; absent = the only pack, or all to open")
-    value: float | None = Field(
-        default=None, description="set_soc, target_soc: %; full_by: unix time in s, 0 withdraws"
+    value: float | Literal["none"] | None = Field(
+        default=None, description="set_soc, target_soc: %; full_by: unix time in s; none withdraws one of the last two"
     )
 
 

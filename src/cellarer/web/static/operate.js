@@ -2,7 +2,7 @@
 
 import { attribute, get, h, text } from "./dom.js";
 
-// what, button, title of the question, what it means, label of the value, bounds
+// what, button, title of the question, what it means, label of the value, bounds; or the value that is always sent
 const ACTIONS = [
   ["close", "Close", "Close the switchgear?", "Control precharges and closes it if nothing speaks against it."],
   ["reset", "Reset faults", "Reset latched faults?", "Only faults whose cause is gone are reset. Look at the battery first."],
@@ -10,6 +10,7 @@ const ACTIONS = [
   ["zero_current", "Zero current sensor", "Zero the current sensor?", "Only while the switchgear is open and no current can flow."],
   ["set_soc", "Set charge", "Set the state of charge?", "Replaces the estimate of every cell.", "State of charge in %", 0, 100],
   ["target_soc", "Hold at", "Change the charge to hold?", "The charge to hold while nothing else is asked.", "Charge to hold in %", 0, 100],
+  ["target_soc", "Hold none", "Hold no charge?", "It charges to full again.", null, "none"],
 ];
 
 export function operateCard(pack) {
@@ -44,7 +45,7 @@ export function operateCard(pack) {
 
   async function act([what, label, title, meaning], value) {
     const name = pack()?.name;
-    const answer = await sure(title, `${name}: ${meaning}`, value === undefined ? label : `${label} ${value} %`);
+    const answer = await sure(title, `${name}: ${meaning}`, typeof value === "number" ? `${label} ${value} %` : label);
     if (answer === "yes") {
       await send({ what, pack: name, ...(value === undefined ? {} : { value }) }, token.value.trim());
     }
@@ -67,7 +68,7 @@ export function operateCard(pack) {
 }
 
 function control([what, label, , , field, low, high], act) {
-  if (!field) return h("button", { type: "button", onclick: () => act() }, label);
+  if (!field) return h("button", { type: "button", onclick: () => act(low) }, label);
   const input = h("input", { type: "number", min: low, max: high, step: "0.5", inputmode: "decimal", "aria-label": field, id: `value-${what}` });
   const form = h("form", { class: "with-value" }, input, h("button", { type: "submit" }, `${label} %`));
   form.addEventListener("submit", (event) => {
