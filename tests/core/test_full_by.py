@@ -86,6 +86,16 @@ def test_what_is_held_waits_until_there_is_just_time() -> None:
     assert not pack.state.wishes.late[0], "another hour, another wait"
 
 
+@pytest.mark.parametrize(
+    ("target", "said"), [(0.6, "charges to 60 %"), (0.3, "holds 30 %"), (1.0, "absorption begins")]
+)
+def test_what_is_missing_names_the_target_and_not_the_charge_of_now(target: float, said: str) -> None:
+    pack = Pack(0.5, current_A=20.0)
+    pack.asked = replace(no_requests(pack.config), target_soc=np.array([target]))
+    pack.run(5.0)
+    assert [text[: len(said)] for text in pack.string()["missing"]] == [said]
+
+
 def test_the_time_to_full_knows_charger_and_cold() -> None:
     bench = closed("one")
     config, estimate = bench.config, replace_soc(bench, 0.5)
