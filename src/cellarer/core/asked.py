@@ -142,7 +142,7 @@ def timed(look: Look, wishes: Wishes, estimate: Estimate) -> tuple[Wishes, list[
     need_s = np.where(charges, estimate.time_to_full_s, need_s)
     left_s = (wishes.full_by_ns - now_ns) * 1e-9
     late = asked & (wishes.late | layout.pack_any(~(left_s[layout.pack_of_string] > need_s)))
-    full = layout.pack_all(FULL[state.charging.phase])
+    full = layout.pack_all(FULL[state.charging.phase] | (estimate.string_soc >= FULL_FROM))
     ends = asked & (now_ns >= wishes.full_by_ns + np.where(full, 0, GRACE_NS))
     missed = asked & ~full & (wishes.full_by_ns <= now_ns) & (wishes.full_by_ns > state.estimated_ns)
     longest_s = np.maximum.reduceat(need_s, layout.first_string)
@@ -166,10 +166,13 @@ def needed_s(config: Config, charger_A: Floats, estimate: Estimate, cold_degC: F
 
 
 def _learnt(look: Look, wishes: Wishes) -> Wishes:
-    """Return wishes with what chargers give: a mean over time in bulk, less only where no limit of ours bound it."""
+    """Return wishes with what chargers give: a mean over time in bulk, less only where no limit of ours is near."""
     state, current, before = look.state, look.current, wishes.charger_A
+    most = state.window.charge_A
     fills = (state.charging.phase == ChargePhase.BULK) & (current > look.config.idle_A)
-    fills &= (current > before) | (current < BOUND * state.window.charge_A)
+    fills &= (current > before) | (
+        (current < BOUND * most) & (before < BOUND * most)
+    )  # a limit that fades judges nobody
     if not np.count_nonzero(fills) or state.estimated_ns == NEVER:
         return wishes
     slow_s = np.where(current > before, RISE_S, FALL_S)
