@@ -12,7 +12,7 @@ from tests.core.sites import site
 from cellarer.core.decide import charge, protect
 from cellarer.core.decide.signals import Look
 from cellarer.core.digest import digest
-from cellarer.core.slow import remember
+from cellarer.core.remember import remember
 from cellarer.core.validate import validate
 from cellarer.model.values import ChargePhase
 

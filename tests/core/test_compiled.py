@@ -21,7 +21,8 @@ from cellarer.core.estimate import capacity
 from cellarer.core.estimate import filter as estimator
 from cellarer.core.estimate.fields import FIELDS, INPUT_PLACES, LANES
 from cellarer.core.measure import measure
-from cellarer.core.slow import compiled, remember
+from cellarer.core.remember import remember
+from cellarer.core.slow import compiled
 from cellarer.model.config import Config
 from cellarer.model.values import (
     FOREVER,

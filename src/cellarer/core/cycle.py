@@ -16,6 +16,7 @@ from cellarer.core.decide.clamp import clamp, nothing
 from cellarer.core.decide.limit import limit, rated_window
 from cellarer.core.decide.signals import Look
 from cellarer.core.measure import measure
+from cellarer.core.remember import remember
 from cellarer.core.validate import start_watch
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Command, Event, Plan, Requests, Sample, Seen, State
@@ -36,7 +37,7 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     """Advance every pack of the site by one cycle. Returns the new state, what to order, and what changed and why."""
     dt_s = min((now_ns - state.time_ns) * 1e-9, GAP_S) if state.time_ns > NEVER else 0.0
     seen, worst = measure(config, state.watch, inputs.sample, state.current_zero, now_ns)
-    watch = slow.remember(config, state, seen, now_ns)
+    watch = remember(config, state, seen, now_ns)
     look = Look(config, seen, worst, watch, state, now_ns)
     wishes, reset, service, asked = answer(look, inputs.requests)
     faults, raised = protect.protect(look, state.faults, reset, service)

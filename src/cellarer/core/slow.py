@@ -1,16 +1,14 @@
 """Work that is due less often than the cycle: estimation, power, counters; in between the last result is carried.
 
-Current is integrated here every cycle, so that slow estimation loses no charge: between samples the previous current
-holds for steps up to 1 s, above that the trapezoid (DESIGN §7). Unknown current integrates nothing and widens sigma.
+What a restart begins from, and what is kept for one, stands here, too.
 """
 
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
-from cellarer.core import advised, excess, forecast
+from cellarer.core import advised, forecast
 from cellarer.core import estimate as estimators
 from cellarer.core.asked import GRACE_NS, set_now, start_wishes
 from cellarer.core.counters import flow
@@ -18,20 +16,8 @@ from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
 from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose
 from cellarer.core.decide.signals import Look
-from cellarer.core.followed import followed
 from cellarer.core.readout import cell_temps, read_out, unknown
-from cellarer.core.response import respond
-from cellarer.core.validate import (
-    CALM_NS,
-    CLIMB_K,
-    RATE_WINDOW_NS,
-    climb,
-    filtered,
-    frozen_since,
-    median,
-    recall,
-    temp_rates,
-)
+from cellarer.core.remember import GAP_S
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     FOREVER,
@@ -45,10 +31,8 @@ from cellarer.model.values import (
     Faults,
     Floats,
     Forecast,
-    Ints,
     Latch,
     Requests,
-    Seen,
     State,
     Switches,
     Watch,
@@ -56,13 +40,6 @@ from cellarer.model.values import (
     renew,
 )
 
-try:
-    from cellarer.core import kernel_signals as _kernel
-except ImportError:  # without numba NumPy does the work
-    _kernel = None  # type: ignore[assignment]
-
-HOLD_S = 1.0  # s: up to here the previous current holds over the step
-GAP_S = 61.0  # s: beyond a minute (and the jitter of a logger) nothing is integrated
 FULL_SIGMA = 0.01  # 1: SOC of a cell at end voltage and tail current, where full is defined, or what the curve says
 NEWS = 2.0  # sigmas: an empty cell is told to the filter when SOC is so far off, or so much wider
 SET_SIGMA = 0.03  # 1: how well a person knows the SOC that he sets
@@ -142,126 +119,6 @@ def _learn_C(config: Config) -> float:
         return 0.0
     rated = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
     return float((SOUND_SHARE * rated[config.layout.string_of_cell] / config.capacity_Ah).min())
-
-
-def remember(config: Config, state: State, seen: Seen, now_ns: int, plain: bool = False) -> Watch:
-    """Return the memory of signals after this sample, with current integrated up to now. plain: by NumPy alone."""
-    before = state.watch
-    current = seen.value[config.layout.where["current"]]
-    charge, known_s, total = before.charge, before.charge_s, before.response.passed
-    dt_s = (now_ns - state.time_ns) * 1e-9 if state.time_ns > NEVER else 0.0
-    if state.time_ns > NEVER:
-        mean = before.current if dt_s <= HOLD_S else 0.5 * (before.current + current)
-        counts = ~np.isnan(mean) & (0.0 < dt_s <= GAP_S)
-        passed = np.where(counts, mean * dt_s, 0.0)
-        charge, total = charge + passed, total + passed
-        known_s = known_s + np.where(counts, dt_s, 0.0)
-    flows = np.array((current > config.idle_A, -current > config.idle_A))
-    told, told_ns, allowed, over = followed(config, state, current, now_ns)
-    kept = (keep_plain if plain or _kernel is None else _keep)(config, state, seen, total)
-    return Watch(
-        valid_ns=seen.valid_ns,
-        cell_voltage=kept.cell_voltage,
-        current_then=kept.current_then,
-        others_then=kept.others_then,
-        others=kept.others,
-        earlier=kept.earlier,
-        temp_degC=kept.temp_degC,
-        temp_ns=kept.temp_ns,
-        temp_slope=kept.temp_slope,
-        temp_rate=kept.temp_rate,
-        climbs=kept.climbs,
-        climb_degC=kept.climb_degC,
-        climb_ns=kept.climb_ns,
-        climb_rate=kept.climb_rate,
-        current=current,
-        flowed_ns=np.where(flows, now_ns, before.flowed_ns),
-        charge=charge,
-        charge_s=known_s,
-        told_A=told,
-        told_ns=told_ns,
-        allowed_charge_A=allowed[0],
-        allowed_discharge_A=allowed[1],
-        over_charge_A=over[0],
-        over_discharge_A=over[1],
-        excess=excess.advance(config, before.excess, current, allowed, over, dt_s),
-        wire_heat=_wire_heat(config, state, current, now_ns),
-        response=respond(config, state, seen, total, kept.passed_then, plain),
-    )
-
-
-class Kept(NamedTuple):
-    """What is remembered of cells and sensors; as of Watch and Response."""
-
-    earlier: Floats
-    cell_voltage: Floats
-    current_then: Floats
-    others_then: Floats
-    others: Floats
-    passed_then: Floats
-    temp_degC: Floats
-    temp_ns: Ints
-    temp_slope: Floats
-    temp_rate: Floats
-    climbs: Ints
-    climb_degC: Floats
-    climb_ns: Ints
-    climb_rate: Floats
-
-
-def keep_plain(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
-    """Return what is remembered of cells and sensors after this sample. passed: (string,) A·s since the start."""
-    before, size = state.watch, config.layout.size
-    earlier = recall(config, before, state.seen, seen)
-    temps = slice(size["cell"], size["cell"] + size["temp"])
-    calm = median(seen.value[filtered(config)[temps]], earlier[:, temps])
-    rates = temp_rates(config, before, seen, calm)
-    voltage, current_then, others_then, others, moved = frozen_since(config, before, seen)
-    passed_then = np.where(moved, passed[config.layout.string_of_cell], before.response.passed_then)
-    return Kept(
-        earlier,
-        voltage,
-        current_then,
-        others_then,
-        others,
-        passed_then,
-        *rates,
-        *climb(config, before, state.seen, seen),
-    )
-
-
-def _keep(config: Config, state: State, seen: Seen, passed: Floats) -> Kept:
-    """Do what keep_plain does in one compiled pass."""
-    before, size, where, layout = state.watch, config.layout.size, config.layout.where, config.layout
-    earlier, cells = np.empty_like(before.earlier), np.empty((5, size["cell"]))
-    temps, temp_times = np.empty((5, size["temp"])), np.empty((3, size["temp"]), np.int64)
-    _kernel.remember(
-        seen.value, seen.time_ns, state.seen.value, state.seen.time_ns, config.sensing.max_age_ns, filtered(config),
-        layout.string_of_cell, layout.first_cell, where["cell_voltage"].start, where["temp_degC"].start,
-        where["current"].start, RATE_WINDOW_NS, CLIMB_K, CALM_NS,
-        before.earlier, before.cell_voltage, before.current_then, before.others_then, before.response.passed_then,
-        before.temp_degC, before.temp_ns, before.temp_slope, before.temp_rate,
-        before.climbs, before.climb_degC, before.climb_ns, before.climb_rate,
-        passed, earlier, cells, temps, temp_times,
-    )  # fmt: skip
-    voltage, current_then, others_then, others, passed_then = cells
-    temp_degC, slope, rate, climb_degC, climb_rate = temps
-    temp_ns, climb_ns, climbs = temp_times
-    return Kept(
-        earlier, voltage, current_then, others_then, others, passed_then, temp_degC, temp_ns, slope, rate,
-        climbs, climb_degC, climb_ns, climb_rate,
-    )  # fmt: skip
-
-
-def _wire_heat(config: Config, state: State, current: Floats, now_ns: int) -> Floats:
-    """Return the thermal image of wiring, (element, string) A²; where current is unknown the limits of now count."""
-    before = state.watch.wire_heat
-    if not before.size or state.time_ns == NEVER:
-        return before
-    most = np.maximum(state.window.charge_A, state.window.discharge_A)
-    flows = np.where(np.isnan(current), most, np.abs(current))
-    left = np.exp(-(now_ns - state.time_ns) * 1e-9 / config.limits.wire_s)
-    return left * before + (1.0 - left) * flows * flows
 
 
 def _waited(look: Look, estimator: estimators.EstimateState) -> Known:

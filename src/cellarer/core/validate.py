@@ -39,7 +39,7 @@ def validate(config: Config, watch: Watch, sample: Sample, current_zero: Floats,
     )
 
 
-TOLD_SLOTS = 6  # the newest is not whole yet; see slow.py
+TOLD_SLOTS = 6  # the newest is not whole yet; see remember.py
 
 
 def start_watch(config: Config, now_ns: int, response: Response) -> Watch:

@@ -118,9 +118,7 @@ class Switches:
     rest_A: Floats  # A: mean of what the current sensor showed while the string was last open; 0 until it was
     rest_variance: Floats  # A²: of that mean, from the noise between successive samples
     trusted_ns: Ints  # since when all that closing rests on has been known without a break; FOREVER = it is not
-    apart_V: (
-        Floats  # (2, string) how far above (− below) the bus a string is that waits, and its bound; NaN = it does not
-    )
+    apart_V: Floats  # (2, string) how far above (− below) the bus one is that waits, and its bound; NaN = none waits
 
 
 class ChargePhase(IntEnum):
@@ -240,10 +238,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:
-    """What people and machines ask for, per pack; decide/ may refuse. NaN, 0 or False = no request.
-
-    A request is in force in the cycle that carries it; wishes that last (closed, targets) live in State.wishes.
-    """
+    """What people and machines ask for in this cycle, per pack; NaN, 0 or False = nothing. What lasts: State.wishes."""
 
     close: Bools
     open: Bools
@@ -258,10 +253,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wishes:
-    """Requests that last, per pack, and what is known to keep them; all but `closed`, `confirmed` outlive a restart.
-
-    They stand in the durable record: a field that is added needs a default, else older records cannot be read.
-    """
+    """Requests that last, per pack, and what keeps them. In the durable record: a field that is added needs a default."""
 
     closed: Bools
     target_soc: Floats  # NaN = none: charge to full

@@ -41,7 +41,7 @@ def cycles(site: Config, count: int) -> Iterator[float]:
 
 
 PARTS = (
-    (cycle, "measure"), (slow, "remember"), (protect, "protect"), (slow, "estimate"), (sequence, "sequence"),
+    (cycle, "measure"), (cycle, "remember"), (protect, "protect"), (slow, "estimate"), (sequence, "sequence"),
     (charge, "charge"), (cycle, "limit"), (balance, "balance"), (cool, "cool"), (cycle, "clamp"),
 )  # fmt: skip
 
