@@ -121,7 +121,7 @@ def test_a_dip_under_load_is_no_end(braking_s: int) -> None:
     warm, curve = float(model.temp_degC[-1]), model.ocv[-1]
     rest_V = float(np.interp(0.5, np.linspace(0.0, 1.0, len(curve)), curve))
     braking = (rest_V + 0.1, 2.0, braking_s // 10)  # a minute brings 1.2 % of the capacity back, a charge more than 1.5
-    for volts, amperes, rows in ((2.0, -10.0, 3), braking, (rest_V - 0.05, -0.5, 3), (rest_V, 0.0, 120)):
+    for volts, amperes, rows in ((2.0, -10.0, 3), braking, (rest_V - 0.05, -0.5, 3), (rest_V, 0.0, 240)):
         for _ in range(rows):
             state = estimate.step(cfg, state, np.array([volts]), np.array([amperes]), np.full(1, warm), 10.0)
     pairs = capacity.Pairs(*state.pairs)

@@ -14,7 +14,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 PROOFS = 2.0  # pairs before a site counts with a learnt capacity
-BETTER, SURELY = 0.5, 1.5  # of the sigma of the capacity in use; sigmas of the learnt one between both
+BETTER = 0.5  # of the sigma of the capacity in use: clearly surer
+SURELY = 1.5  # sigmas of both between them: surely another capacity, however well either is known
 STEP = 0.002  # of capacity per look: 15 % take a quarter of an hour, so that no charge left jumps
 
 
@@ -22,13 +23,13 @@ def due(pairs: Floats, used: Floats, doubt: Floats, eager: bool) -> Bools:
     """Return where the capacity that was learnt is to be counted with, (cell,).
 
     used, doubt  (cell,) capacity in Ah of one cell and its relative sigma as the filter has them. Learnt must be: from
-    PROOFS pairs, none of them still going on (eager: from one, going on or not), and either clearly surer than what is
-    used or surely another capacity.
+    PROOFS pairs, none of them still going on (eager: from one, going on or not), and clearly surer than what is used,
+    or surer and a sigma away, or surely another capacity. What is known no better than before moves nothing.
     """
     p = Pairs(*pairs)
     proven = p.closed >= 1.0 if eager else (p.closed >= PROOFS) & (p.last_w == 0.0)
-    other = np.abs(p.capacity - used) > SURELY * p.relative * used
-    return np.asarray(proven & ((p.relative < BETTER * doubt) | other))
+    apart = np.where(p.relative < doubt, p.relative, SURELY * np.hypot(p.relative, doubt))
+    return np.asarray(proven & ((p.relative < BETTER * doubt) | (np.abs(p.capacity - used) > apart * used)))
 
 
 def looked(state: EstimateState) -> bool:

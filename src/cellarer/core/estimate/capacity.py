@@ -39,7 +39,11 @@ REST_DOUBT, LOAD_DOUBT = 0.6, 0.5  # of the polarisation: nobody knows it better
 FLOWS = 0.02  # C: a current that counts as load
 LOW_END, HIGH_END = 0.1, 0.95  # of SOC: beyond them voltage tells SOC under load too, where it is steep
 TAIL, TAIL_H = 0.05, 0.4  # C, h: current of a tail, and its time constant: what still comes over the current of now
-STEP = 0.01  # of SOC: width over which the model's slope is taken
+TAIL_SHARE = 0.1  # of the polarisation of late: diffusion relaxes more slowly than any two time constants (equations)
+BRANCH = 0.4  # 1: the state of the hysteresis is known no better
+LOWEST, HIGHEST, HALVED = -0.05, 1.05, 7  # of SOC: where the curve is searched; so often is the search halved
+DENIED = 3.0  # sigmas: a point so far from the filter's own SOC is none
+COMMON = 0.7  # of the variance of a pair: curve, hysteresis and rest err alike each time, repetition takes it not off
 END_SIGMA = 0.006  # of SOC: full and empty are defined by voltage; rates and temperatures move them by as much
 SWING = 0.3  # of SOC: the narrowest pair
 NEAR_SWING = 0.08  # within it a better point replaces the anchor
@@ -70,6 +74,7 @@ class Pairs(NamedTuple):
     c1: Floats
     c2: Floats
     c3: Floats
+    many: Floats  # pairs in the sums, as far as they still count
     capacity: Floats
     relative: Floats  # sigma of capacity over capacity
     closed: Floats  # pairs so far
@@ -78,9 +83,11 @@ class Pairs(NamedTuple):
     last_x: Floats
     last_Ah: Floats
     last_w: Floats  # its weight; 0: there is none
+    last_many: Floats  # what it counts in `many`
     last_variance: Floats  # of its change of SOC
     last_low: Floats  # 1: it ends at the end of a discharge
     spent: Floats  # the last load took the voltage below the lowest of the curve: 1 + what came back since, of capacity
+    through: Floats  # Ah either way since the anchor
 
 
 PAIR_FIELDS = len(Pairs._fields)
@@ -134,8 +141,9 @@ def count_plain(buffer: Floats, dt_s: float, pairs: Floats) -> None:
 def _fade(p: Pairs) -> None:
     """Let what was known fade with the charge that flowed: capacity wanders."""
     walk = FADE**2 * p.flow / (2.0 * p.capacity)
+    p.through[:] += p.flow
     p.flow[:] = 0.0
-    fit = np.maximum(p.relative**2 - LEAST**2, 1e-8)
+    fit = 1.0 / p.c1
     fit = np.where(fit + walk < WIDEST**2, fit / (fit + walk), 1.0)
     _weaken(p, fit)
     p.relative[:] = np.where(fit < 1.0, np.sqrt(p.relative**2 + walk), p.relative)
@@ -143,7 +151,7 @@ def _fade(p: Pairs) -> None:
 
 def _weaken(p: Pairs, fit: Floats) -> None:
     """Let all that was known before count by the share `fit`, (cell,)."""
-    for row in (p.c1, p.c2, p.c3, p.last_w):
+    for row in (p.c1, p.c2, p.c3, p.many, p.last_w, p.last_many):
         row *= fit
 
 
@@ -172,34 +180,51 @@ def point(cfg: EstimatorConfig, x: Floats) -> Point:
     z, variance = np.where(full_variance < np.inf, full, x[0]), full_variance
     if not len(now):
         return Point(z, variance, rested, np.zeros(n, bool))
-    here = np.where(rested, x[0], ends)[now]
-    part = x[:, now]
-
-    twice = np.tile(kind[now], 2), np.tile(temp[now], 2), np.tile(part, 2), np.tile(i[now], 2)
-
-    def shown(here: Floats) -> tuple[Floats, Floats, Floats]:
-        """Voltage that the model shows at SOC `here`, its polarisation, and the table."""
-        node = numpy_form.look_up(tables.node, tables.rows, twice[0], here, twice[1])
-        r0 = node[2] * falling(twice[3] * node[11])
-        pol = twice[2][4] * (r0 * twice[3] + node[3] * twice[2][1] + node[4] * twice[2][2])
-        return node[0] + node[1] * twice[2][3] + pol, pol, node
-
-    for _ in range(4):
-        low = np.clip(here - 0.5 * STEP, -0.03, 1.03 - STEP)
-        model, pol, node = shown(np.concatenate([low, low + STEP]))
-        slope = np.maximum((model[len(now) :] - model[: len(now)]) / STEP, 0.05)
-        here = np.clip(low + np.clip((v[now] - model[: len(now)]) / slope, -0.15, 0.15), -0.03, 1.03)
-    node, pol = node[:, len(now) :], pol[len(now) :]
-    slope = np.where(rested[now], np.maximum(node[6], 1e-4), slope)
-    share = np.where(rested[now], REST_DOUBT * moved[now], LOAD_DOUBT * np.abs(pol))
-    doubt = (0.5 * node[7]) ** 2 + share**2 + (0.4 * node[1]) ** 2
+    tail = TAIL_SHARE * x[4] * (x[at["x_r1"]] + x[at["x_r2"]])
+    relaxing = np.hypot(REST_DOUBT * moved, tail * np.sqrt(np.maximum(x[at["busy"]], 0.0)))
+    here, spread = _span(cfg, x[:, now], kind[now], i[now], np.where(rested, relaxing, np.nan)[now])
+    spread = np.where((here <= 0.0) & ~rested[now], 0.0, spread) + END_SIGMA**2
     at_end = rested[now] | np.where(i[now] < 0.0, here < LOW_END, here > HIGH_END)
-    over = (here <= 0.0) | (here >= 1.0)
-    spread = np.where(over, 0.0, doubt / slope**2) + END_SIGMA**2
-    better = np.where(at_end, spread, np.inf) < variance[now]
+    filter_variance = x[at["p00"]] + (x[at["react_q"]] * x[at["doubt_q"]]) ** 2
+    denied = (here - x[0][now]) ** 2 > DENIED**2 * (spread + filter_variance[now])
+    better = np.where(at_end & ~denied, spread, np.inf) < variance[now]
     z[now], variance[now] = np.where(better, np.clip(here, 0.0, 1.0), z[now]), np.where(better, spread, variance[now])
     variance = np.where(variance < POINT_SIGMA**2, variance, np.inf)
     return Point(z, variance, rested, beyond & (i < 0.0) & np.isfinite(variance))
+
+
+def _span(
+    cfg: EstimatorConfig, x: Floats, kind: NDArray[np.int64], i: Floats, relaxing: Floats
+) -> tuple[Floats, Floats]:
+    """Middle and variance of all SOC whose voltage may be the one that is seen, each (cell,).
+
+    On a flat curve a few millivolts, or a branch of the hysteresis that is not the filter's, move SOC by tens of per
+    cent while the slope where the inversion lands is steep. So both ends are looked for, two sigmas off: the lowest SOC
+    that may be so high in voltage, and the highest that may be so low. x (field, cell); relaxing (cell,) V, NaN: load
+    """
+    at, tables, n = INDEX, cfg.tables, len(i)
+    side = np.repeat([1.0, -1.0], n)  # of the reach: the lowest SOC shows the highest voltage
+    kind, i, relaxing, x = np.tile(kind, 2), np.tile(i, 2), np.tile(relaxing, 2), np.tile(x, 2)
+    branch = np.maximum(BRANCH, np.sqrt(np.maximum(x[at["p33"]], 0.0)))
+
+    def over(z: Floats) -> Floats:
+        """Voltage that may just be shown at SOC z above the one that is seen, V."""
+        node = numpy_form.look_up(tables.node, tables.rows, kind, z, x[at["in_degC"]])
+        pol = x[4] * (node[2] * falling(i * node[11]) * i + node[3] * x[1] + node[4] * x[2])
+        share = np.where(np.isnan(relaxing), LOAD_DOUBT * np.abs(pol), relaxing)
+        reach = np.sqrt(
+            node[7] ** 2 + (2.0 * share) ** 2 + (2.0 * node[1] * branch) ** 2
+        )  # half of the file's sigma, twice
+        return np.asarray(node[0] + node[1] * x[3] + pol + side * reach - x[at["in_v"]])
+
+    low, high = np.full(2 * n, LOWEST), np.full(2 * n, HIGHEST)
+    for _ in range(HALVED):
+        middle = 0.5 * (low + high)
+        above = over(middle) > 0.0
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    first, last = over(low), over(high)
+    z = low + (high - low) * np.clip(-first / np.maximum(last - first, 1e-9), 0.0, 1.0)
+    return 0.5 * (z[:n] + z[n:]), ((z[n:] - z[:n]) / 4.0) ** 2
 
 
 def _full(cfg: EstimatorConfig, x: Floats, i: Floats) -> tuple[Floats, Floats]:
@@ -259,8 +284,8 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
         pair &= onward | (p.last_w == 0.0) | ((z - p.z) ** 4 * p.last_variance > p.last_x**4 * np.minimum(both, 1.0))
         off = _off(p, z - p.z, both)
         fits = off < FAR_OFF
-        # a rest that does not fit: charge went unseen, or the cell has changed. Begin again here, less sure
-        lost = pair & ~fits & (p.last_w == 0.0) & seen.rested
+        # a rest or an end that does not fit: charge went unseen, or the cell has changed. Begin again here, less sure
+        lost = pair & ~fits & (p.last_w == 0.0) & (seen.rested | seen.low)
         p.relative[:] = np.where(lost, np.minimum(DOUBTED * p.relative, WIDEST), p.relative)
         pair &= fits
         _weaken(p, np.where(pair, (AGREES / np.maximum(off, AGREES)) ** 2, 1.0))
@@ -270,9 +295,12 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
         lost = pair
     near = known & (p.anchor > 0.0) & (swing < NEAR_SWING) & (p.last_w == 0.0)
     better = near & (seen.low | ((variance < p.variance) & (p.anchor == 1.0)))
-    fresh = (known & (p.anchor == 0.0)) | better | lost
+    # back and forth around an anchor in the middle makes no pair, however long
+    idle = known & seen.rested & (p.last_w == 0.0) & (swing < SWING) & (p.through / p.capacity - swing > SWING)
+    fresh = (known & (p.anchor == 0.0)) | better | lost | idle
     kind = np.where(seen.low, 2.0, 1.0)
-    for row, value in ((p.anchor, kind), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0)):
+    for row, value in ((p.anchor, kind), (p.z, z), (p.variance, variance), (p.charge, 0.0), (p.charge_s, 0.0),
+                       (p.through, 0.0)):  # fmt: skip
         row[:] = np.where(fresh, value, row)
 
 
@@ -286,7 +314,7 @@ def _turn(p: Pairs, rested: Bools) -> None:
     variance = p.last_variance - p.variance
     for row, value in (
         (p.anchor, np.where(p.anchor > 0.0, 1.0 + p.last_low, 0.0)), (p.z, p.z + p.last_x), (p.charge, away),
-        (p.variance, np.maximum(variance, END_SIGMA**2)), (p.charge_s, 0.0),
+        (p.variance, np.maximum(variance, END_SIGMA**2)), (p.charge_s, 0.0), (p.through, 0.0),
         (p.last_w, 0.0), (p.last_low, 0.0),
     ):  # fmt: skip
         row[:] = np.where(over, value, row)
@@ -305,26 +333,37 @@ def _close(p: Pairs, pair: Bools, swing: Floats, variance: Floats, offset_sigma:
     x = swing
     y = p.charge / q0  # in units of the capacity, so that both errors are alike
     error_y = (COUNT_ERROR * y) ** 2 + (offset_sigma * p.charge_s / 3600.0 / q0) ** 2
-    weight = 1.0 / np.maximum(variance + error_y, 1e-8)
+    ends = [np.clip(end - END_SIGMA**2, 0.0, 1.0) for end in (p.variance, variance - p.variance)]
+    # what hysteresis and diffusion leave behind makes every swing wider, at both its ends
+    both = np.maximum(variance + 2.0 * COMMON * np.sqrt(ends[0] * ends[1]) + error_y, 1e-8)
     first = pair & (p.last_w == 0.0)
-    _add(p, pair, p.last_x, p.last_Ah / q0, -p.last_w)
-    _add(p, pair, x, y, weight)
-    for row, value in ((p.last_x, x), (p.last_Ah, p.charge), (p.last_w, weight), (p.last_variance, variance)):
+    _add(p, pair, p.last_x, p.last_Ah / q0, -p.last_w, -p.last_many)
+    new = COMMON * both * p.c1 < x * x * _repeated(p)  # else what is known is surer than such pairs can ever be
+    weight = np.where(new, 1.0, 1e-6) / both
+    _add(p, pair, x, y, weight, np.where(new, 1.0, 0.0))
+    for row, value in ((p.last_x, x), (p.last_Ah, p.charge), (p.last_w, weight), (p.last_variance, variance),
+                       (p.last_many, np.where(new, 1.0, 0.0))):  # fmt: skip
         row[:] = np.where(pair, value, row)
     r = np.ones_like(x)
     for _ in range(6):
         slope, second = _merit(p, r)
         r = np.clip(r - slope / np.maximum(second, 1e-9), 0.5, 1.5)
     _, second = _merit(p, r)
-    p.relative[:] = np.where(pair, np.sqrt(2.0 / np.maximum(second, 1e-9) + LEAST**2), p.relative)
+    p.relative[:] = np.where(pair, np.sqrt(2.0 * _repeated(p) / np.maximum(second, 1e-9) + LEAST**2), p.relative)
     p.capacity[:] = np.where(pair, q0 * r, p.capacity)
     for row, power in ((p.c2, 1), (p.c3, 2)):  # y is now measured in the new capacity
         row[:] = np.where(pair, row / r**power, row)
     p.closed[:] += np.where(first, 1.0, 0.0)
 
 
-def _add(p: Pairs, where: Bools, x: Floats, y: Floats, weight: Floats) -> None:
+def _repeated(p: Pairs) -> Floats:
+    """By how much pairs that err alike leave the variance above that of as many independent ones."""
+    return 1.0 + COMMON * np.maximum(p.many - 1.0, 0.0)
+
+
+def _add(p: Pairs, where: Bools, x: Floats, y: Floats, weight: Floats, many: Floats) -> None:
     """Add a pair to the sums."""
+    p.many[:] += np.where(where, many, 0.0)
     w = np.where(where, weight, 0.0)
     for row, value in ((p.c1, x * x * w), (p.c2, x * y * w), (p.c3, y * y * w)):
         row += value
