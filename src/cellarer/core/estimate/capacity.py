@@ -282,13 +282,15 @@ def _look(cfg: EstimatorConfig, p: Pairs, x: Floats) -> None:
         onward = seen.low & (p.last_low > 0.0)  # the end of a discharge is its last point; else: the wider, the surer
         # (the wider twice: the middle of a curve is where ageing bends it)
         pair &= onward | (p.last_w == 0.0) | ((z - p.z) ** 4 * p.last_variance > p.last_x**4 * np.minimum(both, 1.0))
-        off = _off(p, z - p.z, both)
+        off, surprise = _off(p, z - p.z, both, p.relative**2), _off(p, z - p.z, both, 1.0 / p.c1)
         fits = off < FAR_OFF
-        # a rest or an end that does not fit: charge went unseen, or the cell has changed. Begin again here, less sure
-        lost = pair & ~fits & (p.last_w == 0.0) & (seen.rested | seen.low)
+        # a rest that does not fit, or the very first end: charge went unseen, or the cell has changed. Begin
+        # again here, less sure
+        believed = seen.rested | (seen.low & (p.closed == 0.0))
+        lost = pair & ~fits & (p.last_w == 0.0) & believed
         p.relative[:] = np.where(lost, np.minimum(DOUBTED * p.relative, WIDEST), p.relative)
         pair &= fits
-        _weaken(p, np.where(pair, (AGREES / np.maximum(off, AGREES)) ** 2, 1.0))
+        _weaken(p, np.where(pair, (AGREES / np.maximum(surprise, AGREES)) ** 2, 1.0))
         _close(p, pair, z - p.z, both, np.sqrt(x[26]))
         p.last_low[:] = np.where(pair, seen.low, p.last_low)
     else:
@@ -320,10 +322,13 @@ def _turn(p: Pairs, rested: Bools) -> None:
         row[:] = np.where(over, value, row)
 
 
-def _off(p: Pairs, swing: Floats, variance: Floats) -> Floats:
-    """How many sigmas is a pair off what is known? One that is far off may have lost charge unseen."""
+def _off(p: Pairs, swing: Floats, variance: Floats, known: Floats) -> Floats:
+    """How many sigmas is a pair off what is known, of relative variance `known`? Far off: charge may be lost unseen.
+
+    What pairs have in common says nothing of a change: `known` without it tells one sooner.
+    """
     expected = swing * p.capacity
-    doubt = p.capacity**2 * (variance + (swing * p.relative) ** 2 + (COUNT_ERROR * swing) ** 2)
+    doubt = p.capacity**2 * (variance + swing**2 * known + (COUNT_ERROR * swing) ** 2)
     return np.asarray(np.abs(p.charge - expected) / np.sqrt(doubt))
 
 
