@@ -253,7 +253,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wishes:
-    """Requests that last, per pack, and what keeps them. In the durable record: a field that is added needs a default."""
+    """Requests that last, per pack, and what keeps them. As they are kept over a restart, a new field needs a default."""
 
     closed: Bools
     target_soc: Floats  # NaN = none: charge to full
