@@ -116,10 +116,18 @@ def test_a_current_that_we_bind_says_nothing_against_the_charger(share: float, l
     pack = Pack(0.5, current_A=share * 140.0, dead_band_A=0.0, step_A=0.1)
     pack.run(60.0)
     assert pack.phase == ChargePhase.BULK and pack.state.window.charge_A[0] == pytest.approx(140.0)
-    for before, judged in ((132.0, learns), (140.0, False)):
+    for before, judged in ((140.0, learns), (200.0, False)):
         pack.state = replace(pack.state, wishes=replace(pack.state.wishes, charger_A=np.array([before])))
         pack.run(30.0)
         assert bool(pack.state.wishes.charger_A[0] < before) == judged
+
+
+def test_a_pack_that_is_full_without_the_tail_of_a_charge_has_not_missed_its_hour() -> None:
+    """Where the limits of cells take the current away first, bulk never ends."""
+    pack = Pack(0.997, dt_s=5.0)
+    ask(pack, 0.6, 60.0)
+    pack.run(100.0)
+    assert pack.state.wishes.full_by_ns[0] == FOREVER and named(pack, "not full by the hour asked") == 0
 
 
 def test_an_hour_that_is_past_is_refused() -> None:

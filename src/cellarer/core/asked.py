@@ -170,9 +170,8 @@ def _learnt(look: Look, wishes: Wishes) -> Wishes:
     state, current, before = look.state, look.current, wishes.charger_A
     most = state.window.charge_A
     fills = (state.charging.phase == ChargePhase.BULK) & (current > look.config.idle_A)
-    fills &= (current > before) | (
-        (current < BOUND * most) & (before < BOUND * most)
-    )  # a limit that fades judges nobody
+    free = (current < BOUND * most) & (most >= BOUND * before)  # a limit that fades judges nobody
+    fills &= (current > before) | free
     if not np.count_nonzero(fills) or state.estimated_ns == NEVER:
         return wishes
     slow_s = np.where(current > before, RISE_S, FALL_S)
