@@ -55,7 +55,7 @@ def lived(
     world, raised = World(site(reads, cycle_ms), "active", 1, 0.005, KNOWN), dict[str, float]()
     move = np.zeros((2, world.layout.size["cell"]))
     move[1, CELL] = planned
-    plan = replace(no_plan(move.shape[1], 1), expires_ns=FOREVER, move=move)
+    plan = replace(no_plan(move.shape[1], 1), expires_ns=FOREVER, move=move, bleed_Ah=np.zeros(move.shape[1]))
     world.planner = lambda state: plan  # type: ignore[assignment]
     for fault, size in faults:
         world.plant.inject(fault, cell=CELL, size=size, start_s=60.0)
