@@ -10,7 +10,7 @@ from tests.core.bench import Bench, closed
 
 from cellarer.config import check
 from cellarer.core import followed
-from cellarer.core.decide.cool import fed_A
+from cellarer.core.decide.consumers import fed_A
 from cellarer.core.validate import TOLD_SLOTS
 from cellarer.model.config import SENSOR_SHARE
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.cool import fed_A, fed_by, feeds
+from cellarer.core.decide.consumers import fed_A, fed_by, feeds
 from cellarer.core.validate import TOLD_SLOTS
 from cellarer.model.config import SENSOR_SHARE, Config, Switchgear
 from cellarer.model.values import NEVER, Bools, Floats, State

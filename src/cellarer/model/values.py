@@ -253,7 +253,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wishes:
-    """Requests that last, per pack, and what keeps them. As they are kept over a restart, a new field needs a default."""
+    """Requests that last, per pack, and what keeps them. Kept over a restart: a new field needs a default."""
 
     closed: Bools
     target_soc: Floats  # NaN = none: charge to full

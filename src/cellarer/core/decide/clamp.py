@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cellarer.core.decide.cool import fed_A, feeds, lent_A
+from cellarer.core.decide.consumers import fed_A, feeds
+from cellarer.core.decide.cool import lent_A
 from cellarer.core.decide.limit import floor_soc, rated_window
 from cellarer.core.decide.look import carrying
 from cellarer.core.decide.sequence import outputs

@@ -10,27 +10,24 @@ now, or what a charger brings: cold and empty it tries now and then, for as long
 one feeds the heater (`lent_A`), but never where its lowest cell is below its minimum.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
+from cellarer.core.decide.consumers import FLOW_ALONE, fed_A, fed_by, feeds
 from cellarer.core.decide.limit import fade
 from cellarer.core.decide.look import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan, Switches
+from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan
 
 BAND_K = 5.0  # K: cells are heated to this far above their cold limit, and cooled from this far below their warm limit
 HYSTERESIS_K = 2.0  # heating ends, and cooling ends, this far beyond where it began
 LEAST_FLOW = 0.2  # 1: a fan below does not turn
-FLOW_ALONE = 0.5  # 1: of the order, where there is a chiller
 MAGNUS, MAGNUS_degC = 17.62, 243.12  # 1, degC: over water, -45 to 60 degC (WMO-No. 8, part I, annex 4.B; Sonntag 1990)
 DEW_K = 2.0  # K: coolant stays so far above: 1 K of either sensor (own estimate)
 LENT = 0.8  # of what a heater takes: so much a charger may bring while cells may not be charged; they are never
 TRY_NS = 30_000_000_000  # chargers answer after 1 to 10 s, and take their time to full current
 AGAIN_NS = 1_800_000_000_000  # 30 s of the heater in half an hour: sized as if typical, 2e-4 of capacity (own estimate)
 FED = 0.5  # of what the heater takes: less is no charger that feeds it
-LEAST_COP = 2.0  # of a chiller on a hot day (facts: 2 to 4)
 GENTLE = 0.3  # 1: order of a plan that cools ahead of time: the power of flow rises with its cube
 
 
@@ -58,36 +55,6 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
         np.where(cooling & ~before.cooling, hottest, before.began_degC),
     )
     return climate, heating.astype(np.float64), np.where(config.cooler, _above_dew(look, flow), 0.0)
-
-
-def fed_A(config: Config, heater: Floats, pump: Floats) -> Floats:
-    """Return what heater, flow, chiller and control take at most out of a pack that feeds them, (pack,) A.
-
-    heater, pump  (pack,) orders 0…1
-    """
-    table = config.climate
-    chill_W = table.chiller_W / LEAST_COP * np.maximum(pump - FLOW_ALONE, 0.0) / (1.0 - FLOW_ALONE)
-    return (table.heater_W * heater + table.flow_W * pump + chill_W + table.rest_W) * _per_V(config)
-
-
-def fed_by(config: Config, switches: Switches, ampere: Floats) -> Floats:
-    """Return the share of each string that is connected in what its pack feeds, (string,) A. ampere (pack,)."""
-    may = carrying(config, switches)[1]
-    count = np.maximum(np.add.reduceat(may.astype(np.float64), config.layout.first_string), 1.0)
-    return np.where(may, (ampere / count)[config.layout.pack_of_string], 0.0)
-
-
-@lru_cache(maxsize=16)
-def feeds(config: Config) -> bool:
-    """Return whether any pack feeds its heater, flow, chiller and control itself."""
-    return bool(config.climate.behind.any())
-
-
-@lru_cache(maxsize=16)
-def _per_V(config: Config) -> Floats:
-    """Return one over the least voltage at which a pack still feeds what is its own, (pack,) 1/V; 0 = it feeds none."""
-    least_V = np.minimum.reduceat(config.series * config.limits.discharge_V, config.layout.first_string)
-    return np.where(config.climate.behind, 1.0 / least_V, 0.0)
 
 
 def _may_feed(look: Look) -> Bools:
