@@ -7,13 +7,13 @@ import math
 import pytest
 
 from cellarer.guard.limits import StringLimits
-from cellarer.guard.rules import RULES, Trip
+from cellarer.guard.rules import DRAWN, RULES, Trip
 from cellarer.runtime.guard_says import with_units
 
-UNITS = {"cell_voltage": "V", "temperature": "°C", "charge": "A", "discharge": "A"}
+UNITS = {"cell_voltage": "V", "deep_discharge": "V", "draw": "A", "temperature": "°C", "charge": "A", "discharge": "A"}
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.limit], ids=lambda rule: rule.signal)
+@pytest.mark.parametrize("rule", [rule for rule in (*RULES, DRAWN) if rule.limit], ids=lambda rule: rule.signal)
 @pytest.mark.parametrize("value", [2.3436, -71.0, 1e6, math.inf, math.nan])
 def test_every_trip_of_the_guard_has_units(rule, value: float) -> None:  # type: ignore[no-untyped-def]
     assert rule.limit in StringLimits.__dataclass_fields__

@@ -31,7 +31,8 @@ def runaway(look: Look) -> Reading:
 
 def running_away(look: Look) -> Floats:
     """Return the same of each sensor, (temp,)."""
-    return np.fmax(*_running_away(look))
+    lasting, steep = _running_away(look)
+    return np.where(lasting >= steep, lasting, steep)  # a sensor that died has no rate over windows
 
 
 def _running_away(look: Look) -> tuple[Floats, Floats]:

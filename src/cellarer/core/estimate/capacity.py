@@ -95,10 +95,10 @@ SINCE_LOOK = Pairs._fields.index("since_look")
 
 
 def begin_pairs(cfg: EstimatorConfig, q: Floats, sigma_Ah: Floats | None = None) -> Floats:
-    """Start from capacity q of one cell with a synthetic pair, x = 1 and y = q, as wide as sigma_Ah or CLAIM."""
+    """Start from capacity q of one cell with a synthetic pair, x = 1 and y = q, as wide as sigma_Ah, else CLAIM."""
     zero = np.zeros(cfg.cells)
     given = np.full(cfg.cells, np.nan) if sigma_Ah is None else np.asarray(sigma_Ah) / cfg.parallel / q
-    claim = np.where(np.isfinite(given), np.clip(given, LEAST, CLAIM), CLAIM)
+    claim = np.where(np.isfinite(given), np.maximum(given, LEAST), CLAIM)
     new = dict.fromkeys(Pairs._fields, zero) | {f"c{n}": 1.0 / claim**2 for n in range(1, 4)}
     return np.stack(Pairs(**new | {"variance": zero + 1.0, "capacity": q, "relative": claim}))
 

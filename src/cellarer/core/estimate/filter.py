@@ -83,19 +83,9 @@ def init(
     ):  # fmt: skip
         put(buffer, name, variance)
     pairs = begin_pairs(cfg, q, capacity_sigma_Ah)
-    if capacity_sigma_Ah is not None:
-        _widen(Pairs(*pairs), capacity_sigma_Ah / cfg.parallel / q)
     put(buffer, "doubt_q", np.hypot(Pairs(*pairs).relative, GAIN))
     put(buffer, "start_z", sigma0)
     return EstimateState(buffer, unknown, pairs)
-
-
-def _widen(pairs: Pairs, relative: Floats) -> None:
-    """Believe a capacity no better than it is told, however wide that is: a guessed one is off by tens of per cent."""
-    wide = relative > pairs.relative
-    for row in (pairs.c1, pairs.c2, pairs.c3):
-        row[wide] = 1.0 / relative[wide] ** 2
-    pairs.relative[wide] = relative[wide]
 
 
 def step(
