@@ -16,7 +16,7 @@ import pytest
 from cellarer import config as configs
 from cellarer.board.files import Folder
 from cellarer.board.messages import Asker, RequestReader, create_messages
-from cellarer.board.orders import PACK, STRING, Orders
+from cellarer.board.orders import PACK, STRING, Orders, Vetoes
 from cellarer.board.ring import RingWriter
 from cellarer.config.schema import LinkFile
 from cellarer.guard.limits import parse_limits
@@ -413,19 +413,20 @@ def test_a_missed_cycle_is_counted_and_three_in_a_row_open(late_ms: float, misse
     made: Any = control.Control.__new__(control.Control)
     size = HOME.config.layout.size
     off = np.zeros(size["string"], bool)
+    nothing = Vetoes(0, off, off)
     made.config, made.overruns, made.missed = HOME.config, 7, 0
     wishes = SimpleNamespace(closed=np.ones(size["pack"], bool))
     command = SimpleNamespace(minus=off, plus=off, charge_switch=off, discharge_switch=off)
     made.state = SimpleNamespace(wishes=wishes, command=command)
-    assert made._to_open(off, False) == {}
-    assert made._to_open(off, True) == {0: "Cellarer is stopped"}
+    assert made._to_open(nothing, False) == {}
+    assert made._to_open(nothing, True) == {0: "Cellarer is stopped"}
     assert (made.count_missed(round(late_ms * MS)), made.overruns) == (missed, 7 + missed)
-    assert made._to_open(off, False) == ({0: f"control missed {missed} cycles in a row"} if opens else {})
+    assert made._to_open(nothing, False) == ({0: f"control missed {missed} cycles in a row"} if opens else {})
     made.count_missed(0)
-    assert made._to_open(off, False) == {}, "a cycle in time ends the row"
+    assert made._to_open(nothing, False) == {}, "a cycle in time ends the row"
     wishes.closed[:] = False
     made.count_missed(60 * MS)
-    assert made._to_open(off, False) == {}, "nothing is closed"
+    assert made._to_open(nothing, False) == {}, "nothing is closed"
 
 
 def test_control_compiles_before_it_asks_for_priority(monkeypatch: pytest.MonkeyPatch) -> None:
