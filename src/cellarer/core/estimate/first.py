@@ -92,11 +92,12 @@ def weigh(cfg: EstimatorConfig, buffer: Floats, first_heard: Bools) -> Bools:
     spread[0, 0] = np.maximum(spread[0, 0], 1e-8) + away * away
     states = bounded(x[0] + mean[0], x[3] + mean[3], x[4] + mean[4], x[5] + mean[5], x[at["capacity"]])
     one = np.sqrt(spread[0, 0])
-    left = (one / sigma) ** 2  # of an error of what was told
+    left = np.minimum((one / sigma) ** 2, 1.0)  # of an error of what was told
+    wider = np.maximum(one * one - sigma * sigma, 0.0)  # a cell's own: what is known between cells stays known
     found = dict(zip(("z", "h", "k", "b"), states, strict=True))
     found |= {"s1": x[1] + mean[1], "s2": x[2] + mean[2]}
     found |= {f"p{i}{j}": spread[i, j] for i in range(6) for j in range(i, 6)}
-    found |= {"react_v": react_v, "start_z": np.where(left < 1.0, left * x[at["start_z"]], one)}
+    found |= {"react_v": react_v, "start_z": np.hypot(left * x[at["start_z"]], np.sqrt(wider))}
     for name, values in found.items():
         put(buffer, name, np.where(heard, values, x[at[name]]))
     return heard
