@@ -31,13 +31,15 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balance, "LOOK_NS", PAUSE_NS)
 
 
-def site(reads: bool, cycle_ms: float) -> Site:
+def site(reads: bool, cycle_ms: float, solar_kWp: float = 0.5) -> Site:
+    """Return a pack that half a kWp does not fill: full cells take nothing, and anchors begin the comparison anew."""
     table = config.load("home").file.model_dump(mode="json", exclude_unset=True)
     pack = table["pack"][0]
     pack.pop("limits", None)
     pack |= {"cell": "nmc_50ah", "balancing": {"topology": "flyback", "move_A": MOVE_A}}
     table["cycle_ms"] = cycle_ms
-    table["simulation"]["load"] = {"kind": "home", "inverter_A": 20.0, "solar_kWp": 1.0, "demand_kWh_per_day": 2.0}
+    table["simulation"]["load"] = {"kind": "home", "inverter_A": 20.0, "demand_kWh_per_day": 2.0}
+    table["simulation"]["load"]["solar_kWp"] = solar_kWp
     for device in table["device"]:
         if device["protocol"] == "cmu":
             device["authority"] = "limit"
@@ -49,10 +51,10 @@ def site(reads: bool, cycle_ms: float) -> Site:
 
 def lived(
     reads: bool, hours: float, *faults: tuple[str, float], planned: float = SHARE, until: str = "",
-    cycle_ms: float = COARSE_MS,
+    cycle_ms: float = COARSE_MS, solar_kWp: float = 0.5,
 ) -> tuple[dict[str, float], World]:  # fmt: skip
     """Return when each row was raised first, h, and the world after so many hours, or when row `until` was raised."""
-    world, raised = World(site(reads, cycle_ms), "active", 1, 0.005, KNOWN), dict[str, float]()
+    world, raised = World(site(reads, cycle_ms, solar_kWp), "active", 1, 0.005, KNOWN), dict[str, float]()
     move = np.zeros((2, world.layout.size["cell"]))
     move[1, CELL] = planned
     plan = replace(no_plan(move.shape[1], 1), expires_ns=FOREVER, move=move, bleed_Ah=np.zeros(move.shape[1]))
@@ -120,3 +122,12 @@ def test_a_short_behind_a_converter_that_nobody_reads_is_found_within_its_budget
     raised, world = lived(False, 16.5, ("internal_short", SHORT_OHM), until=SHORT)
     assert raised[UNPROVEN] < 6.5 < raised[SHORT] < 16.5
     assert raised[SHORT] * 3600.0 < world.config.faults.budget_ns[world.config.faults.name.index(SHORT)] * 1e-9
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_pack_that_becomes_full_meanwhile_finds_a_short_within_its_budget_too(reads: bool) -> None:
+    raised, world = lived(reads, 24.0, ("internal_short", SHORT_OHM), until=SHORT, solar_kWp=1.0)
+    row = world.config.faults.name.index(SHORT)
+    assert raised[SHORT] > 9.0, "it was full at half past three, and compared anew from then on"
+    print(f"\nshort after {raised[SHORT]:.2f} h")
+    assert raised[SHORT] * 3600.0 < 60.0 + world.config.faults.budget_ns[row] * 1e-9

@@ -138,3 +138,19 @@ def test_charge_that_comes_back_brings_no_further_doubt_and_takes_none_away() ->
     both = after(after(state, 0.0, 0.01), 0.01, 0.02)  # in two steps as in one
     np.testing.assert_allclose(estimate.soc_sigma(cfg, both), estimate.soc_sigma(cfg, there))
     assert estimate.soc_sigma(cfg, after(state, 0.0, -50.0))[0] <= 1.0
+
+
+def test_a_first_voltage_that_fits_badly_leaves_what_is_known_between_cells() -> None:
+    """It widens SOC of some by a per cent of their sigma, narrows that of others: between them nothing may jump."""
+    model, z = load("lfp_280ah").model, np.linspace(0.05, 0.65, 61)
+    n, q = z.size, model.capacity_Ah
+    cfg = estimate.compile_cells([model], np.zeros(n, int), np.full(n, q), np.ones(n))
+    state = estimate.init(cfg, z + 0.3, np.full(n, 0.01), capacity_sigma_Ah=np.full(n, 0.01 * q))
+    state = estimate.with_between(cfg, state, np.full(n, 0.001))
+    zero, temp = np.zeros(n), np.full(n, 25.0)
+    volts = numpy_form.look_up(cfg.tables.node, cfg.tables.rows, np.zeros(n, int), z, temp)[0]
+    state = estimate.step(cfg, state, volts, zero, temp, 1.0, current_mean=zero)
+    between, wider = estimate.between_sigma(cfg, state), estimate.soc_sigma(cfg, state) ** 2 - 0.01**2
+    assert (wider > 0.0).any() and (wider < 0.0).any()
+    assert np.abs(np.diff(between)).max() < 0.001
+    assert (between**2 >= 0.99 * np.maximum(wider, 0.0)).all(), "what is wider is a cell's own"
