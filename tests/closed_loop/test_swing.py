@@ -5,19 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.closed_loop.pack import Pack
 from tests.closed_loop.test_becomes_full import FULL, few
 
+from cellarer.model.values import Sample
 from cellarer.runtime import swing
 
 
 def test_the_charge_limit_does_not_swing_with_the_slowest_machine() -> None:
-    """Doses are bled in turns meanwhile: of one cell that is ahead, and of the fifteen beside one that is behind."""
+    """Bleeding goes in turns meanwhile.
+
+    By doses of one cell that is ahead and of the fifteen beside one that is behind; by voltage, at twice the
+    resistance, where the plan has no dose and says nothing.
+    """
     one = swing.run(delay_s=10.0, step_A=5.0, keeps_voltage=False, minutes=5.0)
     assert one.opened == 0 and one.highest_V.max() < 3.65
     assert (np.nanmin(one.limit_A, axis=0) < 0.6 * one.rated_A).all()  # the limit was at work
     turns = np.diff(one.bleeding.astype(int), axis=0).any(axis=0)
-    assert turns.tolist() == [False, True, True, False, False]
+    assert turns.tolist() == [False, True, True, True, False]
     assert one.swing.max() < 0.05
 
 
@@ -45,6 +51,32 @@ def test_a_pause_of_bleeding_does_not_make_the_charge_limit_fall() -> None:
     assert abs(np.mean(promised[True]) - np.mean(promised[False])) < 0.02 * 140.0
     assert max(promised[True]) < 0.1 * 140.0, "no more is promised than a cell so near its limit can take"
     assert np.abs(np.diff(limits)).max() < 0.01 * 140.0
+
+
+@pytest.mark.parametrize("lag_V", [0.0, 0.01])
+def test_the_forecast_is_shown_a_cell_as_it_is_without_bleeding_in_every_sample(lag_V: float) -> None:
+    """Also in the first of a turn, which medians do not show yet, and in that after it, while a chip still settles."""
+    soc = np.full(16, 0.955)
+    soc[3] += 0.03
+    pack = Pack(soc, current_A=140.0, dt_s=0.5, delay_s=2.0, step_A=1.0, planned=True, ignores=["voltage"])
+    pack.run(340.0)
+    sample, at = pack.plant.sample, pack.layout.where["cell_voltage"].start + 3
+    bled, off_V, began, ended = True, [], 0, 0
+
+    def lagging() -> Sample:
+        read = sample()
+        if bled and not pack.state.command.bleed.any():
+            read.value[at] -= lag_V
+        return read
+
+    pack.plant.sample = lagging  # type: ignore[method-assign]
+    for _ in range(60):
+        before = bool(pack.state.command.bleed.any())
+        pack.run(0.5)
+        off_V.append(float(pack.state.forecast.shown_V[3] - pack.plant.voltage[3]))
+        began, ended, bled = began + (before and not bled), ended + (bled and not before), before
+    assert began and ended
+    assert np.abs(off_V).max() < 0.003
 
 
 def test_the_charge_limit_of_another_cell_does_not_swing_either(tmp_path: Path) -> None:

@@ -198,9 +198,8 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
     said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
     heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean, elapsed_s)
-    hidden = np.where(state.command.bleed, look.unbled[3][owner], 0.0)  # a cell that bleeds reads so much lower
     voltage = look.seen.value[layout.where["cell_voltage"]]
-    powers = renew(state.forecast, heat_A2=heat_A2, shown_V=np.where(voltage > 0.0, voltage + hidden, 0.0))
+    powers = renew(state.forecast, heat_A2=heat_A2, shown_V=np.where(voltage > 0.0, voltage + look.hidden, 0.0))
     if power_due:
         powers = forecast.begin(look, said, powers)
     if not (forecast.complete(config, powers) or forecast.waits(look)):

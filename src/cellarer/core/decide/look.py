@@ -166,9 +166,7 @@ class Look:
         bleed, layout = self.state.command.bleed, self.config.layout
         if before.dirty_ns.max() == NEVER and not np.count_nonzero(bleed):
             return np.array((high, high, current, self.config.layout.yes * 0.0))
-        bleeds = np.logical_or.reduceat(bleed, layout.first_cell)
-        since_ns = np.where(bleeds, before.begin_ns, np.maximum.reduceat(before.dirty_ns, layout.first_cell))
-        turns = self.now_ns - since_ns <= max(BLED_NS, 3 * (self.now_ns - self.state.time_ns))
+        bleeds, turns = self.bleeding
         ref_V, ref_A, drop = before.unbled
         stood = ref_V + layout.total(self.config.cell_ohm) / self.config.series * (current - ref_A)
         drop = np.where(bleeds & (before.begin_ns < self.state.time_ns), drop, 0.0)
@@ -178,6 +176,28 @@ class Look:
         fell = np.maximum(drop, now - high)  # the most of a turn: a cell that is charged rises meanwhile
         drop = np.where(turns & bleeds & (now > high), fell, np.where(turns & ~bleeds, 0.0, drop))
         return np.array((now, np.where(turns, ref_V, now), np.where(turns, ref_A, current), drop))
+
+    @once
+    def bleeding(self) -> tuple[Bools, Bools]:
+        """Return which strings bleed, and in which it began or ended so lately that readings may not show it yet."""
+        before, first = self.state.balancing, self.config.layout.first_cell
+        bleeds = np.logical_or.reduceat(self.state.command.bleed, first)
+        since_ns = np.where(bleeds, before.begin_ns, np.maximum.reduceat(before.dirty_ns, first))
+        return bleeds, self.now_ns - since_ns <= max(BLED_NS, 3 * (self.now_ns - self.state.time_ns))
+
+    @once
+    def hidden(self) -> Floats:
+        """What bleeding takes off the reading of each cell as it is read, no median, V, (cell,).
+
+        Medians show a drop one sample later than readings do: until they do, what the highest reading lacks counts.
+        """
+        layout, owner = self.config.layout, self.config.layout.string_of_cell
+        bleed, chosen, drop = self.state.command.bleed, self.state.balancing.chosen, self.unbled[3]
+        if not np.count_nonzero(chosen):
+            return np.zeros(owner.size)
+        lacks = np.minimum(self.high_V - layout.highest(self.of("cell_voltage")), BLED_MOST_V)
+        turns = self.bleeding[1]
+        return np.where(np.where(turns[owner], chosen, bleed), np.where(turns, np.fmax(drop, lacks), drop)[owner], 0.0)
 
     @once
     def unbled_voltage(self) -> Floats:
