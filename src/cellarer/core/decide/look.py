@@ -197,7 +197,9 @@ class Look:
             return np.zeros(owner.size)
         lacks = np.minimum(self.high_V - layout.highest(self.of("cell_voltage")), BLED_MOST_V)
         turns = self.bleeding[1]
-        return np.where(np.where(turns[owner], chosen, bleed), np.where(turns, np.fmax(drop, lacks), drop)[owner], 0.0)
+        return np.where(
+            np.where(turns[owner], chosen, bleed), np.where(turns & (lacks > drop), lacks, drop)[owner], 0.0
+        )
 
     @once
     def unbled_voltage(self) -> Floats:
