@@ -47,6 +47,20 @@ def test_a_dose_bleeds_at_any_charge_and_under_load_until_the_plan_expires() -> 
     assert not bench.command.bleed.any()
 
 
+def test_a_cell_that_is_too_full_bleeds_for_its_whole_turn_although_it_reads_lower_meanwhile() -> None:
+    """Whatever the plan says; its reading falls by what its sense wire loses, below where it began."""
+    bench = known()
+    planned(bench, [0.0, 0.0, 0.0, 0.0])
+    zero_V, share = float(bench.config.limits.charge_zero_V[0]), float(bench.config.balance.share[0])
+    bench.every_cycle.append(lambda b: b.put("cell_voltage", zero_V + 0.005 - 0.010 * float(b.command.bleed[2]), 2))
+    bled = []
+    bench.every_cycle.append(lambda b: bled.append(b.command.bleed.tolist()))
+    bench.run(0.2)
+    bled.clear()
+    bench.run(2.0 * balance.TURN_NS * 1e-9)
+    assert np.mean(bled, axis=0) == pytest.approx([0.0, 0.0, share, 0.0], abs=0.02)
+
+
 def test_a_dose_stops_in_doubt_and_below_its_lowest_charge() -> None:
     bench = known()
     planned(bench, [1.0, 0.0, 0.0, 0.0])

@@ -85,6 +85,7 @@ class Control:
         self.overruns = self.told = self.work_ns = 0
         self.told_ns = -MISSED_NS
         self.missed = 0  # cycles in a row, just before this one
+        self.gives_up = False  # too many were missed: nothing is consented to until everything is open
         self.unfit = ""  # what the self-test found: nothing is closed then
         self.memory = Memory()
         self.kept_ns = self.notified_ns = self.second = 0
@@ -155,7 +156,11 @@ class Control:
         self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
         self.reset = requests.reset | (self.reset & (self.reset_left > 0))
-        self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
+        self.gives_up = (self.gives_up or self.missed >= RAMP_MISSED) and bool(self._closed().any())
+        if self.gives_up:
+            self.wish.leave(command, now_ns)
+        else:
+            self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
         moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoes.any, self.state, self.work_ns)
         self.snapshot.write(moment)
         if begin_ns // SERIES_NS != self.second:

@@ -171,11 +171,11 @@ def _by_voltage(look: Look, dirty: Bools | None) -> Floats:
 
 
 def _too_full(look: Look) -> Floats:
-    """Return how far cells stand above their recommended voltage, where nothing is charged any more, (cell,) V."""
+    """Return how far cells stand, bled or not, above their recommended voltage, (cell,) V: there nothing is charged."""
     config = look.config
     if not np.count_nonzero(look.high_V > config.limits.charge_zero_V):
         return _no_need(config)
-    above = look.of("cell_voltage") - config.limits.charge_zero_V[config.layout.string_of_cell]
+    above = look.of("cell_voltage") + look.hidden - config.limits.charge_zero_V[config.layout.string_of_cell]
     return np.where(above > 0.0, above, 0.0)
 
 

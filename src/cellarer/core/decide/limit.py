@@ -13,6 +13,7 @@ import numpy as np
 from cellarer.core.decide.look import carrying, hides
 from cellarer.core.decide.protect import Demand
 from cellarer.core.decide.signals import Look, has_switchgear
+from cellarer.core.estimate import REASONS
 from cellarer.model.config import Config
 from cellarer.model.reasons import INDEX
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
@@ -45,7 +46,7 @@ VOLTAGE, HOT, COLD, FORECAST, PHASE, WIRING, CORE = 5, 6, 7, 8, 9, 10, 11  # row
 HEAT_DOUBT = 2.0 * 0.10  # 1: two sigmas of how far the core is warmer; its heat is known as resistance is, within 10 %
 HORIZONS_S = (2.0, 10.0, 30.0, np.inf)
 IN_FORCE = 1  # the horizon of the limits in force
-BY_VOLTAGE = 0  # of core.estimate.REASONS
+BY_VOLTAGE = REASONS.index("voltage")
 BAND_V = 0.005  # V per cell: noise is smaller; what differs by more is followed at once
 BEYOND_V = 0.005  # V: further above its end voltage a cell is, whatever the noise
 UNEVEN_S = (5.0, 60.0)  # s: CVL follows a cell that runs ahead soon, and its return slowly: noise makes no jitter
