@@ -123,7 +123,8 @@ def _tell(figures: dict[str, object], written: list[Path]) -> None:
     if figures["better_known_by"]:
         lines["better known by"] = figures["better_known_by"][0]  # type: ignore[index]
     if figures["soc_rmse_pct"] == figures["soc_rmse_pct"]:
-        lines["SOC error"] = "; ".join(replay_report.error_of(figures))
+        value, *against = replay_report.error_of(figures)
+        lines["SOC error"] = f"{value} {'; '.join(against)}"
     console.pairs(lines | {"written": ", ".join(map(str, written)) or "nothing: give --out or --report"})
     for finding in figures["findings"]:  # type: ignore[attr-defined]
         console.say(f"counted: {finding}")

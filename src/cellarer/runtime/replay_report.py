@@ -22,9 +22,7 @@ EVENTS_SHOWN = 300
 TOLD, TOLD_OFF_PCT = "told start", 1.0
 CALM_S = 60.0  # s of it before a row counts, or since the begin
 CALM_C = 0.02  # C: less current leaves the voltage where a rest has it, and is the tail of a charge
-ANCHOR_V = (
-    0.01  # V: so near to the ends of the curve a cell is full or empty; at a usual slope of 1 V a per cent of SOC
-)
+ANCHOR_V = 0.01  # V: so near to an end of the curve a cell is full or empty: a per cent of SOC at 1 V for all of it
 SOC_SPAN = (-5.0, 120.0)  # room for the legend
 
 
@@ -211,10 +209,10 @@ def error_of(figures: dict[str, object]) -> tuple[str, ...]:
         return ("–",)
     if anchor == TOLD:
         moved = f"apart from a constant {_number(figures['soc_spread_pct']):.2f} %"
-        return f"{value} root mean square", "by ah_reference from the start as told, and wrong where that is", moved
+        return value, "root mean square, by ah_reference from the start as told, and wrong where that is", moved
     told = _number(figures["start_error_pct"])
     off = [f"the start was told {told:+.1f} points off"] if abs(told) >= TOLD_OFF_PCT else []
-    return f"{value} root mean square", f"by ah_reference from a cell that is {anchor}", *off
+    return value, f"root mean square, by ah_reference from a cell that is {anchor}", *off
 
 
 def _number(value: object) -> float:
