@@ -7,4 +7,4 @@ from cellarer.core.decide import charge
 
 
 def test_figures_of_the_charge_machine_are_its_own() -> None:
-    assert (view.HOLD_NS, view.REFILL_SHARE) == (charge.HOLD_NS, charge.REFILL)
+    assert (view.HOLD_NS, view.REFILL_SHARE, view.UP) == (charge.HOLD_NS, charge.REFILL, charge.UP)

@@ -429,6 +429,20 @@ def test_a_missed_cycle_is_counted_and_three_in_a_row_open(late_ms: float, misse
     assert made._to_open(nothing, False) == {}, "nothing is closed"
 
 
+def test_after_three_missed_cycles_nothing_is_consented_to_until_all_is_open() -> None:
+    """Control's own ramp would wait 10 s for a current that does not fall; the guard's wait is short."""
+    made: Any = control.Control.__new__(control.Control)
+    told: list[str] = []
+    made.wish = SimpleNamespace(leave=lambda *_: told.append("leave"), write=lambda *_: told.append("write"))
+    made.process, made.reset, made.gives_up = SimpleNamespace(run=SimpleNamespace(consent_ns=1)), None, False
+    for missed, closed in ((2, True), (3, True), (0, True), (0, False), (0, True), (3, False), (0, True)):
+        contact = np.array([closed])
+        command = SimpleNamespace(minus=contact, plus=contact, charge_switch=contact, discharge_switch=contact)
+        made.missed, made.state = missed, SimpleNamespace(command=command)
+        made._consent(command, 0)
+    assert told == ["write", "leave", "leave", "write", "write", "write", "write"]
+
+
 def test_control_compiles_before_it_asks_for_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """With it a first start would starve the links for as long as compiling takes, and they would be killed."""
     order: list[str] = []

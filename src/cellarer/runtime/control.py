@@ -29,7 +29,7 @@ from cellarer.core.cycle import Inputs, start, step
 from cellarer.core.decide.sequence import ASKED
 from cellarer.model.config import Config
 from cellarer.model.events import cell_number, text
-from cellarer.model.values import NEVER, Event, Phase, Requests, Sample, State
+from cellarer.model.values import NEVER, Command, Event, Phase, Requests, Sample, State
 from cellarer.runtime.clock import WHOLE_NS, wall_clock_is_trusted
 from cellarer.runtime.guard_says import with_units
 from cellarer.runtime.intake import Intake, packs_of
@@ -156,11 +156,7 @@ class Control:
         self.state, command, events = step(self.config, self.state, Inputs(sample, requests, self.plan), now_ns)
         self.reset_left = RESET_CYCLES if requests.reset.any() else max(self.reset_left - 1, 0)
         self.reset = requests.reset | (self.reset & (self.reset_left > 0))
-        self.gives_up = (self.gives_up or self.missed >= RAMP_MISSED) and bool(self._closed().any())
-        if self.gives_up:
-            self.wish.leave(command, now_ns)
-        else:
-            self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
+        self._consent(command, now_ns)
         moment = Snapshot(self.clock.unix_s(now_ns), self.overruns, late_ns, live, vetoes.any, self.state, self.work_ns)
         self.snapshot.write(moment)
         if begin_ns // SERIES_NS != self.second:
@@ -171,6 +167,14 @@ class Control:
             self.intake.answer(events)
         self._keep(bool(events))
         self.work_ns = time.monotonic_ns() - begin_ns
+
+    def _consent(self, command: Command, now_ns: int) -> None:
+        """Give the guard the wish, or after too many missed cycles nothing until all is open: it waits less than we."""
+        self.gives_up = (self.gives_up or self.missed >= RAMP_MISSED) and bool(self._closed().any())
+        if self.gives_up:
+            self.wish.leave(command, now_ns)
+        else:
+            self.wish.write(command, self.reset, now_ns, now_ns + self.process.run.consent_ns)
 
     def _take_plan(self, now_ns: int) -> None:
         """Follow the newest plan; one that is none is told once and not followed.
