@@ -33,8 +33,7 @@ def call(*arguments: str) -> Result:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from cellarer.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-m", "cellarer", *arguments], capture_output=True, text=True, check=False)
 
 
 def test_every_offered_command_has_a_file() -> None:

@@ -1,0 +1,5 @@
+"""`python -m cellarer`, where the command itself is not on the path."""
+
+from cellarer.cli import main
+
+main()
