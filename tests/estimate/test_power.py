@@ -1,5 +1,6 @@
 """SOP against a finely stepped plant of the model's own equations, with and without doubt; energy; core."""
 
+import re
 from dataclasses import replace
 from importlib import import_module
 
@@ -193,6 +194,27 @@ def test_kernel_and_numpy_form_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_allclose(a.discharge_W, b.discharge_W, rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(a.discharge_reason, b.discharge_reason)
     assert power_kernel.STAMP == kernel.STAMP
+
+
+@pytest.mark.needs("numba")
+@pytest.mark.parametrize("part", ["all_begin", "all_rough", "all_careful", "all_fine", "all_march", "all_arrive"])
+def test_search_of_cells_side_by_side_is_vectorised(part: str) -> None:
+    import llvmlite.binding as llvm
+    from numba import njit
+
+    from cellarer.core.estimate import power_kernel
+
+    if "+avx512f" not in llvm.get_host_cpu_features().flatten():
+        pytest.skip("what LLVM makes of it on other processors is its own choice")
+    cfg, _ = ready(np.array([0.5]), 25.0)
+    fresh = njit(**power_kernel.SWEEP)(getattr(power_kernel, part).py_func)
+    d, table = np.zeros(power_kernel.SCRATCH * power_kernel.SIDE), np.zeros(30)
+    tables = {"all_begin": (table, 30, 1.0, 10.0, 2.0), "all_careful": (1.0, 10.0, 2.0), "all_march": (0.5, 1.0),
+              "all_arrive": (1.0, 1800.0, 2.0, 1.5, 1.0, 0.0)}  # fmt: skip
+    fresh(d, cfg.tables.node, cfg.tables.rows, *tables.get(part, (1.0,)))
+    assembly = "".join(fresh.inspect_asm().values())
+    assert len(re.findall(r"v(?:mul|div)pd\s.*%zmm", assembly)) > 30
+    assert len(re.findall(r"v(?:mul|div)sd\s", assembly)) < 10, "no cell alone"
 
 
 @pytest.mark.needs("numba")

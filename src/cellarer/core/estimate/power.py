@@ -51,17 +51,7 @@ def look_up(*at: Any) -> Floats:
 
 # The equations on arrays: the same code with the array look-up bound in
 _NAMES: dict[str, Any] = {**vars(power_equations), **vars(power_long), "look_up": look_up}
-for _name in (
-    "voltage_at_end",
-    "unlike",
-    "doubts",
-    "hold",
-    "march",
-    "variance_per_drop",
-    "steady_drop",
-    "hold_long",
-    "promise",
-):
+for _name in (*power_equations.PARTS, *power_long.PARTS):
     _NAMES[_name] = FunctionType(_NAMES[_name].__code__, _NAMES)
 
 

@@ -11,7 +11,7 @@ What a cell shows beyond that is no doubt either: it is so much nearer to its li
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,72 @@ MAP_PIECE = 3  # from column MAP on, of each piece of the map: begin in degC, 1/
 REASONS = ("voltage", "current", "soc", "temperature", "unknown")
 VOLTAGE, CURRENT, SOC, TEMPERATURE = 0.0, 1.0, 2.0, 3.0
 
+# What is bound, from the bottom up
+PARTS = (
+    "ramp_weights", "first_current", "voltage_at_end", "doubts", "unlike", "bounded", "on_map", "most_current",
+    "narrowed", "begin", "rough", "careful", "fine", "held", "stiffer", "walk", "fill",
+)  # fmt: skip
 look_up: Callable[..., Any] = NotImplemented
 select: Callable[..., Any] = np.where
+
+
+class Task(NamedTuple):
+    """What one search is about, and what it asks again and again: as of `begin`, then what that lays out.
+
+    still  voltage without current; r0  times k; per_A  SOC that one ampere moves over the horizon; most  A
+    a, f, l  of ramp_weights over the horizon for both polarisations; b, g, m  the same over half of it
+    """
+
+    z: Any
+    s1: Any
+    s2: Any
+    h: Any
+    k: Any
+    temp_degC: Any
+    z_sigma: Any
+    k_sigma: Any
+    seen: Any
+    rated: Any
+    why: Any
+    room: Any
+    limit: Any
+    still: Any
+    r0: Any
+    per_exchange: Any
+    per_A: Any
+    most: Any
+    a1: Any
+    f1: Any
+    l1: Any
+    a2: Any
+    f2: Any
+    l2: Any
+    b1: Any
+    g1: Any
+    m1: Any
+    b2: Any
+    g2: Any
+    m2: Any
+
+
+class Search(NamedTuple):
+    """Where a search is: the bracket as of `narrowed`, then what was tried last."""
+
+    low: Any
+    f_low: Any
+    high: Any
+    f_high: Any
+    side: Any
+    first: Any  # A at once, in the middle and (magnitude) at the end
+    mid: Any
+    last: Any
+    voltage: Any  # V at the end, and how much of it the current makes
+    drop: Any
+    margin: Any  # V: what doubt is worth there
+    fixed2: Any  # of `doubted`
+    per_drop: Any
+    top_voltage: Any  # as voltage and drop, with `most`
+    top_drop: Any
 
 
 def ramp_weights(per_tau: Any, seconds: Any) -> Any:
@@ -100,12 +164,11 @@ def narrowed(
     return low, f_low, high, f_high, now, last
 
 
-def hold(
+def begin(
     node: Any, rows: Any, kind: Any, z: Any, s1: Any, s2: Any, h: Any, k: Any, q: Any, temp_degC: Any,
     z_sigma: Any, k_sigma: Any, seen: Any, rated: Any, why: Any, room: Any, limit: Any, sign: Any, horizon_s: Any,
-    doubt: Any,
 ) -> Any:  # fmt: skip
-    """Power (magnitude) that can be held, largest current on the way, and what binds (index into REASONS).
+    """Return the Task of one cell and the Search before its first turn.
 
     seen   V: how far the voltage that the cell shows may be from what the model says, see `unlike`
     sign   +1 charge, −1 discharge; limit  voltage not to be passed
@@ -114,57 +177,86 @@ def hold(
     ocv, m, r0, r1, r2, _near, _far, _sigma, _local, per_tau1, per_tau2, per_exchange, _gamma = look_up(
         node, rows, kind, z, temp_degC
     )
-    still = ocv + m * h + k * (r1 * s1 + r2 * s2)
-    r0 = k * r0
-    per_A = horizon_s / (3600.0 * q)
-    a1, f1, l1 = ramp_weights(per_tau1, horizon_s)
-    a2, f2, l2 = ramp_weights(per_tau2, horizon_s)
-    b1, g1, m1 = ramp_weights(per_tau1, 0.5 * horizon_s)
-    b2, g2, m2 = ramp_weights(per_tau2, 0.5 * horizon_s)
     most = np.minimum(rated, BENT * room)
-    low, f_low = 0.0 * most, sign * (limit - still)
-    high = most + 0.0
-    last, margin, side = high, 0.0 * most, 0.0 * most
-    first = mid = sign * high
+    c = Task(
+        z, s1, s2, h, k, temp_degC, z_sigma, k_sigma, seen, rated, why, room, limit,
+        ocv + m * h + k * (r1 * s1 + r2 * s2), k * r0, per_exchange, horizon_s / (3600.0 * q), most,
+        *ramp_weights(per_tau1, horizon_s), *ramp_weights(per_tau2, horizon_s),
+        *ramp_weights(per_tau1, 0.5 * horizon_s), *ramp_weights(per_tau2, 0.5 * horizon_s),
+    )  # fmt: skip
+    top = sign * most
     voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
-        node, rows, kind, z, s1, s2, h, k, per_A, temp_degC, first, mid, a1, f1, l1, a2, f2, l2
+        node, rows, kind, z, s1, s2, h, k, c.per_A, temp_degC, top, top, c.a1, c.f1, c.l1, c.a2, c.f2, c.l2
     )
-    f_high = sign * (limit - voltage)
-    top_voltage, top_drop = voltage, voltage - rest
-    fixed2 = per_drop = 0.0 * most
-    for turn in range(ROUNDS):
-        if turn == ROUGH:
-            fixed2, per_drop = doubts(
-                node, rows, kind, z, s1, s2, h, k, temp_degC, z_sigma, k_sigma, seen, per_A, first, sign * last,
-                voltage, voltage - rest, a1, f1, l1, a2, f2, l2, sign, horizon_s, doubt,
-            )  # fmt: skip
-            low, f_low, side = 0.0 * most, sign * (limit - still) - np.sqrt(fixed2), 0.0 * most
-            high, f_high = most + 0.0, sign * (limit - top_voltage) - doubted(top_drop, top_voltage, fixed2, per_drop)
-        margin = doubted(voltage - rest, voltage, fixed2, per_drop)
-        f = sign * (limit - voltage) - margin
-        low, f_low, high, f_high, side, last = narrowed(low, f_low, high, f_high, side, last, f, most)
-        watts = sign * last * np.maximum(voltage, 0.1)
-        first = first_current(watts, still, r0, per_exchange)
-        if turn < ROUGH:
-            voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
-                node, rows, kind, z, s1, s2, h, k, per_A, temp_degC, first, sign * last, a1, f1, l1, a2, f2, l2
-            )
-            mid = 0.5 * (first + sign * last)
-        else:  # in two straight halves: on the way to empty the current bends
-            half, _rest, zm, t1, t2, hm = voltage_at_end(
-                node, rows, kind, z, s1, s2, h, k, 0.5 * per_A, temp_degC, first, mid, b1, g1, m1, b2, g2, m2
-            )
-            mid = sign * np.minimum(np.maximum(sign * watts / np.maximum(half, 0.1), 0.0), 2.0 * most)
-            voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
-                node, rows, kind, zm, t1, t2, hm, k, 0.5 * per_A, temp_degC, mid, sign * last, b1, g1, m1, b2, g2, m2
-            )
-    watts = last * np.maximum(voltage, 0.0)
-    begin = np.abs(first_current(sign * watts, still, r0, per_exchange))
-    by_room = room / np.maximum(0.25 * (begin + 2.0 * np.abs(mid) + last), 1e-9)
-    share, at_once = bounded(begin, last, rated, sign * (limit - still) - margin, r0, per_exchange)
-    by_voltage = select(np.minimum(last, at_once) < 0.999 * most, most, 0.0) * select(share <= by_room, 1.0, 0.0)
-    share, why = np.minimum(share, by_room), select(BENT * room <= rated, SOC, why)
-    return share * watts, share * np.maximum(begin, last), select(by_voltage > 0.0, VOLTAGE, why)
+    none, left = 0.0 * most, sign * (limit - c.still)
+    return c, Search(
+        none, left, most + 0.0, sign * (limit - voltage), none, top + 0.0, top + 0.0, most + 0.0,
+        voltage, voltage - rest, none, none, none, voltage, voltage - rest,
+    )  # fmt: skip
+
+
+def rough(node: Any, rows: Any, kind: Any, c: Any, s: Any, sign: Any) -> Any:
+    """Return the Search after one turn with the current straight over the whole horizon."""
+    margin = doubted(s.drop, s.voltage, s.fixed2, s.per_drop)
+    f = sign * (c.limit - s.voltage) - margin
+    low, f_low, high, f_high, side, last = narrowed(s.low, s.f_low, s.high, s.f_high, s.side, s.last, f, c.most)
+    first = first_current(sign * last * np.maximum(s.voltage, 0.1), c.still, c.r0, c.per_exchange)
+    voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
+        node, rows, kind, c.z, c.s1, c.s2, c.h, c.k, c.per_A, c.temp_degC, first, sign * last, c.a1, c.f1, c.l1,
+        c.a2, c.f2, c.l2,
+    )  # fmt: skip
+    return Search(
+        low, f_low, high, f_high, side, first, 0.5 * (first + sign * last), last, voltage, voltage - rest, margin,
+        s.fixed2, s.per_drop, s.top_voltage, s.top_drop,
+    )  # fmt: skip
+
+
+def careful(node: Any, rows: Any, kind: Any, c: Any, s: Any, sign: Any, horizon_s: Any, doubt: Any) -> Any:
+    """Return the Search as it begins anew with the margin that doubt is worth where it has come to."""
+    fixed2, per_drop = doubts(
+        node, rows, kind, c.z, c.s1, c.s2, c.h, c.k, c.temp_degC, c.z_sigma, c.k_sigma, c.seen, c.per_A, s.first,
+        sign * s.last, s.voltage, s.drop, c.a1, c.f1, c.l1, c.a2, c.f2, c.l2, sign, horizon_s, doubt,
+    )  # fmt: skip
+    f_low = sign * (c.limit - c.still) - np.sqrt(fixed2)
+    f_high = sign * (c.limit - s.top_voltage) - doubted(s.top_drop, s.top_voltage, fixed2, per_drop)
+    none = 0.0 * c.most
+    return Search(
+        none, f_low, c.most + 0.0, f_high, none, s.first, s.mid, s.last, s.voltage, s.drop, s.margin,
+        fixed2, per_drop, s.top_voltage, s.top_drop,
+    )  # fmt: skip
+
+
+def fine(node: Any, rows: Any, kind: Any, c: Any, s: Any, sign: Any) -> Any:
+    """Return the Search after one turn in two straight halves: on the way to empty the current bends."""
+    margin = doubted(s.drop, s.voltage, s.fixed2, s.per_drop)
+    f = sign * (c.limit - s.voltage) - margin
+    low, f_low, high, f_high, side, last = narrowed(s.low, s.f_low, s.high, s.f_high, s.side, s.last, f, c.most)
+    watts = sign * last * np.maximum(s.voltage, 0.1)
+    first = first_current(watts, c.still, c.r0, c.per_exchange)
+    half, _rest, z, t1, t2, h = voltage_at_end(
+        node, rows, kind, c.z, c.s1, c.s2, c.h, c.k, 0.5 * c.per_A, c.temp_degC, first, s.mid, c.b1, c.g1, c.m1,
+        c.b2, c.g2, c.m2,
+    )  # fmt: skip
+    mid = sign * np.minimum(np.maximum(sign * watts / np.maximum(half, 0.1), 0.0), 2.0 * c.most)
+    voltage, rest, _z, _t1, _t2, _h = voltage_at_end(
+        node, rows, kind, z, t1, t2, h, c.k, 0.5 * c.per_A, c.temp_degC, mid, sign * last, c.b1, c.g1, c.m1,
+        c.b2, c.g2, c.m2,
+    )  # fmt: skip
+    return Search(
+        low, f_low, high, f_high, side, first, mid, last, voltage, voltage - rest, margin,
+        s.fixed2, s.per_drop, s.top_voltage, s.top_drop,
+    )  # fmt: skip
+
+
+def held(c: Any, s: Any, sign: Any) -> Any:
+    """Power (magnitude) that can be held, largest current on the way, and what binds (index into REASONS)."""
+    watts = s.last * np.maximum(s.voltage, 0.0)
+    begin = np.abs(first_current(sign * watts, c.still, c.r0, c.per_exchange))
+    by_room = c.room / np.maximum(0.25 * (begin + 2.0 * np.abs(s.mid) + s.last), 1e-9)
+    share, at_once = bounded(begin, s.last, c.rated, sign * (c.limit - c.still) - s.margin, c.r0, c.per_exchange)
+    by_voltage = select(np.minimum(s.last, at_once) < 0.999 * c.most, c.most, 0.0) * select(share <= by_room, 1.0, 0.0)
+    share, why = np.minimum(share, by_room), select(BENT * c.room <= c.rated, SOC, c.why)
+    return share * watts, share * np.maximum(begin, s.last), select(by_voltage > 0.0, VOLTAGE, why)
 
 
 def doubts(
@@ -221,13 +313,22 @@ def bounded(begin: Any, last: Any, rated: Any, left: Any, r0: Any, per_exchange:
     return np.minimum(np.minimum(1.0, rated / top), at_once / np.maximum(begin, 1e-9)), at_once
 
 
+def on_map(bounds: Any, row: Any, pieces: int, temp_degC: Any) -> Any:
+    """Return the charge current that the cell's map of so many pieces allows, A."""
+    mapped = bounds[row + MAP_A]
+    for piece in range(pieces):
+        at = row + (MAP + MAP_PIECE * piece)
+        mapped = mapped + bounds[at + 2] * np.minimum(np.maximum((temp_degC - bounds[at]) * bounds[at + 1], 0.0), 1.0)
+    return mapped
+
+
 def most_current(
-    bounds: Any, row: Any, pieces: int, z: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any,
+    bounds: Any, row: Any, mapped: Any, z: Any, k: Any, q: Any, temp_degC: Any, core_degC: Any, z_sigma: Any,
     k_sigma: Any, heat_A2: Any, ohm: Any, sign: Any, doubt: Any,
 ) -> Any:  # fmt: skip
     """Largest magnitude of current before voltage is asked, what bounds it, and the bound of its mean by SOC.
 
-    bounds   flat, rows of columns as above; row  where the row of this cell begins; pieces  of its map
+    bounds   flat, rows of columns as above; row  where the row of this cell begins; mapped  `on_map`
     heat_A2  A²: slow mean of the current squared until now (thermal image); ohm  whole resistance of the cell
     """
     rated = np.minimum(
@@ -237,10 +338,6 @@ def most_current(
             * bounds[row + HEAT_GAIN]
         ),
     )
-    mapped = bounds[row + MAP_A]
-    for piece in range(pieces):
-        at = row + (MAP + MAP_PIECE * piece)
-        mapped = mapped + bounds[at + 2] * np.minimum(np.maximum((temp_degC - bounds[at]) * bounds[at + 1], 0.0), 1.0)
     warm = np.minimum(np.maximum((bounds[row + HOT_DEGC] - temp_degC) * bounds[row + PER_HOT], 0.0), 1.0)
     cool = np.minimum(np.maximum((temp_degC - bounds[row + COLD_DEGC]) * bounds[row + PER_COLD], 0.0), 1.0)
     rise = np.maximum(bounds[row + HOT_DEGC] - np.maximum(core_degC, temp_degC) - doubt * TEMP_SIGMA_K, 0.0)

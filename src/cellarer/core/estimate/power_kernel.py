@@ -1,27 +1,33 @@
 """SOP compiled by numba: power_equations and power_long with scalar look-up and selection bound in, cell by cell."""
 
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from cellarer.core.estimate import equations, power_equations, power_long
 from cellarer.core.estimate.fields import INDEX, LANES, NODE_WIDTH, ROW_WIDTH, WIDTH
-from cellarer.core.estimate.power_equations import MOST_SOC_DOUBT
+from cellarer.core.estimate.power_equations import MOST_SOC_DOUBT, ROUGH, ROUNDS
+from cellarer.core.estimate.power_long import LONG_S, PIECES, TURNS
 from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_K
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "65f3e2663327"
+STAMP = "674ad100962d"
 
 INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
 TOP = SOC_POINTS - 1
+ROW = SOC_POINTS * NODE_WIDTH
 
 
 @njit(**INLINE)
 def look_up(node: Any, rows: Any, kind: int, z: float, temp_degC: float) -> Any:
-    """The same as numpy_form.look_up, for one cell, without the columns that SOP does not ask for."""
+    """The same as numpy_form.look_up, for one cell, without the columns that SOP does not ask for.
+
+    Places without a sign: else each is asked whether it counts from the end, which no vector does.
+    """
     u = min(max(z, -0.05), 1.05) * TOP
     j = min(max(int(u), 0), TOP - 1)
     f = u - j
@@ -29,21 +35,20 @@ def look_up(node: Any, rows: Any, kind: int, z: float, temp_degC: float) -> Any:
     r = min(int(w), TEMP_POINTS - 2)
     g = w - r
     line = kind * TEMP_POINTS + r
-    a = (line * SOC_POINTS + j) * NODE_WIDTH
-    b = a + SOC_POINTS * NODE_WIDTH
-    m = line * ROW_WIDTH
-    n = m + ROW_WIDTH
+    a, m = np.uint64((line * SOC_POINTS + j) * NODE_WIDTH), np.uint64(line * ROW_WIDTH)
 
     def at(x: int) -> float:
-        left = node[a + x] + g * (node[b + x] - node[a + x])
-        right = node[a + x + NODE_WIDTH] + g * (node[b + x + NODE_WIDTH] - node[a + x + NODE_WIDTH])
+        p = a + np.uint64(x)
+        q = p + np.uint64(NODE_WIDTH)
+        left = node[p] + g * (node[p + np.uint64(ROW)] - node[p])
+        right = node[q] + g * (node[q + np.uint64(ROW)] - node[q])
         return float(left + f * (right - left))
 
-    return (
-        at(0), at(1), at(2), at(3), at(4), 0.0, 0.0, at(7), 0.0,
-        rows[m] + g * (rows[n] - rows[m]), rows[m + 1] + g * (rows[n + 1] - rows[m + 1]),
-        rows[m + 2] + g * (rows[n + 2] - rows[m + 2]), rows[m + 3] + g * (rows[n + 3] - rows[m + 3]),
-    )  # fmt: skip
+    def of(x: int) -> float:
+        p = m + np.uint64(x)
+        return float(rows[p] + g * (rows[p + np.uint64(ROW_WIDTH)] - rows[p]))
+
+    return at(0), at(1), at(2), at(3), at(4), 0.0, 0.0, at(7), 0.0, of(0), of(1), of(2), of(3)
 
 
 @njit(**INLINE)
@@ -63,20 +68,220 @@ COMPILED: dict[str, Any] = {
     "falling": njit(**INLINE)(equations.falling),
     "doubted": njit(**INLINE)(power_equations.doubted),
 }
-# each is compiled with those before it
-for _part in (
-    power_equations.ramp_weights, power_equations.first_current, power_equations.voltage_at_end, power_equations.doubts,
-    power_equations.unlike, power_equations.bounded, power_equations.most_current, power_equations.narrowed,
-    power_equations.hold, power_long.steady_drop,
-    power_long.variance_per_drop, power_long.march, power_long.hold_long, power_long.promise,
-    power_equations.stiffer, power_equations.walk, power_equations.fill,
-):  # fmt: skip
-    COMPILED[_part.__name__] = _bound(_part)
-promise_one, walk_one, fill_one = COMPILED["promise"], COMPILED["walk"], COMPILED["fill"]
+for _room in power_equations, power_long:
+    for _part in _room.PARTS:  # each is compiled with those before it
+        if _part != "promise":  # below
+            COMPILED[_part] = _bound(getattr(_room, _part))
+walk_one, fill_one = COMPILED["walk"], COMPILED["fill"]
 Z, S1, S2, H, K, OFFSET = (n * LANES for n in range(6))
 P00, P44, CAPACITY, DEGC = (INDEX[name] * LANES for name in ("p00", "p44", "capacity", "in_degC"))
 FLOW, STRAIN = (INDEX[name] * LANES for name in ("in_i", "strain"))
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": True}
+
+
+class Cell(NamedTuple):
+    """What is asked of a cell, as of `promise`."""
+
+    z: Any
+    s1: Any
+    s2: Any
+    h: Any
+    k: Any
+    q: Any
+    temp_degC: Any
+    core_degC: Any
+    z_sigma: Any
+    k_sigma: Any
+    shown: Any
+    flow: Any
+    strain: Any
+    heat_A2: Any
+    mapped: Any
+
+
+class Found(NamedTuple):
+    """What comes of it."""
+
+    watts: Any
+    ampere: Any
+    reason: Any
+
+
+def _columns(record: Any, first: int) -> Any:
+    """Return functions that read and write a record of lane l, whose numbers stand in columns from `first` on."""
+    places = ", ".join(f"d[l + np.uint64({(first + n) * SIDE})]" for n in range(len(record._fields)))
+    names: dict[str, Any] = {"np": np, "record": record}
+    exec(f"def get(d, l):\n return record({places})\ndef put(d, l, x):\n {places} = x", names)
+    return njit(**INLINE)(names["get"]), njit(**INLINE)(names["put"]), first + len(record._fields)
+
+
+SIDE = 8  # cells side by side, as many as the widest vectors hold: a column of the scratch table
+get_cell, put_cell, _next = _columns(Cell, 1)  # column 0 is their kind
+get_task, put_task, _next = _columns(power_equations.Task, _next)
+get_search, put_search, _next = _columns(power_equations.Search, _next)
+get_found, put_found, _next = _columns(Found, _next)
+get_long, put_long, _next = _columns(power_long.LongTask, _next)
+get_seek, put_seek, _next = _columns(power_long.LongSearch, _next)
+get_march, put_march, SCRATCH = _columns(power_long.March, _next)
+
+
+def _apart(_: Any) -> Any:
+    def lower(context: Any, builder: Any, *_: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        for arg in builder.function.args:
+            if arg.type.is_pointer:
+                arg.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.none(), lower
+
+
+# The function that calls it uses vectors of 512 bit, and no array of its own overlaps another: tables are read by lane
+side_by_side: Any = intrinsic(_apart)
+SWEEP: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+posed, begin, rough, careful, fine, held = (
+    COMPILED[name] for name in ("posed", "begin", "rough", "careful", "fine", "held")
+)
+begin_long, depart, march, arrive, held_long, on_map = (
+    COMPILED[name] for name in ("begin_long", "depart", "march", "arrive", "held_long", "on_map")
+)
+
+
+@njit(**SWEEP)
+def all_begin(d: Any, node: Any, rows: Any, bounds: Any, width: int, sign: float, horizon_s: float,
+              doubt: float) -> None:  # fmt: skip
+    """Lay out the search of every lane."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        kind, x = int(d[l]), get_cell(d, l)
+        seen, rated, why, room, limit = posed(
+            node, rows, kind, bounds, kind * width, x.mapped, x.z, x.s1, x.s2, x.h, x.k, x.q, x.temp_degC, x.core_degC,
+            x.z_sigma, x.k_sigma, x.shown, x.flow, x.strain, x.heat_A2, sign, doubt,
+        )  # fmt: skip
+        task, search = begin(
+            node, rows, kind, x.z, x.s1, x.s2, x.h, x.k, x.q, x.temp_degC, x.z_sigma, x.k_sigma, seen, rated, why,
+            room, limit, sign, horizon_s,
+        )  # fmt: skip
+        put_task(d, l, task)
+        put_search(d, l, search)
+
+
+@njit(**SWEEP)
+def all_rough(d: Any, node: Any, rows: Any, sign: float) -> None:
+    """Take a rough turn in every lane."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_search(d, l, rough(node, rows, int(d[l]), get_task(d, l), get_search(d, l), sign))
+
+
+@njit(**SWEEP)
+def all_careful(d: Any, node: Any, rows: Any, sign: float, horizon_s: float, doubt: float) -> None:
+    """Give every lane its margin."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_search(d, l, careful(node, rows, int(d[l]), get_task(d, l), get_search(d, l), sign, horizon_s, doubt))
+
+
+@njit(**SWEEP)
+def all_fine(d: Any, node: Any, rows: Any, sign: float) -> None:
+    """Take a fine turn in every lane."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_search(d, l, fine(node, rows, int(d[l]), get_task(d, l), get_search(d, l), sign))
+
+
+@njit(**SWEEP)
+def all_held(d: Any, sign: float) -> None:
+    """Say what every lane found."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_found(d, l, held(get_task(d, l), get_search(d, l), sign))
+
+
+@njit(**SWEEP)
+def all_begin_long(d: Any, node: Any, rows: Any, bounds: Any, width: int, sign: float, horizon_s: float,
+                   doubt: float) -> None:  # fmt: skip
+    """Lay out the search of every lane over a long horizon."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        kind, x = int(d[l]), get_cell(d, l)
+        _seen, rated, why, room, limit = posed(
+            node, rows, kind, bounds, kind * width, x.mapped, x.z, x.s1, x.s2, x.h, x.k, x.q, x.temp_degC, x.core_degC,
+            x.z_sigma, x.k_sigma, x.shown, x.flow, x.strain, x.heat_A2, sign, doubt,
+        )  # fmt: skip
+        task, search = begin_long(
+            node, rows, kind, x.z, x.s1, x.s2, x.h, x.k, x.q, x.temp_degC, x.z_sigma, x.k_sigma, rated, why,
+            room, limit, sign, horizon_s, doubt,
+        )  # fmt: skip
+        put_long(d, l, task)
+        put_seek(d, l, search)
+
+
+@njit(**SWEEP)
+def all_depart(d: Any, sign: float) -> None:
+    """Begin a march in every lane."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_march(d, l, depart(get_long(d, l), get_seek(d, l), sign))
+
+
+@njit(**SWEEP)
+def all_march(d: Any, node: Any, rows: Any, piece: float, sign: float) -> None:
+    """March a piece in every lane."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_march(d, l, march(node, rows, int(d[l]), get_long(d, l), get_seek(d, l), get_march(d, l), piece, sign))
+
+
+@njit(**SWEEP)
+def all_arrive(d: Any, node: Any, rows: Any, sign: float, horizon_s: float, doubt: float, ahead: float, fresh: float,
+               doubts: float) -> None:  # fmt: skip
+    """End a march in every lane."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        task, search, marched = get_long(d, l), get_seek(d, l), get_march(d, l)
+        put_seek(
+            d, l, arrive(node, rows, int(d[l]), task, search, marched, sign, horizon_s, doubt, ahead, fresh, doubts)
+        )
+
+
+@njit(**SWEEP)
+def all_held_long(d: Any, sign: float) -> None:
+    """Say what every lane found."""
+    side_by_side()
+    for lane in range(SIDE):
+        l = np.uint64(lane)
+        put_found(d, l, held_long(get_long(d, l), get_seek(d, l), sign))
+
+
+@njit(**SWEEP)
+def search(d: Any, node: Any, rows: Any, bounds: Any, width: int, sign: float, horizon_s: float, doubt: float) -> None:
+    """Go the way of power_long.promise, all lanes of the scratch table at once."""
+    if horizon_s >= LONG_S:
+        all_begin_long(d, node, rows, bounds, width, sign, horizon_s, doubt)
+        for ahead, fresh, doubts in TURNS:
+            all_depart(d, sign)
+            for piece in PIECES:
+                all_march(d, node, rows, piece, sign)
+            all_arrive(d, node, rows, sign, horizon_s, doubt, ahead, fresh, doubts)
+        all_held_long(d, sign)
+        return
+    all_begin(d, node, rows, bounds, width, sign, horizon_s, doubt)
+    for _ in range(ROUGH):
+        all_rough(d, node, rows, sign)
+    all_careful(d, node, rows, sign, horizon_s, doubt)
+    for _ in range(ROUNDS - ROUGH):
+        all_fine(d, node, rows, sign)
+    all_held(d, sign)
 
 
 @njit(**OPTIONS)
@@ -89,19 +294,26 @@ def promise(
     bounds (way, kind · columns); heat_A2 (way, string); owner (cell,) string of each cell of the site; shown (cell,)
     """
     width = bounds.shape[1] // (rows.size // (TEMP_POINTS * ROW_WIDTH))
-    for n in range(out.shape[2]):
-        cell = first + n
-        o = cell // LANES * WIDTH + cell % LANES
-        z_sigma = min(np.sqrt(max(buffer[o + P00], 0.0)), MOST_SOC_DOUBT)
-        k_sigma = np.sqrt(max(buffer[o + P44], 0.0))
-        for way in range(2):
-            out[way, 0, n], out[way, 1, n], out[way, 2, n] = promise_one(
-                node, rows, kind[cell], bounds[way], kind[cell] * width, pieces,
-                buffer[o + Z], buffer[o + S1], buffer[o + S2], buffer[o + H], buffer[o + K],
-                buffer[o + CAPACITY], buffer[o + DEGC], core_degC[cell], z_sigma, k_sigma,
-                shown[cell], buffer[o + FLOW] - buffer[o + OFFSET], buffer[o + STRAIN],
-                heat_A2[way, owner[cell]], 1.0 - 2.0 * way, horizon_s, doubt,
-            )  # fmt: skip
+    d = np.empty(SCRATCH * SIDE)
+    for way in range(2):
+        for begin in range(0, out.shape[2], SIDE):
+            here = min(SIDE, out.shape[2] - begin)
+            for lane in range(SIDE):  # behind the last cell stands the last again
+                l, cell = np.uint64(lane), first + begin + min(lane, here - 1)
+                o = cell // LANES * WIDTH + cell % LANES
+                temp_degC, d[l] = buffer[o + DEGC], kind[cell]
+                put_cell(d, l, Cell(
+                    buffer[o + Z], buffer[o + S1], buffer[o + S2], buffer[o + H], buffer[o + K], buffer[o + CAPACITY],
+                    temp_degC, core_degC[cell], min(np.sqrt(max(buffer[o + P00], 0.0)), MOST_SOC_DOUBT),
+                    np.sqrt(max(buffer[o + P44], 0.0)), shown[cell], buffer[o + FLOW] - buffer[o + OFFSET],
+                    buffer[o + STRAIN], heat_A2[way, owner[cell]],
+                    on_map(bounds[way], kind[cell] * width, pieces, temp_degC),
+                ))  # fmt: skip
+            search(d, node, rows, bounds[way], width, 1.0 - 2.0 * way, horizon_s, doubt)
+            for lane in range(here):
+                found = get_found(d, np.uint64(lane))
+                out[way, 0, begin + lane], out[way, 1, begin + lane] = found.watts, found.ampere
+                out[way, 2, begin + lane] = found.reason
 
 
 @njit(**OPTIONS)
