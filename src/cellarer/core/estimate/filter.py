@@ -219,7 +219,7 @@ def run_block(
     soc, sigma = np.empty((-(-len(dt) // every), cfg.cells)), np.empty((-(-len(dt) // every), cfg.cells))
     buffer = copied(state.buffer)
 
-    tile = aligned(3 * max(4, _kernel.TILE // cfg.lanes) * cfg.lanes)
+    tile = aligned(3 * _kernel.TILE)
 
     def table(values: Floats) -> Floats:
         return np.ascontiguousarray(values, dtype=np.float64).reshape(len(dt), -1)
