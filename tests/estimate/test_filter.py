@@ -76,6 +76,21 @@ def test_run_block_equals_step_row_by_row() -> None:
 
 
 @pytest.mark.needs("numba")
+def test_run_block_goes_through_tiles_of_cells_and_rows() -> None:
+    from cellarer.core.estimate import kernel
+
+    cfg = site(kernel.TILE_BLOCKS * fields.LANES + 5)
+    rows = kernel.TILE // (kernel.TILE_BLOCKS * fields.LANES) + 3
+    volts, amperes, temp, dt = drive(cfg, rows)
+    state = estimate.init(cfg, np.full(cfg.cells, 0.6), np.full(cfg.cells, 0.05))
+    end, soc, _ = estimate.run_block(cfg, state, volts, amperes, temp, dt)
+    for row in range(rows):
+        state = estimate.step(cfg, state, volts[row], amperes[row], temp[row], float(dt[row]))
+        np.testing.assert_allclose(soc[row], estimate.soc(cfg, state), atol=1e-9)
+    np.testing.assert_allclose(end.buffer, state.buffer, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.needs("numba")
 def test_kernel_is_vectorised_and_its_field_table_is_whole() -> None:
     import llvmlite.binding as llvm
     from numba import njit

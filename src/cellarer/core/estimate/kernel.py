@@ -262,7 +262,7 @@ def take(tile: Any, at: Any, flat: Any, wide: int, row: int, n: int, here: int) 
 @njit(error_model="numpy", nogil=True)
 def take_tile(tile: Any, high: int, voltage: Any, current: Any, temp_degC: Any, wide: Any, cells: int, first: int,
               last: int, begin: int, end: int) -> None:  # fmt: skip
-    """Copy rows begin to end of the blocks from first to last into `tile`, block by block: memory is read in its order."""
+    """Copy rows begin to end of blocks first to last into `tile`, block by block: memory is read in its order."""
     for row in range(begin, end):
         for b in range(first, last):
             n, here = b * L, min(L, cells - b * L)
