@@ -107,22 +107,151 @@ class Found(NamedTuple):
     reason: Any
 
 
-def _columns(record: Any, first: int) -> Any:
-    """Return functions that read and write a record of lane l, whose numbers stand in columns from `first` on."""
-    places = ", ".join(f"d[l + np.uint64({(first + n) * SIDE})]" for n in range(len(record._fields)))
-    names: dict[str, Any] = {"np": np, "record": record}
-    exec(f"def get(d, l):\n return record({places})\ndef put(d, l, x):\n {places} = x", names)
-    return njit(**INLINE)(names["get"]), njit(**INLINE)(names["put"]), first + len(record._fields)
-
-
 SIDE = 8  # cells side by side, as many as the widest vectors hold: a column of the scratch table
-get_cell, put_cell, _next = _columns(Cell, 1)  # column 0 is their kind
-get_task, put_task, _next = _columns(power_equations.Task, _next)
-get_search, put_search, _next = _columns(power_equations.Search, _next)
-get_found, put_found, _next = _columns(Found, _next)
-get_long, put_long, _next = _columns(power_long.LongTask, _next)
-get_seek, put_seek, _next = _columns(power_long.LongSearch, _next)
-get_march, put_march, SCRATCH = _columns(power_long.March, _next)
+L, U = SIDE, np.uint64
+SCRATCH = 104  # columns: the kind of the cell, then the records below, one after the other
+
+
+@njit(**INLINE)
+def get_cell(d: Any, l: Any) -> Any:
+    """Read the columns of Cell in lane l."""
+    return Cell(
+        d[l + U(1 * L)], d[l + U(2 * L)], d[l + U(3 * L)], d[l + U(4 * L)], d[l + U(5 * L)],
+        d[l + U(6 * L)], d[l + U(7 * L)], d[l + U(8 * L)], d[l + U(9 * L)], d[l + U(10 * L)],
+        d[l + U(11 * L)], d[l + U(12 * L)], d[l + U(13 * L)], d[l + U(14 * L)], d[l + U(15 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_cell(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(1 * L)], d[l + U(2 * L)], d[l + U(3 * L)], d[l + U(4 * L)], d[l + U(5 * L)],
+        d[l + U(6 * L)], d[l + U(7 * L)], d[l + U(8 * L)], d[l + U(9 * L)], d[l + U(10 * L)],
+        d[l + U(11 * L)], d[l + U(12 * L)], d[l + U(13 * L)], d[l + U(14 * L)], d[l + U(15 * L)],
+    ) = x  # fmt: skip
+
+
+@njit(**INLINE)
+def get_task(d: Any, l: Any) -> Any:
+    """Read the columns of Task in lane l."""
+    return power_equations.Task(
+        d[l + U(16 * L)], d[l + U(17 * L)], d[l + U(18 * L)], d[l + U(19 * L)], d[l + U(20 * L)],
+        d[l + U(21 * L)], d[l + U(22 * L)], d[l + U(23 * L)], d[l + U(24 * L)], d[l + U(25 * L)],
+        d[l + U(26 * L)], d[l + U(27 * L)], d[l + U(28 * L)], d[l + U(29 * L)], d[l + U(30 * L)],
+        d[l + U(31 * L)], d[l + U(32 * L)], d[l + U(33 * L)], d[l + U(34 * L)], d[l + U(35 * L)],
+        d[l + U(36 * L)], d[l + U(37 * L)], d[l + U(38 * L)], d[l + U(39 * L)], d[l + U(40 * L)],
+        d[l + U(41 * L)], d[l + U(42 * L)], d[l + U(43 * L)], d[l + U(44 * L)], d[l + U(45 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_task(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(16 * L)], d[l + U(17 * L)], d[l + U(18 * L)], d[l + U(19 * L)], d[l + U(20 * L)],
+        d[l + U(21 * L)], d[l + U(22 * L)], d[l + U(23 * L)], d[l + U(24 * L)], d[l + U(25 * L)],
+        d[l + U(26 * L)], d[l + U(27 * L)], d[l + U(28 * L)], d[l + U(29 * L)], d[l + U(30 * L)],
+        d[l + U(31 * L)], d[l + U(32 * L)], d[l + U(33 * L)], d[l + U(34 * L)], d[l + U(35 * L)],
+        d[l + U(36 * L)], d[l + U(37 * L)], d[l + U(38 * L)], d[l + U(39 * L)], d[l + U(40 * L)],
+        d[l + U(41 * L)], d[l + U(42 * L)], d[l + U(43 * L)], d[l + U(44 * L)], d[l + U(45 * L)],
+    ) = x  # fmt: skip
+
+
+@njit(**INLINE)
+def get_search(d: Any, l: Any) -> Any:
+    """Read the columns of Search in lane l."""
+    return power_equations.Search(
+        d[l + U(46 * L)], d[l + U(47 * L)], d[l + U(48 * L)], d[l + U(49 * L)], d[l + U(50 * L)],
+        d[l + U(51 * L)], d[l + U(52 * L)], d[l + U(53 * L)], d[l + U(54 * L)], d[l + U(55 * L)],
+        d[l + U(56 * L)], d[l + U(57 * L)], d[l + U(58 * L)], d[l + U(59 * L)], d[l + U(60 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_search(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(46 * L)], d[l + U(47 * L)], d[l + U(48 * L)], d[l + U(49 * L)], d[l + U(50 * L)],
+        d[l + U(51 * L)], d[l + U(52 * L)], d[l + U(53 * L)], d[l + U(54 * L)], d[l + U(55 * L)],
+        d[l + U(56 * L)], d[l + U(57 * L)], d[l + U(58 * L)], d[l + U(59 * L)], d[l + U(60 * L)],
+    ) = x  # fmt: skip
+
+
+@njit(**INLINE)
+def get_found(d: Any, l: Any) -> Any:
+    """Read the columns of Found in lane l."""
+    return Found(
+        d[l + U(61 * L)], d[l + U(62 * L)], d[l + U(63 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_found(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(61 * L)], d[l + U(62 * L)], d[l + U(63 * L)],
+    ) = x  # fmt: skip
+
+
+@njit(**INLINE)
+def get_long(d: Any, l: Any) -> Any:
+    """Read the columns of LongTask in lane l."""
+    return power_long.LongTask(
+        d[l + U(64 * L)], d[l + U(65 * L)], d[l + U(66 * L)], d[l + U(67 * L)], d[l + U(68 * L)],
+        d[l + U(69 * L)], d[l + U(70 * L)], d[l + U(71 * L)], d[l + U(72 * L)], d[l + U(73 * L)],
+        d[l + U(74 * L)], d[l + U(75 * L)], d[l + U(76 * L)], d[l + U(77 * L)], d[l + U(78 * L)],
+        d[l + U(79 * L)], d[l + U(80 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_long(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(64 * L)], d[l + U(65 * L)], d[l + U(66 * L)], d[l + U(67 * L)], d[l + U(68 * L)],
+        d[l + U(69 * L)], d[l + U(70 * L)], d[l + U(71 * L)], d[l + U(72 * L)], d[l + U(73 * L)],
+        d[l + U(74 * L)], d[l + U(75 * L)], d[l + U(76 * L)], d[l + U(77 * L)], d[l + U(78 * L)],
+        d[l + U(79 * L)], d[l + U(80 * L)],
+    ) = x  # fmt: skip
+
+
+@njit(**INLINE)
+def get_seek(d: Any, l: Any) -> Any:
+    """Read the columns of LongSearch in lane l."""
+    return power_long.LongSearch(
+        d[l + U(81 * L)], d[l + U(82 * L)], d[l + U(83 * L)], d[l + U(84 * L)], d[l + U(85 * L)],
+        d[l + U(86 * L)], d[l + U(87 * L)], d[l + U(88 * L)], d[l + U(89 * L)], d[l + U(90 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_seek(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(81 * L)], d[l + U(82 * L)], d[l + U(83 * L)], d[l + U(84 * L)], d[l + U(85 * L)],
+        d[l + U(86 * L)], d[l + U(87 * L)], d[l + U(88 * L)], d[l + U(89 * L)], d[l + U(90 * L)],
+    ) = x  # fmt: skip
+
+
+@njit(**INLINE)
+def get_march(d: Any, l: Any) -> Any:
+    """Read the columns of March in lane l."""
+    return power_long.March(
+        d[l + U(91 * L)], d[l + U(92 * L)], d[l + U(93 * L)], d[l + U(94 * L)], d[l + U(95 * L)],
+        d[l + U(96 * L)], d[l + U(97 * L)], d[l + U(98 * L)], d[l + U(99 * L)], d[l + U(100 * L)],
+        d[l + U(101 * L)], d[l + U(102 * L)], d[l + U(103 * L)],
+    )  # fmt: skip
+
+
+@njit(**INLINE)
+def put_march(d: Any, l: Any, x: Any) -> None:
+    """Write them."""
+    (
+        d[l + U(91 * L)], d[l + U(92 * L)], d[l + U(93 * L)], d[l + U(94 * L)], d[l + U(95 * L)],
+        d[l + U(96 * L)], d[l + U(97 * L)], d[l + U(98 * L)], d[l + U(99 * L)], d[l + U(100 * L)],
+        d[l + U(101 * L)], d[l + U(102 * L)], d[l + U(103 * L)],
+    ) = x  # fmt: skip
 
 
 def _apart(_: Any) -> Any:
