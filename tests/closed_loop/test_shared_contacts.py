@@ -164,6 +164,30 @@ def test_a_load_that_draws_from_what_is_to_be_charged_is_cut_off_within_half_a_s
 
 
 @pytest.mark.parametrize("name", SITES)
+def test_a_dead_charger_beside_a_load_below_the_sensors_error_empties_nothing_to_deep_discharge(name: str) -> None:
+    """Before, the pair stayed closed until the cell was at its deep-discharge voltage, and opened for good."""
+    shared = Shared(name, SITES[name], 0.0, obeys_limits=False, dead_band_A=0.0, step_A=0.01, slew_A_per_s=1e4)
+    shared.run(2.0)
+    shared.close()
+    limit = float(shared.config.faults.trip[shared.config.faults.name.index("refill_discharged"), 0])
+    shared.draw(-0.9 * limit)
+    shared.coarse()
+    shared.run(7200.0, lambda s: not s.held)
+    assert not shared.held and shared.active("refill_lost")
+    assert not shared.active("deep_discharge")
+    shared.draw(0.0)
+    shared.run(20.0)
+    shared.close()
+    assert not shared.held, "a person must look at the charger first"
+    shared.reset()
+    shared.close(10.0)
+    assert shared.held and shared.phase == Phase.CHARGE_ONLY
+    shared.draw(140.0, obeys_limits=True, slew_A_per_s=10.0)
+    shared.run(600.0)
+    assert shared.plant.current[0] > 1.0 and not shared.active("refill_lost"), "a charger that works again"
+
+
+@pytest.mark.parametrize("name", SITES)
 def test_the_guard_alone_cuts_off_a_load_that_draws(name: str) -> None:
     shared = Shared(name, SITES[name], 0.0, obeys_limits=False, slew_A_per_s=1e4)
     shared.run(2.0)

@@ -220,6 +220,14 @@ def refill_draw(bench: Bench, string: int, x: float) -> None:
     bench.put("current", -x, string)
 
 
+def refill_lost(bench: Bench, string: int, x: float) -> None:
+    """Let a closed pair be one that is closed for charging only, and its lowest cell have stood higher then."""
+    deep, low = bench.config.limits.deep_V[string], bench.cells[first(bench, string)] - 0.01
+    cell("cell_voltage_low")(bench, string, low)
+    if bench.command.plus[string]:
+        switches(bench, string, phase=Phase.CHARGE_ONLY, refill_V=(low - x * deep) / (1.0 - x))
+
+
 def hot_spot(bench: Bench, string: int, x: float) -> None:
     bench.put("temp_degC", 25.0, temps(bench, string))
     bench.put("temp_degC", 25.0 + x, temps(bench, string)[0])
@@ -282,6 +290,7 @@ STIMULI: dict[str, Stimulus] = {
     "discharge_defied": Stimulus(over_limit(-1.0, "discharge_A", OVER_LIMIT + MORE), freezes=("current",)),
     "refill_current": Stimulus(refill_current, freezes=("current",)),
     "refill_draw": Stimulus(refill_draw, freezes=("current",)),
+    "refill_lost": Stimulus(refill_lost, freezes=("cell_voltage",)),
     "current_absurd": Stimulus(absurd("current", 6000.0, lambda b, s: s), freezes=("current",)),
     "current_difference": Stimulus(current_difference, freezes=("current_check",)),
     "sum_difference": Stimulus(sum_difference, freezes=("string_voltage",)),

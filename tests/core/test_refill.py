@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.core.bench import Bench, closed
 
@@ -82,6 +84,105 @@ def test_a_discharge_of_before_a_pair_is_charge_only_or_of_other_switchgear_is_n
     assert bench.phase() == Phase.CLOSED and bench.state.faults.counted[row, 0] == 0
     other = closed("fets").config.faults
     assert not other.enabled[other.name.index("refill_discharged")].any()
+
+
+def charge_only(low_V: float = 2.4) -> Bench:
+    """Return a bench whose pair is closed to be charged only, and whose charger gives nothing."""
+    bench = closed("one")
+    bench.put("charger_present", 1.0)
+    bench.put("cell_voltage", low_V, 0)
+    bench.run(3.0)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    bench.put("current", -3.5)  # below what a sensor may be wrong
+    bench.run(1.0)
+    return bench
+
+
+def sag(bench: Bench, volts: float, seconds: float = 2.0) -> None:
+    bench.put("cell_voltage", volts, 0)
+    bench.run(seconds, lambda b: not b.command.plus[0])
+    if not bench.command.plus[0]:
+        bench.put("current", 0.0)
+
+
+@pytest.mark.parametrize(("low_V", "opens"), [(2.205, False), (2.195, True)])  # half of 2.4 to 2.0 V
+def test_a_pair_that_is_to_be_charged_opens_when_half_of_what_is_left_is_lost(low_V: float, opens: bool) -> None:
+    bench = charge_only()
+    sag(bench, low_V)
+    assert bench.latched("refill_lost") == opens == (bench.phase() != Phase.CHARGE_ONLY)
+    if not opens:
+        return
+    bench.put("cell_voltage", 2.3, 0)  # it recovers
+    bench.run(10.0)
+    bench.step(close=True)
+    bench.run(2.0)
+    assert bench.phase() == Phase.OPEN, "a person resets it"
+    bench.step(reset=True)
+    bench.step(close=True)
+    bench.run(2.0)
+    assert bench.phase() == Phase.CHARGE_ONLY, "it counts anew"
+    sag(bench, 2.16)
+    assert bench.phase() == Phase.CHARGE_ONLY
+    sag(bench, 2.14)
+    assert bench.latched("refill_lost")
+
+
+@pytest.mark.parametrize(("ampere", "came"), [(14.0, True), (3.5, False)])  # a sensor that is 2 % wrong shows 3.6 A
+def test_charge_that_came_counts_and_not_what_the_cell_falls_by_when_it_ends(ampere: float, came: bool) -> None:
+    bench = charge_only(2.1)
+    bench.put("current", ampere)
+    sag(bench, 2.3, 5.0)
+    bench.put("current", 0.0)
+    sag(bench, 2.12)
+    assert bench.active("refill_lost") != came
+
+
+def test_a_charger_that_comes_and_goes_hides_no_loss() -> None:
+    bench = charge_only()
+    for low_V in (2.33, 2.26):
+        sag(bench, low_V)
+        bench.put("charger_present", 0.0)
+        bench.put("current", 0.0)
+        bench.run(2.0)
+        assert bench.phase() == Phase.OPEN
+        bench.put("charger_present", 1.0)
+        bench.run(3.0)
+        assert bench.phase() == Phase.CHARGE_ONLY
+    sag(bench, 2.19)
+    assert bench.latched("refill_lost")
+
+
+@pytest.mark.parametrize("day_s", [86_390.0, 86_410.0])
+def test_what_a_pair_loses_while_it_is_open_for_a_day_was_no_load(day_s: float) -> None:
+    bench = charge_only()
+    bench.put("charger_present", 0.0)
+    bench.put("current", 0.0)
+    bench.run(2.0)
+    since_ns = bench.state.switches.since_ns - round(day_s * 1e9)
+    bench.state = replace(bench.state, switches=replace(bench.state.switches, since_ns=since_ns))
+    bench.put("charger_present", 1.0)
+    bench.put("cell_voltage", 2.15, 0)
+    bench.run(4.0)
+    assert bench.latched("refill_lost") == (day_s < 86_400.0)
+
+
+def test_unknown_cells_neither_count_as_loss_nor_make_it_begin_anew() -> None:
+    bench = charge_only()
+    best_V = bench.state.switches.refill_V[0]
+    bench.put("cell_voltage", float("nan"), 1)
+    bench.run(0.1)
+    assert bench.state.switches.refill_V[0] == best_V and not bench.active("refill_lost")
+
+
+def test_a_pair_that_is_closed_for_both_ways_or_other_switchgear_has_no_such_loss() -> None:
+    bench = charge_only(2.45)
+    bench.put("current", 0.0)
+    sag(bench, 3.2, 7.0)
+    assert bench.phase() == Phase.CLOSED
+    bench.step()
+    assert bench.state.switches.refill_V[0] != bench.state.switches.refill_V[0]  # NaN
+    other = closed("fets").config.faults
+    assert not other.enabled[other.name.index("refill_lost")].any()
 
 
 def test_refill_ends_when_the_charger_is_gone() -> None:

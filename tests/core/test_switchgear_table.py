@@ -110,6 +110,7 @@ class Grid:
             ramp_ns=np.where([f[way] == "ramp" for way in ("charge", "discharge")],
                              NOW_NS - (held_s * 1e9).astype(np.int64), FOREVER),
             trusted_ns=np.where(f["trusted"], NOW_NS - sequence.TRUSTED_NS, FOREVER), apart_V=np.full((2, n), np.nan),
+            refill_V=np.full(n, np.nan),
         )  # fmt: skip
         none = np.full(value.shape, NOW_NS)
         seen = Seen(value, none, none, np.zeros(value.shape, bool))

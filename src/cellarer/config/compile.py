@@ -247,6 +247,7 @@ def _limits(packs: list[tuple[PackFile, Cell]], file: str) -> LimitTable:
         end_of_discharge_V=of(
             lambda s, c, p: narrow("end_of_discharge_V", s.end_of_discharge_V, float(c.voltage_min[1]), -1.0)
         ),
+        deep_V=of(lambda s, c, p: c.deep_discharge),
         tail_A=of(lambda s, c, p: c.tail_A * p),
         tail_ns=np.full(len(packs), round(RISE_DEBOUNCE_S * 1e9)),
         precondition_V=of(lambda s, c, p: c.precondition_below),

@@ -25,7 +25,9 @@ Contactors of a pair share both paths. The way back from a cell that is too low 
 
 - **Too low**, above the deep-discharge voltage: while a charger is present the pair may be closed to be charged only;
   control and guard hold the discharge limit at zero, and a discharge opens it within half a second
-  (`refill_discharged`, which a person resets). Below the deep-discharge voltage nothing closes without service.
+  (`refill_discharged`, which a person resets). So does a loss of half of the voltage above deep discharge
+  while no charge comes, be its current too small to be seen (`refill_lost`). Below the deep-discharge voltage nothing
+  closes without service.
 - **Too high**: bleeders go on while the pair is open, and bleed what is above its recommended level whatever the other
   cells have; without bleeders that cell must be discharged by hand. As soon as it is 20 mV below its maximum, an
   authorised reset ends the latch. The pair may then be closed and discharged: above the recommended level the charge
@@ -92,7 +94,7 @@ def cells(row: RowFile) -> tuple[str, ...]:
     if row.level == "derate":
         level += f" to {row.derate:.0%}"
     trips, good = f"{side} {THRESHOLDS.get(str(given), given)}", f"{_inside(row)}"
-    if given == FACT:
+    if given == FACT and "{limit" not in row.text:
         trips, good = "yes", "no"
     elif row.signal.endswith("_silence"):
         trips, good = f"{given:g} s beyond its maximum age", "heard again"

@@ -139,6 +139,7 @@ class LimitTable:
     end_of_charge_V: Floats  # per cell
     float_V: Floats  # per cell; NaN = none
     end_of_discharge_V: Floats  # per cell
+    deep_V: Floats  # per cell: below it a cell is never charged again without service
     tail_A: Floats  # of the whole string
     tail_ns: Ints  # how long voltage up and current down must last
     precondition_V: Floats  # per cell

@@ -119,6 +119,7 @@ class Switches:
     rest_variance: Floats  # A²: of that mean, from the noise between successive samples
     trusted_ns: Ints  # since when all that closing rests on has been known without a break; FOREVER = it is not
     apart_V: Floats  # (2, string) how far above (− below) the bus one is that waits, and its bound; NaN = none waits
+    refill_V: Floats  # highest that the lowest cell of a pair closed to be charged only stood at since charge last came
 
 
 class ChargePhase(IntEnum):

@@ -37,6 +37,7 @@ FAULTS: Mapping[str, str] = {
     "charge_limit_defied": "charge_over_current",
     "discharge_over_current": "discharge_over_current",
     "refill_discharged": "discharge_over_current",
+    "refill_lost": "cell_under_voltage",
     "discharge_limit_ignored": "discharge_over_current",
     "discharge_limit_defied": "discharge_over_current",
     "over_temperature": "high_temperature",

@@ -18,7 +18,7 @@ from cellarer.core.decide.look import CARRIES, once
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import BOTH_WAYS, Demand
 from cellarer.core.decide.signals import Look, has_switchgear
-from cellarer.model.config import RESTART, Authority, Config, Switchgear, SwitchTable
+from cellarer.model.config import RESTART, SENSOR_SHARE, Authority, Config, Switchgear, SwitchTable
 from cellarer.model.events import apart_from_bus
 from cellarer.model.values import FOREVER, Bools, Event, Floats, Ints, Phase, Switches, Wishes, renew
 
@@ -29,6 +29,7 @@ TIMEOUT_NS = 500_000_000  # for a contact to follow its coil (foxBMS: string clo
 VOLUNTARY_RAMP_NS = 10_000_000_000  # inverters in the field answer within 1 to 10 s
 REST_S = 0.3  # time constant of the mean current of an open string
 TRUSTED_NS = 1_000_000_000  # that measurements must have been known before anything closes; as long as the guard asks
+FORGET_NS = 86_400_000_000_000  # a pair that was open for so long lost its charge elsewhere (own estimate)
 PROOF_NS = 1_000_000_000  # opening must be proven by contacts and current within this time (foxBMS: 1000 ms)
 
 
@@ -130,7 +131,7 @@ def start(config: Config, now_ns: int) -> Switches:
     unknown, calm, never = np.full(n, np.nan), np.full((2, n), FOREVER), np.full(n, FOREVER)
     return Switches(
         np.zeros(n, np.int8), np.full(n, now_ns), counts, zero, counts, counts, zero, unknown, calm, zero, zero, never,
-        np.full((2, n), np.nan),
+        np.full((2, n), np.nan), unknown,
     )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def sequence(look: Look, demand: Demand, wishes: Wishes, reset: Bools) -> tuple[
         before = renew(before, tries=np.where(reset, 0, before.tries))
     if not has_switchgear(look.config):
         return before, []
-    before = _trusting(look, _resting(look, _ramping(look, before, demand)))
+    before = _trusting(look, _resting(look, _ramping(look, _refilling(look, before, reset), demand)))
     waits = _waits(look, before, wishes)
     facts = Facts(look, before, demand, wishes)
     phase, rule = TABLE.advance(look.config.switch.kind, before.phase, lambda name: CONDITIONS[name](facts))
@@ -186,6 +187,23 @@ def _ramping(look: Look, before: Switches, demand: Demand) -> Switches:
     if not np.count_nonzero(demand.ramp) and (before.ramp_ns == FOREVER).all():
         return before
     return renew(before, ramp_ns=np.where(demand.ramp, np.minimum(before.ramp_ns, look.now_ns), FOREVER))
+
+
+def _refilling(look: Look, before: Switches, reset: Bools) -> Switches:
+    """Remember the highest that the lowest cell stood at since charge last came into a pair closed to be charged only.
+
+    It is kept while the pair is open: a charger that comes and goes shall not hide what a load takes in between.
+    """
+    phase, low, best = before.phase, look.extremes[1], before.refill_V
+    only = (phase == P.CHARGE_ONLY) & (look.config.switch.kind == C)
+    if not np.count_nonzero(only) and np.isnan(best).all():
+        return before
+    over = reset | (phase == P.CLOSED) | ((phase == OPEN) & (look.now_ns - before.since_ns >= FORGET_NS))
+    best = np.where(over, np.nan, best)
+    limits, mean_A = look.config.limits, look.watch.response.mean_A  # what resistance makes goes as a charge ends
+    sure_A = SENSOR_SHARE * np.maximum(limits.rated_charge_A, limits.rated_discharge_A)
+    begins = np.isnan(best) | (np.maximum(look.current, mean_A) > sure_A) | (low > best)
+    return renew(before, refill_V=np.where(only & begins, low, best))
 
 
 def _resting(look: Look, before: Switches) -> Switches:
@@ -445,6 +463,7 @@ def _account(facts: Facts, before: Switches, phase: np.ndarray, rule: Ints) -> t
         rest_variance=before.rest_variance,
         trusted_ns=before.trusted_ns,
         apart_V=before.apart_V,
+        refill_V=before.refill_V,
     )
     events = [
         Event(

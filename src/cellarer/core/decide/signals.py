@@ -206,6 +206,18 @@ def refill_draw(look: Look) -> Reading:
     return masked(current, only, look.config.layout.yes)
 
 
+def refill_lost(look: Look) -> Reading:
+    """Share of the voltage above deep discharge that a pair closed to be charged only lost since charge last came, 1.
+
+    A current too small to be told from the error of its sensor empties a cell all the same; its voltage shows it.
+    """
+    switches, low = look.state.switches, look.extremes[1]
+    best, deep = switches.refill_V, look.config.limits.deep_V
+    only = (look.config.switch.kind == PAIR) & (switches.phase == CHARGE_ONLY) & (best > deep)
+    lost = np.where(only, (best - low) / np.where(only, best - deep, 1.0), 0.0)
+    return masked(one(lost, cell_low(look).time_ns), only, look.config.layout.yes)
+
+
 def sum_difference(look: Look) -> Reading:
     """|sum of cells − string voltage|, V, by medians: a lost, drifted or wrongly wired measurement."""
     newest = np.maximum.reduceat(look.time_ns("cell_voltage"), look.config.layout.first_cell)
@@ -326,6 +338,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "discharge_defied": discharge_defied,
     "refill_current": refill_current,
     "refill_draw": refill_draw,
+    "refill_lost": refill_lost,
     "current_silence": Measured("current", "overdue"),
     "current_absurd": Measured("current", "absurd"),
     "current_difference": current_difference,
