@@ -100,3 +100,12 @@ def test_a_link_that_other_strings_of_the_bank_hold_up_is_no_weld() -> None:
     bench.step(open=True)
     bench.run(25.0)
     assert [bench.active(row, string) for string in range(volts.size)] == [True] * volts.size
+
+
+def test_a_weld_on_one_bus_is_seen_while_another_bus_is_closed() -> None:
+    bench, row = closed("ragged").fork(), "link_does_not_fall"
+    bench.put("link_voltage", bench.layout.total(bench.cells))
+    bench.step(open=[False, True, False])
+    bench.run(25.0)
+    assert bench.phase(0) == bench.phase(3) == Phase.CLOSED and bench.phase(2) == Phase.OPEN
+    assert [bench.active(row, string) for string in range(4)] == [False, False, True, False]

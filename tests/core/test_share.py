@@ -18,9 +18,13 @@ PACK = {"cell": "lfp_280ah", "series": 4, "temperature_sensors": 1}
 SIGNALS = ["cell_voltage", "temp_degC", "current", "feedback_charge", "feedback_discharge"]
 
 
-def look_at(feedback: list[float], current: list[float], scale: list[float]) -> tuple[Look, object, object, object]:
+def look_at(
+    feedback: list[float], current: list[float], scale: list[float], bus: tuple[int, ...] = (1, 1, 1)
+) -> tuple[Look, object, object, object]:
     """Return a look at three packs with these switches and currents, and 30, 60, 90 A of limits."""
-    site = build({"name": "x", "pack": [PACK | {"name": n} for n in "abc"], "signals": SIGNALS}, "test")
+    site = build(
+        {"name": "x", "pack": [PACK | {"name": n, "bus": b} for n, b in zip("abc", bus)], "signals": SIGNALS}, "test"
+    )
     config, layout = site.config, site.config.layout
     value, where = np.full(layout.size["signal"], np.nan), layout.where
     value[where["current"]], value[where["cell_voltage"]], value[where["temp_degC"]] = current, 3.3, 25.0
@@ -56,6 +60,20 @@ def test_bank_is_bounded_by_each_limit_over_its_share(
     assert bank_discharge == pytest.approx([bank_A])
     on = connected(look, switches)[0]  # type: ignore[arg-type]
     assert pack_charge == pytest.approx(np.where(on, [30.0, 60.0, 90.0], 0.0))
+
+
+@pytest.mark.parametrize(
+    ("feedback", "bank_A"),
+    [
+        ([1, 1, 1], 60.0),  # buses of 2 x 30 and 90 A: no machine may give more than the one that it hangs on bears
+        ([0, 1, 1], 60.0),
+        ([1, 0, 0], 0.0),  # nobody is on the second bus
+    ],
+)
+def test_what_one_bus_bears_is_no_limit_of_another(feedback: list[float], bank_A: float) -> None:
+    look, switches, window, estimate = look_at(feedback, [0, 0, 0], [1, 1, 1], bus=(1, 1, 2))
+    _, (bank_charge, bank_discharge) = share(look, switches, window, estimate)  # type: ignore[arg-type]
+    assert bank_charge == pytest.approx([bank_A]) and bank_discharge == pytest.approx([bank_A])
 
 
 def test_connected_string_that_may_take_nothing_brings_the_bank_to_zero() -> None:

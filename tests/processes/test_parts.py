@@ -395,6 +395,18 @@ def test_no_face_says_more_than_the_guard_lets_through() -> None:
     assert seen["bank"] == {"charge_A": 160.0, "discharge_A": 0.0}
 
 
+def test_what_the_guard_lets_through_on_one_bus_is_no_limit_of_another() -> None:
+    site = configs.load("supervised")
+    faces = Faces.__new__(Faces)
+    said = orders(0, 0, 0, 0)
+    said.strings["charge_A"][:] = (40.0, 40.0, 40.0, 5.0)
+    faces.config, faces.gate = replace(site.config, bus_of_pack=np.array([0, 0, 1, 1])), Gate(said)
+    seen = {"packs": [{"limits": {"charge_A": 100.0, "discharge_A": 1.0}}] * 4,
+            "bank": {"charge_A": 400.0, "discharge_A": 30.0}}  # fmt: skip
+    faces._narrow(seen)
+    assert seen["bank"]["charge_A"] == 45.0
+
+
 class Gate:
     """A gate that always says the same."""
 

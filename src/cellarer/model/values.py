@@ -222,7 +222,7 @@ class Command:
     window: Window
     pack_charge_A: Floats  # (pack,) what its strings may take together, by their shares
     pack_discharge_A: Floats  # (pack,)
-    bank_charge_A: Floats  # (1,) what all packs side by side may take
+    bank_charge_A: Floats  # (1,) what all packs side by side may take; of several buses the least
     bank_discharge_A: Floats  # (1,)
     bleed: Bools  # (cell,)
     move: Floats  # (2, cell) 0…1: share of the time that each cell's converter gives charge away, takes charge in

@@ -7,6 +7,8 @@ on as a request; whether it is granted is decided in core.
 import time
 from typing import Any, cast
 
+import numpy as np
+
 from cellarer.board.messages import Asker
 from cellarer.board.orders import OrdersReader
 from cellarer.board.ring import BoardError
@@ -90,11 +92,12 @@ class Faces:
         orders = self.gate.newest()
         if orders is None:
             return
-        owner = self.config.layout.pack_of_string
-        parts = [(pack["limits"], owner == number) for number, pack in enumerate(seen["packs"])]
-        for limits, mine in [*parts, (seen["bank"], owner >= 0)]:
-            for name in ("charge_A", "discharge_A"):
-                allowed = float(orders.strings[name][mine].sum())
+        packs, buses = self.config.layout.pack_of_string, self.config.bus_of_pack
+        for name in ("charge_A", "discharge_A"):
+            of_pack = np.bincount(packs, orders.strings[name])
+            parts = [(pack["limits"], of_pack[number]) for number, pack in enumerate(seen["packs"])]
+            for limits, most in [*parts, (seen["bank"], np.bincount(buses, of_pack).min())]:
+                allowed = float(most)
                 limits[name] = None if limits[name] is None else min(cast(float, limits[name]), allowed)
 
     def _ask(self, what: str, name: str, pack: int, value: float | None) -> None:

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide.limit import BAND_V, bears
-from cellarer.core.decide.look import COOLING, NO_SWITCHGEAR, Look
+from cellarer.core.decide.look import COOLING, NO_SWITCHGEAR, Look, on_bus
 from cellarer.core.decide.protect import Demand
 from cellarer.model.config import Config
 from cellarer.model.values import Bools, Bytes, Floats, Ints, Phase
@@ -50,12 +50,11 @@ class Joins:
 @lru_cache(maxsize=16)
 def buses(config: Config) -> Buses:
     """Return the buses of a site."""
-    layout = config.layout
-    of_string = config.bus_of_pack[layout.pack_of_string]
+    layout, (of_string, first) = config.layout, on_bus(config)
     shared = (np.bincount(of_string) > 1)[of_string]
     return Buses(
-        of_string=of_string, first=np.searchsorted(of_string, np.arange(of_string[-1] + 1)), shared=shared,
-        any=bool(shared.any()), model=config.cell_kind[layout.first_cell],
+        of_string=of_string, first=first, shared=shared, any=bool(shared.any()),
+        model=config.cell_kind[layout.first_cell],
         ohm=tuple((m.temp_degC, np.median(m.r0, axis=1)) for m in config.models),  # a fit may leave single points of 0
         cells=config.series / config.parallel,
     )  # fmt: skip

@@ -262,6 +262,13 @@ class Look:
 
 
 @lru_cache(maxsize=16)
+def on_bus(config: Config) -> tuple[Ints, Ints]:
+    """Return the DC bus of each string, (string,) rising from 0, and the first string of each bus, (bus,)."""
+    of_string = config.bus_of_pack[config.layout.pack_of_string]
+    return of_string, np.searchsorted(of_string, np.arange(of_string[-1] + 1))
+
+
+@lru_cache(maxsize=16)
 def partly(config: Config) -> tuple[Bools | None, Bools | None]:
     """Return which cells, (cell,), and sensors, (temp,), the site does not measure; None where it measures all."""
     absent = (~config.sensing.present[config.layout.where[name]] for name in ("cell_voltage", "temp_degC"))

@@ -1,14 +1,15 @@
 """What strings in parallel may carry together: each takes its share by its conductance, and the weakest bounds the sum.
 
 A string that is open, blocked by its own BMS or lost leaves the sum at once. One that is connected and may take nothing
-brings the sum to zero: current on the bus would reach it all the same.
+brings the sum to zero: current on the bus would reach it all the same. Where packs hang on several buses the bank is
+what the least of these may carry: a machine that is told of all packs hangs on one of them, nobody says on which.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from cellarer.core.decide.look import FEEDBACK, NO_SWITCHGEAR, Look, carrying
+from cellarer.core.decide.look import FEEDBACK, NO_SWITCHGEAR, Look, carrying, on_bus
 from cellarer.model.config import Config
 from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Window
 
@@ -16,7 +17,7 @@ from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Windo
 def share(
     look: Look, switches: Switches, window: Window, estimate: Estimate
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Return ((charge, discharge) per pack (pack,), (charge, discharge) of the whole bank (1,)), A."""
+    """Return ((charge, discharge) per pack (pack,), (charge, discharge) of the bank (1,)), A."""
     layout, limits = look.config.layout, (window.charge_A, window.discharge_A)
     if layout.yes.size == 1:
         return limits, limits
@@ -24,7 +25,8 @@ def share(
     # what all would carry together if every one carried its own limit
     whole = np.where(joined, np.array(limits) / conductance, np.inf)
     weight = np.where(joined, conductance, 0.0)
-    packs, bank = (_least(whole, weight, first) for first in (layout.first_string, layout.first_string[:1]))
+    packs, buses = (_least(whole, weight, first) for first in (layout.first_string, on_bus(look.config)[1]))
+    bank = buses.min(axis=1, keepdims=True)
     return (packs[0], packs[1]), (bank[0], bank[1])
 
 

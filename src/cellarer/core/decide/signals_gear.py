@@ -5,7 +5,7 @@ How signals work: signals.py.
 
 import numpy as np
 
-from cellarer.core.decide.look import AWAITED, COOLING, OPENING, Look, Reading, masked, not_now, one
+from cellarer.core.decide.look import AWAITED, COOLING, OPENING, Look, Reading, masked, not_now, on_bus, one
 from cellarer.core.digest import NOT_NOW
 from cellarer.model.values import NEVER, Bools
 
@@ -54,15 +54,17 @@ def contact_slow(look: Look) -> Reading:
 
 
 def link_follows(look: Look) -> Reading:
-    """1 where the link is still at string voltage although the whole bank is ordered open: welded by voltage.
+    """1 where the link is still at string voltage although all of its bus is ordered open: welded by voltage.
 
-    A string of the bank that is closed, or that its own BMS keeps, holds the link up for all of them.
+    A string of the bus that is closed, or that its own BMS keeps, holds the link up for all of them.
     """
     string, link, time_ns = look.of("string_voltage"), look.of("link_voltage"), look.time_ns("link_voltage")
     known = ~np.isnan(string + link)
-    if not look.all_off.all():
+    if not np.count_nonzero(look.all_off):
         return Reading(not_now(look.config), known, time_ns)
-    return Reading(np.where(known, np.abs(string - link) <= 0.05 * np.abs(string), NOT_NOW), known, time_ns)
+    bus, first = on_bus(look.config)
+    off = np.logical_and.reduceat(look.all_off, first)[bus]
+    return Reading(np.where(known & off, np.abs(string - link) <= 0.05 * np.abs(string), NOT_NOW), known, time_ns)
 
 
 def precharge_failures(look: Look) -> Reading:
