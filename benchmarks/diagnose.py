@@ -69,9 +69,9 @@ def world(
     pack.pop("limits", None)  # of another cell: those of the cell file hold
     signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage"]
     signals += [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
-    many = [pack | {"name": f"p{k + 1}"} for k in range(packs * len(cases))]
+    many = [pack | {"name": f"p{k + 1}", "bus": k + 1} for k in range(packs * len(cases))]
     config = build({"name": "diagnose", "signals": signals, "pack": many}, "diagnose").config
-    plant = Plant(config, base.simulation.model_copy(update=SPREAD), seed, bus_of_pack=range(len(many)))
+    plant = Plant(config, base.simulation.model_copy(update=SPREAD), seed)
     capacity_Ah = float(config.capacity_Ah[0])
     rated_A = float(config.limits.rated_charge_A[0])
     for string in range(len(many)):

@@ -51,8 +51,8 @@ def scenario(name: str | None, kind: str, current: float, shape: str = "step") -
     """Close, load, bleed, heat and open two separate packs; the fault is in the first one, from 0.25 s on."""
     load = {"kind": "constant", "current_A": current, "delay_s": 0.0}
     balancing = {"bleed_mA": 200, "topology": "flyback"}
-    place = site(kind=kind, packs=2, parallel=2, load=load, heater=True, cooler=True, balancing=balancing)
-    world = plant(place, bus_of_pack=[0, 1])
+    place = site(kind=kind, packs=2, apart=True, parallel=2, load=load, heater=True, cooler=True, balancing=balancing)
+    world = plant(place)
     if name:
         world.inject(name, string=0, cell=1, size=SIZES.get(name), start_s=0.25, shape=shape)
     orders = no_orders(world.config)
@@ -129,7 +129,7 @@ def test_rows_are_well_formed() -> None:
 @pytest.mark.parametrize("name", WORLD)
 def test_a_fault_is_seen_in_its_pack_and_in_no_other(name: str) -> None:
     faulty, well = both(name)
-    world = plant(site(packs=2, parallel=2, heater=True, cooler=True), bus_of_pack=[0, 1])
+    world = plant(site(packs=2, apart=True, parallel=2, heater=True, cooler=True))
     mine, others = of_pack(world, 0), of_pack(world, 1)
     changed = False
     for a, b in zip(faulty.readings, well.readings, strict=True):
@@ -148,7 +148,7 @@ def test_a_fault_is_seen_in_its_pack_and_in_no_other(name: str) -> None:
 @pytest.mark.parametrize("name", SENSOR)
 def test_a_sensor_fault_changes_only_that_sensor(name: str) -> None:
     faulty, well = both(name)
-    world = plant(site(packs=2, parallel=2), bus_of_pack=[0, 1])
+    world = plant(site(packs=2, apart=True, parallel=2))
     world.inject(name, cell=1)
     turned = np.unique(np.concatenate([turn.index for turn in world.faults.all[0].turns]))
     if "swapped" in name:

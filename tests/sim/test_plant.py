@@ -45,7 +45,8 @@ def test_same_seed_same_bytes_and_another_seed_others() -> None:
 @pytest.mark.parametrize("load", ["home", "drive", "ebike", "laptop"])
 def test_a_pack_alone_is_the_same_as_among_others(load: str) -> None:
     more = {"solar_kWp": 5.0, "demand_kWh_per_day": 10.0} if load == "home" else {}
-    many = plant(site(packs=5, parallel=2, load={"kind": load, **more}), numbers=[3, 7, 1, 0, 9], bus_of_pack=range(5))
+    place = site(packs=5, apart=True, parallel=2, load={"kind": load, **more})
+    many = plant(place, numbers=[3, 7, 1, 0, 9])
     alone = plant(site(parallel=2, load={"kind": load, **more}), numbers=[1])
     orders = close(many), close(alone)
     for _ in range(100):
@@ -113,12 +114,15 @@ def test_a_hundred_thousand_cells_run_the_same_lines() -> None:
     large = config.build(
         {
             "name": "large", "signals": ["cell_voltage", "current"],
-            "pack": [{"name": f"p{k}", "cell": "lfp_280ah", "series": 500, "temperature_sensors": 4} for k in range(50)]
-            + [{"name": "rest", "cell": "nmc_50ah", "series": 1000, "strings": 75}],
+            "pack": [
+                {"name": f"p{k}", "bus": k + 1, "cell": "lfp_280ah", "series": 500, "temperature_sensors": 4}
+                for k in range(50)
+            ]
+            + [{"name": "rest", "bus": 51, "cell": "nmc_50ah", "series": 1000, "strings": 75}],
         },
         "test",
     )  # fmt: skip
-    world = Plant(large.config, None, bus_of_pack=range(51))
+    world = Plant(large.config, None)
     assert world.layout.size["cell"] == 100_000
     world.advance(1.0, no_orders(world.config))
     assert np.isfinite(world.truth.voltage).all()
@@ -126,7 +130,8 @@ def test_a_hundred_thousand_cells_run_the_same_lines() -> None:
 
 def test_ragged_batches_of_unlike_packs_equal_each_pack_alone() -> None:
     def build(packs: list[dict[str, object]]) -> config.Site:
-        table = {"name": "t", "signals": ["cell_voltage"], "simulation": {"load": {"kind": "rest"}}, "pack": packs}
+        own = [pack | {"bus": number} for number, pack in enumerate(packs, 1)]
+        table = {"name": "t", "signals": ["cell_voltage"], "simulation": {"load": {"kind": "rest"}}, "pack": own}
         return config.build(table, "test")
 
     packs: list[dict[str, object]] = [
@@ -135,7 +140,7 @@ def test_ragged_batches_of_unlike_packs_equal_each_pack_alone() -> None:
         {"name": "c", "cell": "lto_23ah", "series": 7, "parallel": 2},
     ]
     whole = build(packs)
-    world = Plant(whole.config, whole.file.simulation, bus_of_pack=[0, 1, 2])
+    world = Plant(whole.config, whole.file.simulation)
     for _ in range(50):
         world.advance(10.0, no_orders(whole.config))
     for k, one in enumerate(packs):
@@ -239,8 +244,6 @@ def test_a_site_without_a_simulation_section_still_runs() -> None:
     assert world.truth.string_soc[0] == pytest.approx(SimulationFile().start_soc_pct / 100.0, abs=0.03)
 
 
-def test_packs_and_buses_must_fit() -> None:
+def test_packs_and_their_numbers_must_fit() -> None:
     with pytest.raises(ValueError, match="one value per pack"):
-        plant(site(packs=2), bus_of_pack=[0])
-    with pytest.raises(ValueError, match="rise"):
-        plant(site(packs=2), bus_of_pack=[1, 0])
+        plant(site(packs=2), numbers=[0])

@@ -45,9 +45,9 @@ def members(n: int = 1, soc: float = 0.5, cell: CellModel | None = None) -> Cell
 
 def site(
     kind: str = "contactors", cell: str = "lfp_280ah", series: int = 4, parallel: int = 1, strings: int = 1,
-    packs: int = 1, load: dict[str, object] | None = None, spread: float = 1.0, **pack: object,
+    packs: int = 1, apart: bool = False, load: dict[str, object] | None = None, spread: float = 1.0, **pack: object,
 ) -> config.Site:  # fmt: skip
-    """Return a small site that measures everything."""
+    """Return a small site that measures everything. apart: each pack has a bus of its own."""
     switchgear: dict[str, object] = {"kind": kind, "break_A": 20.0}
     if kind == "contactors":
         switchgear["resistor_ohm"] = 50.0
@@ -57,7 +57,7 @@ def site(
     }  # fmt: skip
     table: dict[str, object] = {
         "name": "test",
-        "pack": [{"name": f"pack {n + 1}", **one} for n in range(packs)],
+        "pack": [{"name": f"pack {n + 1}", "bus": n + 1 if apart else 1, **one} for n in range(packs)],
         "signals": [
             "cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage", "feedback_minus",
             "feedback_precharge", "feedback_plus", "cell_open_wire", "insulation", "gas", "emergency_stop",

@@ -79,22 +79,21 @@ class Parts:
 
 def parts(
     config: Config, simulation: SimulationFile, seed: int | None, numbers: Sequence[int] | None,
-    bus_of_pack: Sequence[int] | None, sensors: Mapping[str, Sensor] | None = None,
+    sensors: Mapping[str, Sensor] | None = None,
 ) -> Parts:  # fmt: skip
     """Build every part of a plant."""
     layout = config.layout
     n_pack = layout.size["pack"]
     seed = simulation.seed if seed is None else seed
     packs = np.arange(n_pack) if numbers is None else np.asarray(numbers, dtype=np.int64)
-    buses = config.bus_of_pack if bus_of_pack is None else np.asarray(bus_of_pack, dtype=np.int64)
-    if packs.size != n_pack or buses.size != n_pack or (np.diff(buses) < 0).any() or buses[0] != 0:
-        raise ValueError(f"numbers and bus_of_pack need one value per pack ({n_pack}); buses count from 0 and rise")
+    if packs.size != n_pack:
+        raise ValueError(f"numbers needs one value per pack ({n_pack})")
     group = groups.groups(config.parallel[layout.string_of_cell])
     factors = _factors(config, simulation, group, seed, packs)
     cells = _cells(config, simulation, group, factors)
-    fixed = _fixed(config, simulation, group, cells, factors, buses)
-    link = _link(config, fixed, buses)
-    first_pack = np.searchsorted(buses, np.arange(int(buses[-1]) + 1))
+    fixed = _fixed(config, simulation, group, cells, factors)
+    link = _link(config, fixed)
+    first_pack = np.searchsorted(config.bus_of_pack, np.arange(link.volts.size))
     energy = link.fold(fixed.nominal_V * config.capacity_Ah[layout.first_cell])
     load = loads.load(
         simulation.load, simulation.start_hour, seed, packs[first_pack], link.fold(fixed.nominal_A), energy
@@ -143,14 +142,14 @@ def _cells(config: Config, simulation: SimulationFile, group: groups.Groups, fac
 
 
 def _fixed(
-    config: Config, simulation: SimulationFile, group: groups.Groups, cells: Cells, factors: spread.Spread, buses: Ints
+    config: Config, simulation: SimulationFile, group: groups.Groups, cells: Cells, factors: spread.Spread
 ) -> Fixed:
     layout = config.layout
     nominal = np.array([np.interp(25.0, m.temp_degC, m.ocv[:, m.ocv.shape[1] // 2]) for m in config.models])
     cell_V = nominal[config.cell_kind]
     volts = layout.total(cell_V)
-    bus_of_string = buses[layout.pack_of_string]
-    n_bus = int(buses[-1]) + 1
+    bus_of_string = config.bus_of_pack[layout.pack_of_string]
+    n_bus = int(bus_of_string[-1]) + 1
     first = np.searchsorted(bus_of_string, np.arange(n_bus))
     farad = np.where(volts[first] > HIGH_V, FARAD_HIGH_V, FARAD_LOW_V)
     amps = np.maximum(config.limits.rated_charge_A, config.limits.rated_discharge_A)
@@ -182,8 +181,8 @@ def _probes(config: Config, group: groups.Groups) -> Ints:
     return probe
 
 
-def _link(config: Config, fixed: Fixed, buses: Ints) -> circuit.Link:
-    bus_of_string = buses[config.layout.pack_of_string]
+def _link(config: Config, fixed: Fixed) -> circuit.Link:
+    bus_of_string = config.bus_of_pack[config.layout.pack_of_string]
     volts = fixed.nominal_V[fixed.first_string]
     return circuit.Link(bus_of_string, np.zeros(volts.size), fixed.farad, 1.0 / (LEAK_OHM_PER_V * volts))
 

@@ -54,16 +54,14 @@ class Plant:
 
     def __init__(
         self, config: Config, simulation: SimulationFile | None, seed: int | None = None, *,
-        numbers: Sequence[int] | None = None, bus_of_pack: Sequence[int] | None = None,
-        sensors: Mapping[str, Sensor] | None = None,
+        numbers: Sequence[int] | None = None, sensors: Mapping[str, Sensor] | None = None,
     ) -> None:  # fmt: skip
         """Build the world. seed None = the file's.
 
-        numbers      (pack,) what seeds each pack: a pack with the same number is the same pack in any batch
-        bus_of_pack  (pack,) rising; None = as the site says
-        sensors      accuracy by signal where it is not `sensors.SENSORS`
+        numbers  (pack,) what seeds each pack: a pack with the same number is the same pack in any batch
+        sensors  accuracy by signal where it is not `sensors.SENSORS`
         """
-        parts = build.parts(config, simulation or SimulationFile(), seed, numbers, bus_of_pack, sensors)
+        parts = build.parts(config, simulation or SimulationFile(), seed, numbers, sensors)
         self.config, self.layout = config, config.layout
         self.time_ns = 0
         self.groups, self.cells, self.heat, self.gear = parts.groups, parts.cells, parts.heat, parts.gear
