@@ -310,8 +310,12 @@ def test_the_debounce_of_single_cells_explored_whole(times: tuple[int, int, int]
         assert ripe == (value == "bad" and applies and after[1] >= samples and lasted >= debounce)
         if not fresh:
             assert after[1] <= spot[1], "a repeated sample was counted"
-        if value == "good" and sure:
-            assert after == (-1, 0), "one good sample ends a run"
+        if value != "unknown" and sure and not applies:
+            assert after == (-1, 0), "what does not apply ends a run"
+        elif value in ("between", "good") and sure and fresh:
+            most = max(debounce, (samples - 1) * ticks)
+            assert after[1] <= max(min(spot[1], most // ticks + 1) - 1, 0), "a sample that is not bad takes one back"
+            assert after == (-1, 0) or after[0] <= min(spot[0], most) - ticks, "and the time it stands for"
         if value == "unknown":
             assert after[1] == spot[1], "an unknown sample was counted, or ended a run"
     for spot in reached:  # whatever it remembers, a cell that stays bad becomes ripe

@@ -153,3 +153,19 @@ def test_where_foreign_bms_tell_the_extremes_no_cell_is_a_spot() -> None:
     config = build(table([pack(name, 4, switchgear={"kind": "none"}) for name in "abc"], FOREIGN), "three").config
     row = config.faults.name.index("cell_over_voltage_maximum")
     assert runs.spots(config).none[row].tolist() == [runs.OWN] * 3
+
+
+@pytest.mark.parametrize(
+    ("on_s", "off_s", "opens"),
+    [(0.28, 0.1, True), (0.2, 0.1, True), (0.06, 0.04, True), (0.04, 0.06, False), (0.28, 0.3, False)],
+)
+def test_a_cell_that_is_too_high_more_often_than_not_trips_at_whatever_rhythm(
+    on_s: float, off_s: float, opens: bool
+) -> None:
+    """Each time shorter than the debounce of 0.3 s. Before, one good sample ended a run, and none of these tripped."""
+    bench = closed("one")
+    for _ in range(round(20.0 / (on_s + off_s))):
+        for volts, seconds in ((3.75, on_s), (3.3, off_s)):
+            bench.put("cell_voltage", volts, 1)
+            bench.run(seconds)
+    assert bench.latched("cell_over_voltage_maximum") == opens

@@ -215,7 +215,7 @@ def core_temperature(
         _given(float64), _given(boolean), _given(int64), _given(int64),
         _given(int64), _given(int64), _given(int64), _given(int64), _given(int64),
         _given(boolean, 2), _given(boolean, 2),
-        _given(float64, 2), _given(float64, 2), _given(int64), _given(int64), int64,
+        _given(float64, 2), _given(int64), _given(int64), int64,
         _given(int64), _given(int64), _made(int64), _made(int64), _made(int8, 2),
     ),
     **OPTIONS,
@@ -223,7 +223,7 @@ def core_temperature(
 def runs(
     value: Any, absurd: Any, time_ns: Any, before_ns: Any,
     row: Any, string: Any, at: Any, direction: Any, flow: Any, applies: Any, sure: Any,
-    trip: Any, release: Any, samples: Any, debounce_ns: Any, now_ns: int,
+    trip: Any, samples: Any, debounce_ns: Any, now_ns: int,
     since_before: Any, counted_before: Any, since_ns: Any, counted: Any, ripe: Any,
 ) -> None:  # fmt: skip
     """Advance the runs of bad samples of single elements.
@@ -235,20 +235,20 @@ def runs(
     for n in range(row.size):
         r, s, place = row[n], string[n], at[n]
         x = (1.0 if absurd[place] else 0.0) if direction[n] == 0 else direction[n] * value[place]
-        known, fresh = not np.isnan(x), time_ns[place] > before_ns[place]
+        known, apart_ns = not np.isnan(x), time_ns[place] - before_ns[place]
+        certain = known and sure[flow[n], s]
         if not (known and applies[flow[n], s]):
             x = -np.inf
         bad = x > trip[r, s]
-        certain = known and sure[flow[n], s]
         count, since = counted_before[n], since_before[n]
         if bad:
-            count, since = count + fresh, min(since, now_ns)
-        elif certain and x <= release[r, s]:
-            count = 0
-        elif certain and fresh:
-            count = max(count - 1, 0)
-        if count == 0 and not bad:
-            since = FOREVER
+            count, since = count + (apart_ns > 0), min(since, now_ns)
+        elif certain and apart_ns > 0 and count > 0:
+            most_ns = max(debounce_ns[r], (samples[r] - 1) * apart_ns)
+            count = min(count, most_ns // apart_ns + 1) - 1
+            since = max(since, now_ns - apart_ns - most_ns) + 2 * apart_ns
+        if not bad and (count == 0 or since > now_ns or (certain and not applies[flow[n], s])):
+            count, since = 0, FOREVER
         since_ns[n], counted[n] = since, count
         if bad and count >= samples[r] and now_ns - since >= debounce_ns[r]:
             ripe[r, s] = YES

@@ -1,9 +1,11 @@
 """Which cell or sensor is bad long enough by itself: the debounce of rows that look at single elements.
 
 A row of many cells must not add up what different cells do: wild samples that hit another cell each time are noise,
-however often they come. So each (row, element) pair, a spot, counts its own fresh bad samples and its own time. A good
-sample ends a run, one between release and trip takes one sample back, an unknown one changes nothing. While no spot of
-a site is bad or was lately, its memory is empty and costs nothing.
+however often they come. So each (row, element) pair, a spot, counts its own fresh bad samples and its own time. A fresh
+sample that is not bad takes one of them back and as much time as it stands for, an unknown one changes nothing: what is
+bad more often than not ripens, at whatever rhythm it comes and is sampled; what is bad less often never does. What a
+row looks for during a flow ends with the flow. While no spot of a site is bad or was lately, its memory is empty and
+costs nothing.
 """
 
 from dataclasses import dataclass
@@ -120,14 +122,18 @@ def _advance_plain(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
     known = ~np.isnan(signed)
     value: Floats = np.where(known & applies, signed, NOT_NOW)
     bad = value > table.trip[at]
-    good = known & sure & (value <= table.release[at])
-    between = known & sure & ~bad & ~good
-    fresh = seen.time_ns[plan.at] > look.state.seen.time_ns[plan.at]
-    step = np.where(bad, fresh, np.where(between, -fresh.astype(np.int64), 0))
-    counted = np.where(good, 0, np.maximum(before.counted + step, 0))
-    since = np.where(bad, np.minimum(before.since_ns, now_ns), np.where(counted == 0, FOREVER, before.since_ns))
+    apart_ns = seen.time_ns[plan.at] - look.state.seen.time_ns[plan.at]
+    back = known & sure & ~bad & (apart_ns > 0) & (before.counted > 0)
+    samples = table.samples[plan.row]
+    most_ns = np.maximum(table.debounce_ns[plan.row], (samples - 1) * apart_ns)  # no more is remembered than ripens
+    most = most_ns // np.maximum(apart_ns, 1) + 1
+    counted = np.where(back, np.minimum(before.counted, most) - 1, before.counted + (bad & (apart_ns > 0)))
+    taken = np.maximum(before.since_ns, now_ns - apart_ns - most_ns) + 2 * apart_ns
+    since = np.where(bad, np.minimum(before.since_ns, now_ns), np.where(back, taken, before.since_ns))
+    over = ~bad & ((counted == 0) | (since > now_ns) | (known & sure & ~applies))  # nor does a flow that is over count
+    counted, since = np.where(over, 0, counted), np.where(over, FOREVER, since)
     long = now_ns - since >= table.debounce_ns[plan.row]
-    found = np.flatnonzero(bad & (counted >= table.samples[plan.row]) & long)
+    found = np.flatnonzero(bad & (counted >= samples) & long)
     ripe = plan.none.copy()
     ripe[plan.row[found], plan.string[found]] = YES
     return Runs(since, counted), ripe
@@ -140,7 +146,7 @@ def _advance(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
     _kernel.runs(
         seen.value, seen.absurd, seen.time_ns, look.state.seen.time_ns,
         plan.row, plan.string, plan.at, plan.direction, plan.flow, *look.applies,
-        table.trip, table.release, table.samples, table.debounce_ns, look.now_ns,
+        table.trip, table.samples, table.debounce_ns, look.now_ns,
         before.since_ns, before.counted, new.since_ns, new.counted, ripe,
     )  # fmt: skip
     return new, ripe
