@@ -60,6 +60,6 @@ def test_every_text_is_a_sentence_with_a_value_where_the_signal_has_one() -> Non
         said = row.text.format(cell=37, sensor=5, value=3.71, limit=3.65, lasted=" for 0.5 s")
         assert said[0].isalnum() and "{" not in said and len(said) > 10
         per_cell = BY_NAME["cell_voltage"].axis == "cell" and row.signal.startswith("cell_")
-        assert not per_cell or "{cell}" in row.text or row.signal == "cell_spread", row.name
+        assert not per_cell or "{cell}" in row.text or row.signal == "cell_apart", row.name
         yes_or_no = (row.above if row.above is not None else row.below) == 0.5
         assert yes_or_no or "{value" in row.text or row.signal in ("runaway", "current_reversed"), row.name

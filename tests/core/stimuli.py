@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tests.core.bench import Bench
 
+from cellarer.core.decide import signals
 from cellarer.core.followed import MORE, OVER_LIMIT
 from cellarer.model.config import SENSOR_SHARE
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Phase
@@ -59,6 +60,20 @@ def cell_spread(bench: Bench, string: int, x: float) -> None:
     mine = bench.layout.string_of_cell == string
     bench.put("cell_voltage", bench.cells[mine], mine)
     bench.put("cell_voltage", bench.cells[mine].min() + x, first(bench, string))
+
+
+def cell_apart(bench: Bench, string: int, x: float) -> None:
+    """Lift one cell by x more than 3 % of charge makes there."""
+    mine = bench.layout.string_of_cell == string
+    low, at = bench.cells[mine].min(), first(bench, string)
+    high = np.linspace(low, low + 1.5, 150_001)
+    over = (
+        high
+        - low
+        - signals.usual(bench.config, bench.config.cell_kind[[at]], np.array((high, np.full_like(high, low))))
+    )
+    bench.put("cell_voltage", bench.cells[mine], mine)
+    bench.put("cell_voltage", np.interp(x, np.maximum.accumulate(over), high), at)
 
 
 def cell_frozen(bench: Bench, string: int, x: float) -> None:
@@ -273,6 +288,7 @@ STIMULI: dict[str, Stimulus] = {
     "cell_low": Stimulus(cell("cell_voltage_low"), freezes=CELLS),
     "cell_deep": Stimulus(cell("cell_voltage_low"), freezes=CELLS),
     "cell_spread": Stimulus(cell_spread, freezes=CELLS),
+    "cell_apart": Stimulus(cell_apart, freezes=CELLS),
     "cell_frozen": Stimulus(cell_frozen, freezes=CELLS),
     "cell_open_wire": Stimulus(cell_open_wire),
     "cell_absurd": Stimulus(absurd("cell_voltage", 6.5, first), freezes=("cell_voltage",)),
@@ -315,7 +331,7 @@ STIMULI: dict[str, Stimulus] = {
 }
 
 # Signals made of medians over three samples: they see a change one sample later.
-BY_MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "hot_spot", "flow_lost"}
+BY_MEDIAN = {"sum_difference", "cell_apart", "temp_spread", "hot_spot", "flow_lost"}
 
 # Signals that only time can move; they have tests of their own in test_rows.py.
 SILENCES: dict[str, str] = {

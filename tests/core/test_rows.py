@@ -10,6 +10,7 @@ from tests.core.stimuli import BY_MEDIAN, ON, SILENCES, STIMULI, TIMED
 
 from cellarer.config import check
 from cellarer.config.load import build
+from cellarer.core.decide import signals
 from cellarer.core.decide.signals import SIGNALS
 from cellarer.model.config import Switchgear
 from cellarer.model.quantities import BY_NAME
@@ -281,3 +282,14 @@ def test_the_bound_of_what_is_made_of_medians_holds_at_the_worst_phase_of_slow_s
     seen_s = (bench.now_ns - sags_ns[0]) * 1e-9
     after_s = 0.04  # a cycle of phase, the guard's look; contacts are in the bound alone
     assert bound_s - 0.1 < seen_s + after_s <= bound_s + 1e-9, (seen_s, bound_s)
+
+
+def test_cells_at_a_steep_end_are_not_too_far_apart() -> None:
+    """What 3 % of charge makes is no spread: by hand from the OCV points of the cell file, highest and lowest cell."""
+    config = site("one")
+    model = config.models[0]
+    ocv, soc = model.ocv[np.abs(model.temp_degC - 25.0).argmin()], np.linspace(0.0, 1.0, model.ocv.shape[1])
+    low, high = (float(np.interp(z, soc, ocv)) for z in (0.02, 0.05))
+    ends = np.array(([high], [low]))
+    assert signals.usual(config, np.zeros(1, np.int64), ends)[0] == pytest.approx(high - low, abs=2e-3)
+    assert np.isfinite(signals.usual(config, np.zeros(1, np.int64), np.array(([9.0], [np.nan])))).all()

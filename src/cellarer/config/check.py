@@ -40,7 +40,7 @@ MEAN_S = {"current_open": 0.3}
 # (one slot of it more, since slots are whole ones) and FOLLOW_S
 ANSWER_S = dict.fromkeys(("charge_over_limit", "discharge_over_limit", "charge_defied", "discharge_defied"), 12.0 + 5.0)
 # Made of medians of three samples: they lag by one
-MEDIAN = {"sum_difference", "cell_spread", "temp_spread", "temp_rate", "runaway", "runaway_precursor", "refill_current",
+MEDIAN = {"sum_difference", "cell_apart", "temp_spread", "temp_rate", "runaway", "runaway_precursor", "refill_current",
           "refill_lost", "hot_spot", "flow_lost"}  # fmt: skip
 
 

@@ -17,13 +17,14 @@ from cellarer.core import excess
 from cellarer.core.decide import signals_gear as gear
 from cellarer.core.decide import signals_heat as heat
 from cellarer.core.decide.converters import own_A
-from cellarer.core.decide.derived import NEIGHBOURS_V
+from cellarer.core.decide.derived import DERIVED, NEIGHBOURS_V
 from cellarer.core.decide.look import FEEDBACK, Reading, hides, masked, one, worst
 from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
 from cellarer.core.digest import HIGH, KINDS, LOW, NOT_NOW, OVERDUE
 from cellarer.core.followed import MORE
+from cellarer.model.cell import SOC_POINTS
 from cellarer.model.config import Config, Switchgear, Topology
 from cellarer.model.quantities import BY_NAME
 from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints, Phase
@@ -31,6 +32,9 @@ from cellarer.model.values import CELL_SUSPICIONS, SUSPICIONS, Floats, Ints, Pha
 CHARGE, DISCHARGE, BOTH = range(3)  # of Watch.excess
 LEAST_ORDER = 0.1  # of a converter's full current: of less than this a reading says little (own estimate)
 PAIR, CHARGE_ONLY = int(Switchgear.CONTACTORS), int(Phase.CHARGE_ONLY)
+# Sound cells differ so much where they are not balanced: three sigma either way of a capacity spread of 0.3 to 1 %
+APART_SOC = 0.03
+APART_STEP_V, APART_STEPS = 0.005, 1001  # of the table of it
 STEPS = 2.4  # three steps of current, older ones counting less: before them the answer says nothing
 
 
@@ -133,6 +137,38 @@ def cell_spread(look: Look) -> Reading:
         known=np.where(said, high.known & low.known, reading.known),
         time_ns=np.where(said, np.maximum(high.time_ns, low.time_ns), reading.time_ns),
     )
+
+
+def cell_apart(look: Look) -> Reading:
+    """Highest minus lowest cell, less what APART_SOC of charge makes on the curve there, V.
+
+    Cells of one make differ in capacity: where the curve is steep, at its ends, sound ones are tenths of a volt apart.
+    """
+    found = look.derived if hides(look.config) is None else None
+    row = DERIVED.index("cell_spread")
+    spread = Reading(found.value[row], found.known[row], found.time_ns[row]) if found else cell_spread(look)
+    kind = look.config.cell_kind[look.config.layout.first_cell]
+    return Reading(spread.value - usual(look.config, kind, look.extremes[:2]), spread.known, spread.time_ns)
+
+
+def usual(config: Config, kind: Ints, ends: Floats) -> Floats:
+    """Return how far APART_SOC of charge sets cells apart at these highest and lowest voltages, (2, string), V."""
+    place = np.minimum(np.maximum(np.where(np.isnan(ends), 0.0, ends) / APART_STEP_V, 0.0), APART_STEPS - 1.001)
+    at, table, way = place.astype(np.int64), _apart(config), [[0], [1]]
+    made = table[way, kind, at] + (place - at) * (table[way, kind, at + 1] - table[way, kind, at])
+    return np.asarray(made.max(axis=0))
+
+
+@lru_cache(maxsize=16)
+def _apart(config: Config) -> Floats:
+    """Return what APART_SOC less, and more, than the SOC of a voltage make, V: (2, kind, voltage), at 25 degC."""
+    volts, soc = APART_STEP_V * np.arange(APART_STEPS), np.linspace(0.0, 1.0, SOC_POINTS)
+    made = []
+    for model in config.models:
+        ocv = np.maximum.accumulate(model.ocv[np.abs(model.temp_degC - 25.0).argmin()])
+        z = np.interp(volts, ocv, soc)
+        made.append([np.abs(np.interp(z + way * APART_SOC, soc, ocv) - np.interp(z, soc, ocv)) for way in (-1.0, 1.0)])
+    return np.array(made).transpose(1, 0, 2)
 
 
 def temp_spread(look: Look) -> Reading:
@@ -315,6 +351,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_low": cell_low,
     "cell_deep": cell_low,
     "cell_spread": cell_spread,
+    "cell_apart": cell_apart,
     "cell_frozen": cell_frozen,
     "cell_stuck": cell_stuck,
     "cell_open_wire": Measured("cell_open_wire", "high"),
