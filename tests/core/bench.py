@@ -1,8 +1,8 @@
 """A bench for `step`: plain readings in, ideal contacts, every cycle watched by the invariants.
 
 Readings are fresh every cycle and dithered by 0.1 mV, as a real converter's would be, unless a test holds them or lets
-them fall silent. Contacts follow their coils after one cycle, the link follows the string. Everything handed to `step`
-is read-only, so that an altered argument raises.
+them fall silent. Contacts and bleeders follow their orders after one cycle, the link follows the string. Everything
+handed to `step` is read-only, so that an altered argument raises.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ class Bench:
         for name in COILS:
             coil = getattr(self.command, name if name in ("minus", "precharge", "plus") else f"{name}_switch")
             self._make(f"feedback_{name}", coil.astype(float))
+        self._make("cell_bleeding", self.command.bleed.astype(float))
         joined = self.command.precharge | self.command.plus
         link = np.nan_to_num(self.of("link_voltage"))
         self._make("link_voltage", np.where(joined, link + 0.5 * (total - link), 0.98 * link))

@@ -91,6 +91,10 @@ def cell_open_wire(bench: Bench, string: int, x: float) -> None:
     bench.put("cell_open_wire", x, first(bench, string))
 
 
+def bleeding(bench: Bench, string: int, x: float) -> None:
+    bench.put("cell_bleeding", x, first(bench, string))
+
+
 def absurd(name: str, value: float, at: Callable[[Bench, int], int]) -> Apply:
     def apply(bench: Bench, string: int, x: float) -> None:
         if x > ON:
@@ -291,6 +295,7 @@ STIMULI: dict[str, Stimulus] = {
     "cell_apart": Stimulus(cell_apart, freezes=CELLS),
     "cell_frozen": Stimulus(cell_frozen, freezes=CELLS),
     "cell_open_wire": Stimulus(cell_open_wire),
+    "bleed_unasked": Stimulus(bleeding, freezes=("cell_bleeding",)),
     "cell_absurd": Stimulus(absurd("cell_voltage", 6.5, first), freezes=("cell_voltage",)),
     "temp_high": Stimulus(temp(None), freezes=("temp_degC",)),
     "temp_high_charging": Stimulus(temp(10.0), freezes=("temp_degC",)),
@@ -358,5 +363,6 @@ OWN_TESTS = {
     "current_unanswered",
     "current_open",
     "converter_off",
+    "bleed_refused",
 }  # test_response.py, test_open_current.py, test_balance.py
 TIMED = {*SILENCES, *OWN_TESTS}

@@ -61,6 +61,51 @@ def test_a_cell_that_is_too_full_bleeds_for_its_whole_turn_although_it_reads_low
     assert np.mean(bled, axis=0) == pytest.approx([0.0, 0.0, share, 0.0], abs=0.02)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_bleeder_that_does_not_do_as_ordered_is_named_and_what_it_really_takes_is_counted(named: bool) -> None:
+    """Cell 2 never bleeds, cell 4 always does; half a minute of it is none yet, boards answer within 2 s."""
+    bench = known()
+    bench.dt_ns = 500_000_000
+    bench.put("cell_bleeding", [0.0, 0.0, 0.0, 1.0])
+    planned(bench, [0.0, 1.0, 0.0, 0.0])
+    bench.run(1.0)
+    before = bench.state.balancing.moved_Ah
+    bench.run(32.0 if named else 28.0)
+    for row, cell in (("bleeder_never_on", 1), ("bleeder_always_on", 3)):
+        assert bench.active(row) == named
+        assert not named or bench.state.faults.raised_cell[bench.row(row), 0] == cell
+    gone_Ah = -(bench.state.balancing.moved_Ah - before)
+    assert gone_Ah.tolist() == [0.0, 0.0, 0.0, pytest.approx(0.2 * (32.0 if named else 28.0) / 3600.0, rel=0.01)]
+    assert bench.command.bleed.tolist() == [False, True, False, False] and bench.command.plus.all()
+
+
+def test_what_boards_do_not_say_is_counted_as_ordered_and_more_at_a_higher_voltage() -> None:
+    bench, gone_Ah = known(), []
+    bench.silence("cell_bleeding")
+    bench.run(3.0)
+    for volts in (3.2, 3.6):
+        fork = bench.fork()
+        fork.put("cell_voltage", volts)
+        planned(fork, [0.0, 1.0, 0.0, 0.0])
+        fork.run(10.0)
+        gone_Ah.append(float(-fork.state.balancing.moved_Ah[1]))
+        assert not fork.active("bleeder_never_on")
+    assert gone_Ah[0] > 0.0 and gone_Ah[1] / gone_Ah[0] == pytest.approx(1.125, rel=0.01)
+
+
+def test_a_bleeder_that_is_always_on_keeps_its_reading_from_the_filters_and_freezes_no_limit() -> None:
+    bench = known()
+    bench.put("cell_bleeding", [0.0, 0.0, 0.0, 1.0])
+    bench.run(3.0)
+    look = signals.Look(bench.config, bench.state.seen, None, None, bench.state, bench.now_ns)  # type: ignore[arg-type]
+    disturbed = balance.disturbed(look)
+    assert disturbed is not None and disturbed.tolist() == [False, False, True, True]
+    bench.put("cell_voltage", bench.cells - 0.03)
+    bench.put("current", -30.0)
+    bench.run(3.0)
+    assert bench.state.balancing.unbled[0][0] == pytest.approx(bench.cells[0] - 0.03, abs=0.001)
+
+
 def test_a_dose_stops_in_doubt_and_below_its_lowest_charge() -> None:
     bench = known()
     planned(bench, [1.0, 0.0, 0.0, 0.0])

@@ -31,7 +31,7 @@ PLACES = [("one", 0), ("ragged", 2), ("fets", 1), ("supervised", 1)]
 ROWS = [row for place in PLACES for row in enabled(*place, timed=False)]
 UNTIMED = {"temperature_rises_fast", "thermal_runaway", "thermal_runaway_precursor", "cell_reading_stuck",
            "current_sensor_reversed", "current_sensor_jumped", "current_on_open_string",
-           "converter_off_order", "converter_charge_missing"}  # fmt: skip
+           "converter_off_order", "converter_charge_missing", "bleeder_never_on"}  # fmt: skip
 SILENT_ROWS = [(n, s, row) for place in PLACES for n, s, row in enabled(*place, timed=True) if row not in UNTIMED]
 
 

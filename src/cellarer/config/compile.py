@@ -68,6 +68,7 @@ def compile_site(site: SiteFile, cells: list[Cell], file: str) -> Config:
         "switchgear": gear != "none", "neighbours": series > 1, "sensors": sensors > 1, "shared": gear == "contactors",
     }  # fmt: skip
     facts |= {"many_sensors": sensors > 2}
+    facts |= {"bleeders": np.array([p.balancing.bleed_mA > 0 for p, _ in packs])}
     facts |= {"converters": np.array([p.balancing.topology != "none" for p, _ in packs])}
     facts |= {name: np.array([getattr(p, name) for p, _ in packs]) for name in ("heater", "cooler")}
     config = Config(

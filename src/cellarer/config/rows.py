@@ -92,8 +92,9 @@ def read_catalogue(path: Path = CATALOGUE) -> list[KindFile]:
 
 
 # no signals: something to switch, more than one cell, more than one and two temperature sensors, contactors, a heater,
-# a pump or fan, converters between cells
-FACTS = ("switchgear", "neighbours", "sensors", "many_sensors", "shared", "heater", "cooler", "converters")
+# a pump or fan, bleeders that we order, converters between cells
+FACTS = ("switchgear", "neighbours", "sensors", "many_sensors", "shared", "heater", "cooler", "bleeders",
+         "converters")  # fmt: skip
 
 
 def enabled(layout: Layout, sensing: Sensing, facts: Mapping[str, Bools], need: list[str]) -> Bools:

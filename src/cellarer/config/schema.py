@@ -47,8 +47,9 @@ class SwitchgearFile(Strict):
 class BalancingFile(Strict):
     """Bleed resistors and converters of one string; absent hardware has bleed_mA = 0, topology = "none".
 
-    `channels`: cells that may bleed at once; `alternate`: odd and even cells in turns; `measure_share`: of the time for
-    bleeding, the rest is for measuring (1 = the device sees to it itself); `board_K_per_W`: warming by bleeding.
+    `bleed_mA`: what a bleeder takes of a half full cell; `channels`: cells that may bleed at once; `alternate`: odd and
+    even cells in turns; `measure_share`: of the time for bleeding, the rest is for measuring (1 = the device sees to it
+    itself); `board_K_per_W`: warming by bleeding.
     Converters are driven by devices with authority = "limit" that take such orders (cmu).
     """
 

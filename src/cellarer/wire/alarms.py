@@ -53,6 +53,8 @@ FAULTS: Mapping[str, str] = {
     "temperature_spread": "imbalance",
     "cell_self_discharge": "internal",
     "cell_internal_short": "internal",
+    "bleeder_always_on": "imbalance",
+    "bleeder_never_on": "imbalance",
     "converter_off_order": "imbalance",
     "converter_charge_missing": "imbalance",
     "joint_resistance": "internal",

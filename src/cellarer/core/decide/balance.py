@@ -45,8 +45,21 @@ def _has_hardware(config: Config) -> bool:
 def other_A(look: Look) -> Floats:
     """Return what bleeders and converters put into each cell beside the string's current, (cell,) A."""
     config, command = look.config, look.state.command
-    bled = np.where(command.bleed, -config.balance.bleed_A[config.layout.string_of_cell], 0.0)
+    bled = np.where(look.bled, -_bleeds_A(look), 0.0)
     return bled + into_cells(config, command.move, look.of("cell_voltage"), _passed(look)) if kinds(config) else bled
+
+
+def _bleeds_A(look: Look) -> Floats:
+    """Return what each bleeder takes while it is on, (cell,) A: a resistor, `bleed_A` at the voltage of half charge."""
+    voltage, rated_A = look.of("cell_voltage"), look.config.balance.bleed_A[look.config.layout.string_of_cell]
+    return rated_A * np.where(voltage > 0.0, voltage / _half_V(look.config), 1.0)
+
+
+@lru_cache(maxsize=16)
+def _half_V(config: Config) -> Floats:
+    """Return the voltage of each cell at rest at half charge and 25 degC, (cell,) V."""
+    half = [float(np.interp(25.0, m.temp_degC, m.ocv[:, m.ocv.shape[1] // 2])) for m in config.models]
+    return np.asarray(np.array(half)[config.cell_kind])
 
 
 def _passed(look: Look) -> Floats:
@@ -72,17 +85,17 @@ def disturbed(look: Look) -> Bools | None:
     before = look.state.balancing
     if not _has_hardware(look.config):
         return None
-    touched = _touched(look)
+    touched = _touched(look, look.bled | look.state.command.bleed)
     quiet = look.now_ns - before.dirty_ns.max() >= SETTLE_NS
     if quiet and not np.count_nonzero(touched):
         return None
     return touched | (look.now_ns - before.dirty_ns < SETTLE_NS)
 
 
-def _touched(look: Look) -> Bools:
+def _touched(look: Look, bled: Bools) -> Bools:
     """Return which cells are bled or moved, or sit beside one that is, (cell,); where the device sees to it: none."""
     config, command = look.config, look.state.command
-    on = command.bleed | (command.move > 0.0).any(axis=0)
+    on = bled | (command.move > 0.0).any(axis=0)
     beside = np.concatenate(([False], (on & has_next(config))[:-1])) | (np.append(on[1:], False) & has_next(config))
     return (on | beside) & (config.balance.share[config.layout.string_of_cell] < 1.0)
 
@@ -114,7 +127,7 @@ def balance(
         return before, command.bleed, command.move
     table, owner, now_ns = config.balance, config.layout.string_of_cell, look.now_ns
     moved_Ah, unread_ns, converts = before.moved_Ah, before.unread_ns, bool(kinds(config))
-    if converts or np.count_nonzero(command.bleed):
+    if converts or np.count_nonzero(look.bled):
         moved_Ah = moved_Ah + other_A(look) * (dt_s / 3600.0)
     if converts and np.count_nonzero(command.move):
         unread_ns = _unread_ns(look)
@@ -137,7 +150,7 @@ def balance(
         chosen = chosen & ((plan.bleed_Ah > 0.0) | ~planned[owner] | (_too_full(look) > 0.0))
     on = (sane & (now_ns - begin_ns < table.share * TURN_NS))[owner]
     move = _moves(look, plan, demand, on & planned[owner]) if any_planned and converts else np.zeros_like(command.move)
-    dirty_ns = before.dirty_ns if dirty is None else np.where(_touched(look), now_ns, before.dirty_ns)
+    dirty_ns = before.dirty_ns if dirty is None else np.where(_touched(look, command.bleed), now_ns, before.dirty_ns)
     counted_Ah = before.moved_Ah if estimated else before.counted_Ah
     memory = Balancing(chosen, planned, begin_ns, turn, dirty_ns, moved_Ah, counted_Ah, unread_ns, look.unbled[1:])
     return memory, chosen & on & (table.bleed_A > 0.0)[owner], move

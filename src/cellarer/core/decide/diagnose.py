@@ -27,7 +27,7 @@ from cellarer.core import estimate as estimators
 from cellarer.core.decide import joints
 from cellarer.core.decide.signals import Look
 from cellarer.core.digest import NOT_NOW
-from cellarer.core.estimate.imbalance import SURE
+from cellarer.core.estimate.imbalance import SURE, median
 from cellarer.model.config import Config
 from cellarer.model.values import NEVER, SUSPICIONS, Bools, Diagnosis, Floats, Ints
 
@@ -232,10 +232,9 @@ def _leakage(look: Look, tables: estimators.EstimatorConfig, estimator: estimato
     if not due.any():
         return np.full(tables.cells, np.nan)
     shift, sigma = _shift(look, tables, estimator)
-    owner, first = look.config.layout.string_of_cell, look.config.layout.first_cell
     moved = look.state.balancing.moved_Ah - before.moved_Ah  # bled or converted: no leakage
-    usual = np.add.reduceat(moved, first, axis=1) / np.diff(first, append=sigma.size)
-    lost = before.shift_Ah - shift + moved - usual[:, owner]  # since each of both
+    lost = before.shift_Ah - shift + moved  # since each of both
+    lost = lost - np.stack([median(row, look.config.layout.string_of_cell) for row in lost])
     hours = np.where(due, now_ns - before.then_ns, [[2], [1]]) / 3.6e12
     whole, late = lost[0] / hours[0], lost[1] / hours[1]
     early = (lost[0] - lost[1]) / (hours[0] - hours[1])

@@ -178,6 +178,12 @@ class Look:
         return np.array((now, np.where(turns, ref_V, now), np.where(turns, ref_A, current), drop))
 
     @once
+    def bled(self) -> Bools:
+        """Which cells bleed, as their board says, else as ordered, (cell,)."""
+        read = self.of("cell_bleeding")
+        return np.where(np.isnan(read), self.state.command.bleed, read > 0.5) & bleeders(self.config)
+
+    @once
     def bleeding(self) -> tuple[Bools, Bools]:
         """Return which strings bleed, and in which it began or ended so lately that readings may not show it yet."""
         before, first = self.state.balancing, self.config.layout.first_cell
@@ -274,6 +280,12 @@ def partly(config: Config) -> tuple[Bools | None, Bools | None]:
     absent = (~config.sensing.present[config.layout.where[name]] for name in ("cell_voltage", "temp_degC"))
     cells, temps = (out if out.any() else None for out in absent)
     return cells, temps
+
+
+@lru_cache(maxsize=16)
+def bleeders(config: Config) -> Bools:
+    """Return which cells have a bleeder that we order, (cell,)."""
+    return np.asarray((config.balance.bleed_A > 0.0)[config.layout.string_of_cell])
 
 
 @lru_cache(maxsize=16)

@@ -18,7 +18,7 @@ from cellarer.core.decide import signals_gear as gear
 from cellarer.core.decide import signals_heat as heat
 from cellarer.core.decide.converters import own_A
 from cellarer.core.decide.derived import DERIVED, NEIGHBOURS_V
-from cellarer.core.decide.look import FEEDBACK, Reading, hides, masked, one, worst
+from cellarer.core.decide.look import FEEDBACK, Reading, bleeders, hides, masked, one, worst
 from cellarer.core.decide.look import NO_SWITCHGEAR as NO_SWITCHGEAR
 from cellarer.core.decide.look import Look as Look
 from cellarer.core.decide.look import has_switchgear as has_switchgear
@@ -315,6 +315,22 @@ def _converter_off(look: Look) -> Floats:
     return np.where(table.topology[owner] == Topology.CAPACITOR, np.nan, off)
 
 
+def bleed_unasked(look: Look) -> Reading:
+    """1 where a cell bleeds that was not ordered to."""
+    return worst(look, _bleeds_otherwise(look, False), look.time_ns("cell_bleeding"), "cell")
+
+
+def bleed_refused(look: Look) -> Reading:
+    """1 where a cell does not bleed that was ordered to."""
+    return worst(look, _bleeds_otherwise(look, True), look.time_ns("cell_bleeding"), "cell")
+
+
+def _bleeds_otherwise(look: Look, ordered: bool) -> Floats:
+    read = look.of("cell_bleeding")
+    off = (look.state.command.bleed == ordered) & ((read > 0.5) != ordered)
+    return np.where(np.isnan(read) | ~bleeders(look.config), np.nan, off)
+
+
 def insulation_low(look: Look) -> Reading:
     """Insulation resistance per volt of the string, negative, ohm/V."""
     pack = look.config.layout.pack_of_string
@@ -399,6 +415,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "foreign_alarm": Measured("foreign_alarm", "high"),
     "foreign_silence": Measured("foreign_alarm", "overdue"),
     "converter_off": converter_off,
+    "bleed_unasked": bleed_unasked,
+    "bleed_refused": bleed_refused,
     "insulation_low": insulation_low,
     "supply_low": Measured("supply_voltage", "low"),
     "contact_welded": gear.contact_welded,
@@ -424,6 +442,8 @@ CULPRIT: dict[str, Callable[[Look], tuple[Floats, str] | None]] = {
     "cell_frozen": lambda look: (_frozen(look), "cell"),
     "cell_stuck": lambda look: (_stuck(look), "cell"),
     "converter_off": lambda look: (_converter_off(look), "cell"),
+    "bleed_unasked": lambda look: (_bleeds_otherwise(look, False), "cell"),
+    "bleed_refused": lambda look: (_bleeds_otherwise(look, True), "cell"),
     "runaway": lambda look: (heat.running_away(look), "temp"),
     "runaway_precursor": lambda look: (heat.heralding(look), "temp"),
 }

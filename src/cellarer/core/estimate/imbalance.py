@@ -41,7 +41,7 @@ class Imbalance:
     first_empty: NDArray[np.bool_]  # least charge left in its string, surely less than the median has
 
 
-def _median(values: Floats, string_of_cell: Ints) -> Floats:
+def median(values: Floats, string_of_cell: Ints) -> Floats:
     """Median of each string, spread back to its cells: one sort for all strings."""
     order = np.lexsort((values, string_of_cell))
     owner = string_of_cell[order]
@@ -72,12 +72,12 @@ def imbalance(
     z, k = get(cfg, state, "z"), get(cfg, state, "k")
     sigma_z = between_sigma(cfg, state)
     capacity, relative = p.capacity * cfg.parallel, p.relative
-    middle_z, middle_q = _median(z, string_of_cell), _median(capacity, string_of_cell)
+    middle_z, middle_q = median(z, string_of_cell), median(capacity, string_of_cell)
     # at half full the capacity difference does not show: Q_k (z_k − 1/2) against the median's
     shift = capacity * (z - 0.5) - middle_q * (middle_z - 0.5)
     shift_sigma = capacity * sigma_z
     share = capacity / middle_q
-    resistance = k / _median(k, string_of_cell)
+    resistance = k / median(k, string_of_cell)
     sigma_k = np.sqrt(np.maximum(get(cfg, state, "p44"), 0.0)) / np.maximum(k, 0.1)
     leak = np.full(cfg.cells, np.nan)
     leaking = np.zeros(cfg.cells, dtype=bool)
@@ -88,7 +88,7 @@ def imbalance(
     unknown = state.unknown
     left = capacity * z
     least = left <= _least(left, string_of_cell)
-    behind = _median(left, string_of_cell) - left
+    behind = median(left, string_of_cell) - left
     return Imbalance(
         soc_apart=np.where(unknown, np.nan, z - middle_z),
         soc_apart_sigma=np.where(unknown, np.nan, sigma_z),
