@@ -11,6 +11,7 @@ from tests.core.sites import AUXILIARY, CELL_SIDE, CONTACTORS, CONTACTS, table
 from cellarer.config.load import build
 from cellarer.core.asked import no_requests
 from cellarer.core.cycle import Inputs, start, step
+from cellarer.core.decide import cool
 from cellarer.model.values import Phase, no_plan
 from cellarer.runtime.simulate import RESTING
 from cellarer.sim.plant import Plant, no_orders, orders_of
@@ -69,6 +70,37 @@ def test_a_stuck_heater_is_found_and_cut(world: World) -> None:
     world.run(1800.0)
     assert world.plant.heat.used_J[0, 0] == used_J and world.plant.heat.node_degC[0] < hottest
     assert not any("over_temperature" in name for name in world.raised)
+
+
+def test_a_cold_pack_that_leaves_a_warm_place_is_not_said_to_have_a_stuck_heater(world: World) -> None:
+    """Air and coolant were warmed by the room, cells not yet: colder surroundings had opened the pack at once."""
+    world.warm(8.0, 8.0)
+    world.run(120.0)
+    world.plant.fixed.ambient_degC = np.full(1, 36.0)
+    world.run(2400.0)
+    assert world.plant.heat.node_degC[0] > world.plant.probe_degC.max() + 6.0
+    world.plant.fixed.ambient_degC = np.full(1, 8.0)
+    world.run(1200.0)
+    assert world.raised == [] and world.state.switches.phase[0] == Phase.CLOSED
+
+
+def test_control_that_starts_anew_beside_warm_coolant_opens_nothing(world: World) -> None:
+    """The heater was on until then, and is off now: half an hour of it was taken for granted."""
+    world.warm(7.5, 5.0)
+    world.plant.heat.node_degC = np.full(1, 20.0)
+    world.run(30.0)
+    world.state = replace(world.state, climate=cool.start(world.config))
+    world.run(1200.0)
+    assert world.raised == [] and world.state.switches.phase[0] == Phase.CLOSED
+
+
+def test_a_chiller_that_is_stuck_is_named_and_the_heater_does_not_work_against_it(world: World) -> None:
+    world.plant.heat.chiller_W = np.full(1, 100.0)
+    world.plant.inject("pump_stuck", start_s=world.plant.time_s + 60.0)
+    world.run(7200.0)
+    assert world.raised[0] == "chiller_runs_unasked"
+    assert world.plant.probe_degC.max() < 5.0, "cold enough for the heater"
+    assert world.plant.heat.used_J[0, 0] < 3600.0 and world.state.switches.phase[0] == Phase.CLOSED
 
 
 @pytest.mark.parametrize("dead", [False, True])

@@ -257,6 +257,10 @@ def heater_unasked(bench: Bench, string: int, x: float) -> None:
     bench.put("coolant_degC", 25.0 + x, pack(bench, string))
 
 
+def chiller_unasked(bench: Bench, string: int, x: float) -> None:
+    bench.put("coolant_degC", 20.0 - x, pack(bench, string))
+
+
 def flow_lost(bench: Bench, string: int, x: float) -> None:
     """Let cooling have begun long ago with cells 20 K above the surroundings, and x of it be left."""
     n, around = bench.layout.size["pack"], 15.0
@@ -332,6 +336,7 @@ STIMULI: dict[str, Stimulus] = {
     **{name: Stimulus(suspected(index), freezes=("cell_voltage",)) for index, name in enumerate(SUSPICIONS)},
     "hot_spot": Stimulus(hot_spot, freezes=("temp_degC",)),
     "heater_unasked": Stimulus(heater_unasked, freezes=("coolant_degC",)),
+    "chiller_unasked": Stimulus(chiller_unasked, freezes=("coolant_degC",)),
     "flow_lost": Stimulus(flow_lost, freezes=("temp_degC",)),
 }
 
@@ -352,6 +357,7 @@ SILENCES: dict[str, str] = {
     "crash_silence": "crash",
     "gas_silence": "gas",
     "insulation_silence": "insulation",
+    "coolant_silence": "coolant_degC",
     "foreign_silence": "foreign_alarm",
 }
 OWN_TESTS = {

@@ -300,13 +300,14 @@ class Balancing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Climate:
-    """Memory of heating and cooling; every array is (pack,)."""
+    """Memory of heating and cooling; every array is (pack,) unless said otherwise."""
 
     heating: Bools
     heating_ns: Ints  # since when it is on, or off
     cooling: Bools
     cooling_ns: Ints
     began_degC: Floats  # hottest cell when cooling began; NaN = unknown
+    around_degC: Floats  # (2, pack) warmest and coldest that coolant may be with all off; NaN = unknown
 
 
 @dataclass(frozen=True, eq=False)  # without slots: see renew

@@ -24,6 +24,7 @@ NODE_SHARE = 0.3  # heat capacity of housing, air and coolant against that of th
 CASE_SHARE = 0.5  # conductance housing → surroundings against cells → housing in still air
 USERS = ("heater", "flow", "chiller")
 KELVIN = 273.15
+COLDEST_degC, COLD_SPAN_K = -10.0, 20.0  # a chiller freezes there, and gives all from so far above (own estimate)
 COP_SHARE, APPROACH_K, COP_SPAN = 0.35, 8.0, (1.2, 5.0)  # own estimate; facts give 2 to 4 for vehicles
 
 
@@ -79,7 +80,8 @@ class Heat:
     def stages(self, pump: Floats) -> tuple[Floats, Floats]:
         """Return flow and chiller, (pack,) 0…1: with a chiller the lower half of the order is flow alone."""
         has = self.chiller_W > 0.0
-        return np.where(has, np.minimum(2.0 * pump, 1.0), pump), np.where(has, np.maximum(2.0 * pump - 1.0, 0.0), 0.0)
+        chill = np.maximum(2.0 * pump - 1.0, 0.0) * np.clip((self.node_degC - COLDEST_degC) / COLD_SPAN_K, 0.0, 1.0)
+        return np.where(has, np.minimum(2.0 * pump, 1.0), pump), np.where(has, chill, 0.0)
 
     def _move_node(self, h: float, given_J: Floats, pump: Floats, heater_W: Floats) -> None:
         flow, chill = self.stages(pump)

@@ -44,6 +44,8 @@ FAULTS: Mapping[str, str] = {
     "temperature_rises_fast": "high_temperature",
     "hot_spot": "high_temperature",
     "heater_runs_unasked": "high_temperature",
+    "chiller_runs_unasked": "low_temperature",
+    "coolant_temperature_lost": "internal",
     "coolant_flow_lost": "high_temperature",
     "thermal_runaway_precursor": "high_temperature",
     "charge_over_temperature": "high_temperature_charge",

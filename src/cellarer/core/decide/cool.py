@@ -10,6 +10,8 @@ now, or what a charger brings: cold and empty it tries now and then, for as long
 one feeds the heater (`lent_A`), but never where its lowest cell is below its minimum.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from cellarer.core.decide.consumers import FLOW_ALONE, fed_A, fed_by, feeds
@@ -17,7 +19,7 @@ from cellarer.core.decide.limit import fade
 from cellarer.core.decide.look import carrying
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, Bools, Climate, Floats, Plan
+from cellarer.model.values import NEVER, Bools, Climate, Floats, Ints, Plan
 
 BAND_K = 5.0  # K: cells are heated to this far above their cold limit, and cooled from this far below their warm limit
 HYSTERESIS_K = 2.0  # heating ends, and cooling ends, this far beyond where it began
@@ -28,13 +30,15 @@ LENT = 0.8  # of what a heater takes: so much a charger may bring while cells ma
 TRY_NS = 30_000_000_000  # chargers answer after 1 to 10 s, and take their time to full current
 AGAIN_NS = 1_800_000_000_000  # 30 s of the heater in half an hour: sized as if typical, 2e-4 of capacity (own estimate)
 FED = 0.5  # of what the heater takes: less is no charger that feeds it
+LOST_S = 1800.0  # coolant has lost most of the heat, or cold, of what worked on it after this long
 GENTLE = 0.3  # 1: order of a plan that cools ahead of time: the power of flow rises with its cube
 
 
 def start(config: Config) -> Climate:
     """Return heating and cooling that are off and free to begin."""
     n = config.layout.size["pack"]
-    return Climate(np.zeros(n, bool), np.full(n, NEVER), np.zeros(n, bool), np.full(n, NEVER), np.full(n, np.nan))
+    no, never, unknown = np.zeros(n, bool), np.full(n, NEVER), np.full(n, np.nan)
+    return Climate(no, never, no, never, unknown, np.full((2, n), np.nan))
 
 
 def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
@@ -53,8 +57,37 @@ def cool(look: Look, plan: Plan) -> tuple[Climate, Floats, Floats]:
         cooling,
         np.where(cooling == before.cooling, before.cooling_ns, now_ns),
         np.where(cooling & ~before.cooling, hottest, before.began_degC),
+        _around(look, heating, cooling),
     )
     return climate, heating.astype(np.float64), np.where(config.cooler, _above_dew(look, flow), 0.0)
+
+
+def _around(look: Look, heating: Bools, cooling: Bools) -> Floats:
+    """Return the warmest and the coldest that coolant may be with heater and chiller off, (2, pack) degC.
+
+    Cells and surroundings bound it; what it was while they worked, at the start, or in another weather is lost within
+    LOST_S. Cells colder than all that are so by the chiller, and excuse nothing.
+    """
+    first, (was_warm, was_cold) = look.config.layout.first_string, look.state.climate.around_degC
+    ambient, coolant = look.of("ambient_degC"), look.of("coolant_degC")
+    top = np.maximum(ambient, np.maximum.reduceat(look.extremes[2], first))
+    low = np.minimum(ambient, np.minimum.reduceat(look.extremes[3], first))
+    share = min((look.now_ns - look.state.time_ns) * 1e-9 / LOST_S, 1.0)
+    warmest = np.maximum(top, was_warm + share * (top - was_warm))
+    coldest = np.minimum(ambient, was_cold + share * np.maximum(low - was_cold, 0.0))
+    warmest = np.where(heating | np.isnan(was_warm), np.maximum(top, coolant), warmest)
+    coldest = np.where(cooling | np.isnan(was_cold), np.minimum(low, coolant), coldest)
+    return np.array((np.where(np.isnan(warmest), was_warm, warmest), np.where(np.isnan(coldest), was_cold, coldest)))
+
+
+def _chilled(look: Look) -> Bools:
+    """Return in which packs a chiller runs unasked, (pack,): heat against it empties the battery and warms nothing."""
+    return look.config.layout.pack_any(np.logical_or.reduce(look.state.faults.active[_chiller_rows(look.config)]))
+
+
+@lru_cache(maxsize=16)
+def _chiller_rows(config: Config) -> Ints:
+    return np.flatnonzero([signal == "chiller_unasked" for signal in config.faults.signal])
 
 
 def _may_feed(look: Look) -> Bools:
@@ -115,7 +148,7 @@ def _heating(look: Look, plan: Plan) -> Bools:
     stays = layout.pack_any(cold < wanted_degC + HYSTERESIS_K)
     rested = look.now_ns - before.heating_ns >= config.climate.rest_ns
     may = layout.pack_all((hot < table.charge_warm_degC) & (cold <= hot))  # unknown is neither
-    return may & np.where(before.heating, stays, on & rested)
+    return may & np.where(before.heating, stays, on & rested) & ~_chilled(look)
 
 
 def _cooling(look: Look, plan: Plan) -> tuple[Bools, Floats]:

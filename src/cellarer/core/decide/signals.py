@@ -429,6 +429,8 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     **{name: Suspected(index) for index, name in enumerate(SUSPICIONS)},
     "hot_spot": heat.hot_spot,
     "heater_unasked": heat.heater_unasked,
+    "chiller_unasked": heat.chiller_unasked,
+    "coolant_silence": Measured("coolant_degC", "overdue"),
     "flow_lost": heat.flow_lost,
 }
 

@@ -11,7 +11,6 @@ from cellarer.core.digest import NOT_NOW
 from cellarer.core.validate import CALM_NS
 from cellarer.model.values import NEVER, Bools, Floats
 
-HEAT_GONE_NS = 1_800_000_000_000  # coolant has lost the heat of a heater after this long
 FLOW_THERE_NS = 900_000_000_000  # flow shows on the cells after this long …
 EXCESS_K, CALM_SHARE = 8.0, 0.1  # … if they were so much warmer than the surroundings, at so little current
 
@@ -82,12 +81,22 @@ def hot_spot(look: Look) -> Reading:
 
 
 def heater_unasked(look: Look) -> Reading:
-    """How much warmer coolant is than cells and surroundings although the heater has long been ordered off, K."""
-    layout, climate = look.config.layout, look.state.climate
-    pack, off = layout.pack_of_string, ~climate.heating & (look.now_ns - climate.heating_ns >= HEAT_GONE_NS)
-    source = np.maximum(look.extremes[2], look.of("ambient_degC")[pack])
-    reading = one(look.of("coolant_degC")[pack] - source, look.time_ns("coolant_degC")[pack])
-    return masked(reading, off[pack], layout.yes)
+    """How much warmer coolant is than cells and surroundings have lately been, with the heater ordered off, K."""
+    climate = look.state.climate
+    return _unasked(look, look.of("coolant_degC") - climate.around_degC[0], ~climate.heating)
+
+
+def chiller_unasked(look: Look) -> Reading:
+    """How much colder coolant is than cells and surroundings have lately been, with cooling ordered off, K."""
+    climate = look.state.climate
+    return _unasked(look, climate.around_degC[1] - look.of("coolant_degC"), ~climate.cooling)
+
+
+def _unasked(look: Look, beyond: Floats, off: Bools) -> Reading:
+    known = ~np.isnan(look.of("ambient_degC") + look.extremes[2:].sum(axis=0)[look.config.layout.first_string])
+    pack = look.config.layout.pack_of_string
+    reading = one(np.where(known, beyond, np.nan)[pack], look.time_ns("coolant_degC")[pack])
+    return masked(reading, off[pack], look.config.layout.yes)
 
 
 def flow_lost(look: Look) -> Reading:
