@@ -141,22 +141,22 @@ def judge(
 @njit(
     types.void(
         _given(float64), _given(int64), _given(boolean), _given(float64), _given(float64), _given(float64),
-        _given(int64), float64, float64, _made(float64, 2), _made(float64, 2),
+        _given(int64), float64, float64, float64, float64, _made(float64, 2), _made(float64, 2),
     ),
     **OPTIONS,
 )  # fmt: skip
 def read_out(
     buffer: Any, places: Any, unknown: Any, parallel: Any, capacity_Ah: Any, relative: Any, owner: Any,
-    channel_V: float, own: float, cells: Any, strings: Any,
+    channel_V: float, own: float, sensor_V: float, gap: float, cells: Any, strings: Any,
 ) -> None:  # fmt: skip
     """Fill cells (8, cell) and strings (4, string) as readout.cells_and_strings does; NaN spreads to the string.
 
     buffer  of the estimator; places  in it, fields.PLACES: told, because numba's cache does not look at fields.py
     capacity_Ah (cell,) of one cell; relative (cell,) its sigma over it; owner (cell,) its string
-    channel_V, own  as between.between_sigma has them
+    channel_V, own  as between.between_sigma has them; sensor_V, gap  as equations.stated has them
     """
     lanes, width, z, p00, scale, model_v = places[0], places[1], places[2], places[3], places[4], places[5]
-    react_q, doubt_q, start_z, react_v, x_sigma, p44 = places[9:15]
+    react_q, doubt_q, start_z, react_v, x_sigma, p44, x_m = places[9:16]
     for string in range(strings.shape[1]):
         strings[0, string] = strings[1, string] = np.inf
         strings[2, string] = strings[3, string] = -np.inf
@@ -164,15 +164,21 @@ def read_out(
         for n in range(first, min(first + lanes, cells.shape[1])):
             at, string = first // lanes * width + n - first, owner[n]
             soc = np.nan if unknown[n] else buffer[at + z]
-            unseen = buffer[at + react_q] * buffer[at + doubt_q]  # as filter.soc_deviation
-            sigma = np.nan if unknown[n] else np.sqrt(min(max(buffer[at + p00], 0.0) + unseen * unseen, 1.0))
+            # as equations.stated
+            unseen, wide, by_volt = (
+                buffer[at + react_q] * buffer[at + doubt_q],
+                gap * buffer[at + x_m],
+                buffer[at + react_v],
+            )
+            lasting = unseen * unseen + by_volt * by_volt * (sensor_V * sensor_V + wide * wide)
+            sigma = np.nan if unknown[n] else np.sqrt(min(max(buffer[at + p00], 0.0) + lasting, 1.0))
             capacity = capacity_Ah[n] * parallel[n]
             capacity_sigma = capacity_Ah[n] * relative[n] * parallel[n]
             cells[0, n], cells[1, n], cells[2, n] = soc, sigma, buffer[at + scale]
             cells[3, n], cells[4, n], cells[5, n] = capacity, capacity_sigma, buffer[at + model_v]
             begun, by_volts = (
                 buffer[at + start_z],
-                np.hypot(channel_V, own * buffer[at + x_sigma]) * buffer[at + react_v],
+                np.hypot(channel_V, own * buffer[at + x_sigma]) * by_volt,
             )
             between = np.sqrt(begun * begun + by_volts * by_volts + unseen * unseen)
             cells[6, n], cells[7, n] = np.minimum(between, sigma), np.sqrt(max(buffer[at + p44], 0.0))

@@ -8,6 +8,7 @@ import numpy as np
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
 from cellarer.core.estimate.between import CHANNEL_V, OWN
+from cellarer.core.estimate.equations import GAP, SENSOR
 from cellarer.core.estimate.fields import PLACES
 from cellarer.model.config import Config
 from cellarer.model.values import HORIZONS_S, WAYS, Estimate, Floats, renew
@@ -76,7 +77,7 @@ def cells_and_strings(
         cells, strings = np.empty((8, tables.cells)), np.empty((4, layout.yes.size))
         _kernel.read_out(
             estimator.buffer, PLACES, estimator.unknown, tables.parallel, pairs[CAPACITY], pairs[RELATIVE],
-            layout.string_of_cell, CHANNEL_V, OWN, cells, strings,
+            layout.string_of_cell, CHANNEL_V, OWN, SENSOR, GAP, cells, strings,
         )  # fmt: skip
         return cells, strings
     soc, sigma = estimators.soc(tables, estimator), estimators.soc_sigma(tables, estimator)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import FLOOR, SENSOR, lasting, looks
+from cellarer.core.estimate.equations import FLOOR, GAP, SENSOR, lasting, looks
 from cellarer.core.estimate.readout import soc, soc_sigma
 from cellarer.core.estimate.state import EstimateState, get
 from cellarer.model.advice import words
@@ -50,7 +50,10 @@ def after(sigma: Floats, node: Floats, minutes: Floats, hysteresis: Floats) -> F
     least = (FLOOR * node[7]) ** 2 + SENSOR**2 + (node[1] * hysteresis) ** 2
     often = np.maximum(60.0 * minutes / looks(1.0, lasting(node[10])), 1.0)
     found = 1.0 / np.sqrt(1.0 / np.maximum(sigma, 1e-4) ** 2 + often * slope**2 / volts2)
-    return np.minimum(np.maximum(found, np.sqrt(least) / slope), sigma)
+    lasts2 = (
+        SENSOR**2 + (GAP * node[1]) ** 2
+    )  # as equations.stated: what voltage has been heard, it has been heard wrongly
+    return np.minimum(np.sqrt(np.maximum(found**2, least / slope**2) + lasts2 / slope**2), sigma)
 
 
 def advise(cfg: EstimatorConfig, state: EstimateState, string_of_cell: Ints) -> list[list[Advice]]:

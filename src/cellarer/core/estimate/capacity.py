@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import falling
-from cellarer.core.estimate.fields import FIELDS, INDEX, INPUT_PLACES, LANES
+from cellarer.core.estimate.equations import falling, stated
+from cellarer.core.estimate.fields import FIELDS, INDEX, INPUT_PLACES, LANES, STATED
 
 try:
     from cellarer.core import kernel as _kernel
@@ -185,7 +185,7 @@ def point(cfg: EstimatorConfig, x: Floats) -> Point:
     here, spread = _span(cfg, x[:, now], kind[now], i[now], np.where(rested, relaxing, np.nan)[now])
     spread = np.where((here <= 0.0) & ~rested[now], 0.0, spread) + END_SIGMA**2
     at_end = rested[now] | np.where(i[now] < 0.0, here < LOW_END, here > HIGH_END)
-    filter_variance = x[at["p00"]] + (x[at["react_q"]] * x[at["doubt_q"]]) ** 2
+    filter_variance = stated(*(x[at[name]] for name in STATED))
     denied = (here - x[0][now]) ** 2 > DENIED**2 * (spread + filter_variance[now])
     better = np.where(at_end & ~denied, spread, np.inf) < variance[now]
     z[now], variance[now] = np.where(better, np.clip(here, 0.0, 1.0), z[now]), np.where(better, spread, variance[now])

@@ -34,6 +34,9 @@ NEAR, FAR = 0.03, 0.08  # SOC spans of the two secants in the tables
 FLOOR = 0.45
 FLOOR_Z = 6e-3  # of SOC: where the curve is steep the table's own SOC is no better known than this
 SENSOR = 4e-3  # V: offset of a cell voltage that no filter can see
+GAP = (
+    0.4  # 1: half of the hysteresis gap is wrong by that much of itself, all along: own estimate, from cells of a kind
+)
 SHARE = 0.13
 NEAR_EMPTY = 1.0  # a table of resistance is wrong by more where it rises steeply: SHARE grows so many times …
 EMPTY = 0.15  # … from this SOC down to nothing
@@ -218,6 +221,16 @@ def missed(
     slow = TAIL * k * (r1 + r2)
     error = sigma * sigma + (share * share + far_r) * pol * pol + fresh * fresh + depleted * depleted
     return error + slow * slow * busy + k * k * r0 * r0 * noise
+
+
+def stated(p00: Any, react_q: Any, doubt_q: Any, react_v: Any, m: Any) -> Any:
+    """Variance of SOC: what the filter has left, and what errors have done to it that last as long as the run.
+
+    They are a wrong capacity, and a voltage that is off by the sensor's offset or a gap (half of it: m, V) of another
+    width: to the filter an error of minutes, which it averages out. On a flat curve few millivolts are many points.
+    """
+    by_q, gap = react_q * doubt_q, GAP * m
+    return np.minimum(np.maximum(p00, 0.0) + by_q * by_q + react_v * react_v * (SENSOR * SENSOR + gap * gap), 1.0)
 
 
 def contradicted(z: Any, s2: Any, q: Any, e: Any, strain: Any, dt: Any) -> Any:

@@ -43,7 +43,7 @@ WIDTH = FIELDS * LANES  # numbers per block
 INDEX = {name: index for index, name in enumerate(NAMES)}
 # What core/kernel.py is told of this table: lanes, numbers per block, and where in a block these fields begin
 _STATE = ("z", "p00", "k", "model_v", "x_ocv", "x_z", "x_local")
-_READ = (*_STATE, "react_q", "doubt_q", "start_z", "react_v", "x_sigma", "p44")
+_READ = (*_STATE, "react_q", "doubt_q", "start_z", "react_v", "x_sigma", "p44", "x_m")
 PLACES = np.array([LANES, WIDTH, *(INDEX[name] * LANES for name in _READ)])
 # … for what a step is given: lanes, width, then offset, last current, capacity, temperature, and the inputs
 INPUT_PLACES = np.array(
@@ -58,6 +58,7 @@ INPUT_PLACES = np.array(
 STATE_WIDTH = 27  # six states and the upper triangle of their covariance
 # what advance takes behind them, and returns with the model's voltage between
 MEMORY = ("strain", "busy", "restless", "react_v", "react_q", "start_z", "model_v")
+STATED = ("p00", "react_q", "doubt_q", "react_v", "x_m")  # what equations.stated makes sigma of
 INPUT = INDEX["in_v"]
 LOOKED_UP = INDEX["x_z"]
 

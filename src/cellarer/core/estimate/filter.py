@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from cellarer.core.estimate import numpy_form
 from cellarer.core.estimate.capacity import Pairs, begin_pairs, follow_pairs
 from cellarer.core.estimate.config import EstimatorConfig
-from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, START_OFFSET, gap_variance
-from cellarer.core.estimate.fields import INDEX, INPUT, INPUT_PLACES, LANES, WIDTH
+from cellarer.core.estimate.equations import FADE_S, GAIN, GAP_S, HOLD_S, LOST_C, START_OFFSET, gap_variance, stated
+from cellarer.core.estimate.fields import INDEX, INPUT, INPUT_PLACES, LANES, STATED, WIDTH
 from cellarer.core.estimate.first import doubt_start, weigh
 from cellarer.core.estimate.state import (
     NEVER_LOOKED_UP,
@@ -182,9 +182,8 @@ def _never_stepped(buffer: Floats) -> bool:
 
 
 def soc_deviation(cfg: EstimatorConfig, state: EstimateState) -> Floats:
-    """One sigma of SOC, (cell,): what the filter promises, and what a wrong capacity has done that it cannot see."""
-    unseen = get(cfg, state, "react_q") * get(cfg, state, "doubt_q")
-    return np.asarray(np.sqrt(np.minimum(np.maximum(get(cfg, state, "p00"), 0.0) + unseen * unseen, 1.0)))
+    """One sigma of SOC, (cell,): what the filter promises, and what lasting errors have done that it cannot see."""
+    return np.asarray(np.sqrt(stated(*(get(cfg, state, name) for name in STATED))))
 
 
 def set_soc(cfg: EstimatorConfig, state: EstimateState, soc: Floats, soc_sigma: Floats | float = 0.02) -> EstimateState:

@@ -32,7 +32,7 @@ from cellarer.core.estimate.tables import TEMP_LOW_DEGC, TEMP_POINTS, TEMP_STEP_
 from cellarer.model.cell import SOC_POINTS
 
 # numba's cache looks at this file alone: the stamp, checked by a test, makes it change with the files it is built from.
-STAMP = "674ad100962d"
+STAMP = "cffd10773412"
 
 # From the bottom up
 PARTS = (
@@ -50,6 +50,7 @@ PARTS = (
     "secant",
     "opened",
     "missed",
+    "stated",
     "contradicted",
     "advance",
     "settle",
@@ -62,8 +63,8 @@ INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "forceinline
 COMPILED: dict[str, Any] = dict(vars(equations))
 for _name in PARTS:
     COMPILED[_name] = njit(**INLINE)(FunctionType(getattr(equations, _name).__code__, COMPILED))
-decay, looks, gap_variance, hush, advance, settle = (
-    COMPILED[_name] for _name in ("decay", "looks", "gap_variance", "hush", "advance", "settle")
+decay, looks, gap_variance, hush, stated, advance, settle = (
+    COMPILED[_name] for _name in ("decay", "looks", "gap_variance", "hush", "stated", "advance", "settle")
 )
 
 L = LANES
@@ -307,10 +308,14 @@ def run_tile(
         step_block(d, o, b, kind, node, rows, span, gap, learn)
         if row % every == 0:
             for lane in range(min(L, cells - n)):
-                scale = d[o + np.uint64(REACT_Q + lane)] * d[o + np.uint64(DOUBT_Q + lane)]
-                variance = min(max(d[o + np.uint64(6 * L + lane)], 0.0) + scale * scale, 1.0)
-                soc[row // every, n + lane] = d[o + np.uint64(lane)]
-                soc_sigma[row // every, n + lane] = np.sqrt(variance)
+                l = o + np.uint64(lane)
+                soc[row // every, n + lane] = d[l]
+                soc_sigma[row // every, n + lane] = np.sqrt(
+                    stated(
+                        d[l + np.uint64(6 * L)], d[l + np.uint64(REACT_Q)], d[l + np.uint64(DOUBT_Q)],
+                        d[l + np.uint64(REACT_V)], d[l + np.uint64(X_M)],
+                    )
+                )  # fmt: skip
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
