@@ -1,6 +1,6 @@
 """Is sigma what it says? Plants equal to the model and plants with drawn errors, two chemistries, many cells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -92,6 +92,42 @@ def run(name: str, errors: Errors, seed: int = 1) -> tuple[Floats, Floats, Float
     dt = np.r_[0.0, np.ones(ROWS - 1)]
     state, z, sigma = estimate.run_block(cfg, state, seen, amperes, np.full((ROWS, 1), TEMP_DEGC), dt)
     return z[LATE:] - soc[LATE:], sigma[LATE:], get(cfg, state, "strain")
+
+
+def follow(model: CellModel, volts: Floats, current: Floats, told: Floats, sigma: float) -> tuple[Floats, Floats]:
+    """SOC and its sigma, (row, cell), of cells of this kind that a recording shows; rows of 1 s."""
+    q, rows = model.capacity_Ah, np.full((ROWS, 1), TEMP_DEGC)
+    cfg = estimate.compile_cells(
+        [model], np.zeros(CELLS, int), np.full(CELLS, q), np.ones(CELLS), learn_C=estimate.RECORDED_C
+    )
+    state = estimate.init(cfg, told, np.full(CELLS, sigma), capacity_sigma_Ah=np.full(CELLS, 0.01 * q))
+    amperes = np.repeat(current[:, None], CELLS, axis=1)
+    return estimate.run_block(cfg, state, volts, amperes, rows, np.r_[0.0, np.ones(ROWS - 1)])[1:]
+
+
+@pytest.mark.parametrize("rate_C", [0.3, -0.3])
+def test_gap_of_another_width_stays_inside_sigma_where_a_cell_starts_under_current(rate_C: float) -> None:
+    """The plant's gap is 1.4 times the file's; SOC is told 20 points to where the wrong branch pulls it as well."""
+    model = load("a123_26650").model
+    q, one, away = model.capacity_Ah, np.ones(CELLS), 0.2 * np.sign(rate_C)
+    start = np.linspace(0.05, 0.4, CELLS) if rate_C > 0.0 else np.linspace(0.5, 0.85, CELLS)
+    current = np.full(ROWS, rate_C * q)
+    volts, soc = plant(replace(model, hysteresis=1.4 * model.hysteresis), current, start, q * one, one, 0.0 * one)
+    z, sigma = follow(model, volts, current, start + away, 0.2)
+    error, sigma = np.abs(z - soc)[LATE:], sigma[LATE:]
+    assert (error < 2.0 * sigma).mean() > 0.9
+    assert np.sqrt(np.mean(sigma**2)) < 3.0 * np.sqrt(np.mean(error**2))
+
+
+@pytest.mark.parametrize("volts_off", [-0.005, 0.005])
+def test_offset_of_the_voltage_stays_inside_sigma_where_a_flat_cell_stands_by(volts_off: float) -> None:
+    model = load("lfp_280ah").model
+    q, one, start = model.capacity_Ah, np.ones(CELLS), np.linspace(0.3, 0.9, CELLS)
+    current = np.full(ROWS, -0.003 * q)
+    volts, soc = plant(model, current, start, q * one, one, 0.0 * one)
+    z, sigma = follow(model, volts + volts_off, current, np.clip(start + 40.0 * volts_off, 0.0, 1.0), 0.2)
+    error = np.abs(z - soc)[LATE:]
+    assert (error < 2.0 * sigma[LATE:]).mean() > 0.96
 
 
 @pytest.mark.parametrize("name", ["panasonic_18650pf", "a123_26650"])
