@@ -1,14 +1,15 @@
 """Capacity from laboratory runs: rests, cycling in one file and charges are told apart; pulses tell none."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cellarer.lab import capacity, usual
 from cellarer.lab.error import LabError
-from cellarer.lab.readers import Run
-from cellarer.lab.sort import Ends
+from cellarer.lab.readers import Run, read
+from cellarer.lab.sort import Ends, ends_of
 
 
 def run(current: list[tuple[float, float]], temp_degC: float = 25.0, start: float = 1.0) -> Run:
@@ -20,6 +21,8 @@ def run(current: list[tuple[float, float]], temp_degC: float = 25.0, start: floa
 
 
 ENDS = Ends(4.2, 3.0, 2.5)
+HAKADI = Path(__file__).resolve().parents[2] / "data" / "hakadi_naion_18650"
+COLUMNS = ("time_s", "current", "voltage", "temp_degC", "charge_Ah")
 
 
 def test_slow_discharge_after_a_day_of_rest_among_faster_ones_is_believed() -> None:
@@ -99,7 +102,7 @@ def like_a_cell(made: Run, empty: float = 0.0) -> Run:
     """The run with the curve of an NMC cell, which rests at `empty` of its charge where the made one is at nothing."""
     soc = empty + (1.0 - empty) * (made.voltage - 3.0) / 1.2
     grid = np.r_[usual.SOC, 1.0]
-    return replace(made, voltage=np.interp(soc, grid, np.r_[usual.volts(4.2), 4.2]))
+    return replace(made, voltage=np.interp(soc, grid, np.r_[usual.volts(4.2, 2.5), 4.2]))
 
 
 def test_what_a_discharge_leaves_is_added_and_widens_sigma() -> None:
@@ -140,3 +143,14 @@ def test_a_given_capacity_that_a_slow_leg_contradicts_is_told() -> None:
         sigma = capacity.sigma_of_given([slow], Ends(4.2, 3.0, given), warnings)
         assert ["--capacity-Ah" in w for w in warnings] == [True] * told
         assert (sigma > capacity.SURE) == told
+
+
+@pytest.mark.parametrize("rate", ["0c5", "2c"])
+def test_a_sodium_cell_that_is_not_emptied_counts_what_its_class_has_left(rate: str) -> None:
+    """Measured discharges of 1.59 Ah (0.5C, down to 1.5 V), cut at 2.2 V under load: where NMC would be long empty."""
+    [whole] = read(HAKADI / f"static_test_{rate}-1-1.parquet")
+    rows = slice(0, int(np.argmax((whole.voltage < 2.2) & (whole.current < -0.1))))
+    made = replace(whole, **{key: getattr(whole, key)[rows] for key in COLUMNS})
+    ends, _, sigma = capacity.measured([made], ends_of([made], None), [])
+    assert ends.capacity_Ah == pytest.approx(1.586, rel=0.04)
+    assert sigma > capacity.FAST

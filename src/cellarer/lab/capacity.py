@@ -128,7 +128,7 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
             rested_V = (
                 float(run.voltage[last]) if hours >= SLOW_H and charge < 0.0 else at_rest(run, bottom, temp, ends)
             )
-            left = 0.0 if hours >= SLOW_H and knee else usual.left(rested_V, ends.full_V)
+            left = 0.0 if hours >= SLOW_H and knee else usual.left(rested_V, ends.full_V, ends.empty_V)
             cut_V = float(run.voltage[last]) if cut else float("nan")
             yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V, left, rested_V)
 
@@ -255,6 +255,6 @@ def _swing(runs: list[Run], ends: Ends) -> Leg:
         )  # fmt: skip
     temp, bottom = float(np.mean(run.temp_degC)), int(np.argmin(run.charge_Ah))
     rested_V = at_rest(run, bottom, temp, ends)
-    left = usual.left(rested_V, ends.full_V)
+    left = usual.left(rested_V, ends.full_V, ends.empty_V)
     hours = float(run.time_s[-1]) / 3600.0
     return Leg(float(np.ptp(run.charge_Ah)), hours, temp, True, run.label, left=left, rested_V=rested_V)

@@ -1,7 +1,9 @@
 """How cells of a class usually rest near empty: what a discharge has left, where no curve of the very cell is known.
 
-Medians of the rested curves at 25 degC of the cells that Cellarer ships (NMC and NCA; LFP; LTO). Classes are told by
-the voltage of a full cell. LMO and Na-ion look like NMC here: a wide sigma pays for it.
+Medians of the rested curves at 25 degC of the cells that Cellarer ships (NMC and NCA; LFP; LTO; Na-ion, one cell: the
+set Hakadi 18650 by MaxMax-embedded, CC0). Classes are told by the voltage of a full cell and the lowest that was seen:
+no lithium cell of 4 V is taken below 2.5 V, Na-ion goes down to 1.5 V. LMO is full and empty where NMC is and looks
+like it here, although it rests 0.2 to 0.4 V higher: a wide sigma pays for it.
 """
 
 import numpy as np
@@ -15,21 +17,24 @@ VOLTS = (  # V at SOC, and the full voltage up to which a cell belongs there
     (3.8, (2.55, 2.90, 3.08, 3.18, 3.24, 3.28, 3.30, 3.31, 3.32)),
     (np.inf, (2.70, 3.02, 3.18, 3.31, 3.48, 3.57, 3.64, 3.72, 3.81)),
 )
+SODIUM = (1.90, 1.92, 2.13, 2.39, 2.65, 2.73, 2.90, 3.10, 3.30)  # V, of a cell that is full above 3.8 V …
+SODIUM_V = 2.3  # … and was taken below this
 
 
-def volts(full_V: float) -> Floats:
-    """Rested voltage at SOC of a cell that is full at full_V."""
-    return np.array(next(row for most, row in VOLTS if full_V < most))
+def volts(full_V: float, empty_V: float) -> Floats:
+    """Rested voltage at SOC of a cell that is full at full_V and was seen at empty_V at the lowest."""
+    lithium = next(row for most, row in VOLTS if full_V < most)
+    return np.array(SODIUM if lithium is VOLTS[-1][1] and empty_V < SODIUM_V else lithium)
 
 
-def left(rested_V: float, full_V: float) -> float:
+def left(rested_V: float, full_V: float, empty_V: float) -> float:
     """Share of the capacity that is left at a rested voltage; 0.6 and more is not told apart."""
-    return float(np.interp(rested_V, volts(full_V), SOC))
+    return float(np.interp(rested_V, volts(full_V, empty_V), SOC))
 
 
-def drawn_down(grid: Floats, ocv: Floats, lowest: float, full_V: float) -> Floats:
+def drawn_down(grid: Floats, ocv: Floats, lowest: float, full_V: float, empty_V: float) -> Floats:
     """The curve over `grid`, below the lowest SOC that was seen as a cell of its class falls."""
-    usual = np.interp(grid, SOC, volts(full_V))
+    usual = np.interp(grid, SOC, volts(full_V, empty_V))
     at = int(np.searchsorted(grid, lowest))
     below = grid < lowest
     return np.asarray(np.where(below, ocv[at] + usual - usual[at], ocv))
