@@ -48,3 +48,25 @@ def test_start_in_the_middle_of_a_drive_is_not_taken_for_a_rest(name: str) -> No
     error, sigma = run(name, 0.7, np.nan, np.nan)
     assert (np.abs(error) < 2.0 * sigma).mean() > 0.9
     assert np.abs(error).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    "name", ["0degC_C20DisCh_585", "10degC_C20DisCh_575", "25degC_C20DisCh_549", "n20degC_C20DisCh_607"]
+)
+def test_what_a_cold_cell_keeps_at_a_small_current_is_inside_two_sigma_of_its_energy(name: str) -> None:
+    """Told from half of the way on; really: what came out until the lower voltage (5 to 10 % of the charge stays)."""
+    table, cell = parquet.read_table(HERE.parents[1] / "lg_18650hg2" / f"{name}.parquet"), load("lg_18650hg2")
+    t, i, v, degC, ah = (
+        table[c].to_numpy().astype(float)
+        for c in ("time_s", "current_A", "voltage_V", "temperature_degC", "ah_reference")
+    )
+    q, flows = cell.model.capacity_Ah, np.flatnonzero(i < -0.02 * cell.model.capacity_Ah)
+    end = int(flows[np.argmax(v[flows] < float(cell.limits.voltage_min[1]))])
+    half = (int(flows[0]) + end) // 2
+    cfg = estimate.compile_cells([cell.model], np.zeros(1, int), np.array([q]), np.ones(1))
+    state = estimate.init(cfg, np.array([1.0 + (ah[half] - ah[0]) / q]), np.array([0.01]))
+    state = estimate.step(cfg, state, np.full(1, np.nan), i[[half]], degC[[half]], 0.0)
+    said = estimate.energy(cfg, state, [cell.limits], i[[half]])
+    really = -np.sum(i[half:end] * v[half:end] * np.diff(t[half : end + 1])) / 3600.0
+    by_soc = 0.01 * q * said.energy_Wh / said.charge_Ah
+    assert abs(said.energy_Wh - really) < 2.0 * np.hypot(said.doubt_Wh, by_soc)
