@@ -4,9 +4,9 @@ import numpy as np
 
 from cellarer.core import estimate as estimators
 from cellarer.core.decide.signals import Look
-from cellarer.model.advice import ACTIONS
+from cellarer.model.advice import ACTIONS, Advised
 from cellarer.model.config import Config
-from cellarer.model.values import FOREVER, NEVER, Advised, Estimate
+from cellarer.model.values import FOREVER, NEVER, Estimate
 
 EVERY_NS = 60_000_000_000  # a promise is about tens of minutes
 

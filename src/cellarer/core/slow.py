@@ -18,12 +18,12 @@ from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, unknown
 from cellarer.core.remember import GAP_S
+from cellarer.model.advice import Advised
 from cellarer.model.config import Config, Switchgear
 from cellarer.model.values import (
     FOREVER,
     NEVER,
     SUSPICIONS,
-    Advised,
     Bools,
     Counters,
     Diagnosis,

@@ -1,6 +1,25 @@
-"""What would make SOC better known, in words: one place for reports, console and page."""
+"""What would make SOC better known, and in words: one place for reports, console and page."""
 
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 ACTIONS = ("rest", "above", "below", "full")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Advised:
+    """What would make SOC of the least known cell of a string better known; (string,) unless said."""
+
+    minutes: Floats  # (action, string) at rest or beyond the voltage; actions of ACTIONS
+    voltage_V: Floats  # (action, string)
+    promised: Floats  # (action, string) sigma of SOC then; NaN = not worth it, or not known
+    sigma: Floats  # of SOC when it was asked
+    cell: Ints  # which; -1 = none
+    asked_ns: Ints  # NEVER before the first time
 
 
 def words(action: str, minutes: float, voltage_V: float, sigma: float, promised: float) -> str:

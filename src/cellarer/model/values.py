@@ -12,6 +12,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cellarer.model.advice import Advised
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.int8]
@@ -450,18 +452,6 @@ class Diagnosis:
     counted_sigma: Floats  # (cell,)
     counted_ns: Ints  # (cell,) when that was
     joints: Joints
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Advised:
-    """What would make SOC of the least known cell of a string better known; (string,) unless said."""
-
-    minutes: Floats  # (action, string) at rest or beyond the voltage; actions of model.advice.ACTIONS
-    voltage_V: Floats  # (action, string)
-    promised: Floats  # (action, string) sigma of SOC then; NaN = not worth it, or not known
-    sigma: Floats  # of SOC when it was asked
-    cell: Ints  # which; -1 = none
-    asked_ns: Ints  # NEVER before the first time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
