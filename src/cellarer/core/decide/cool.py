@@ -124,7 +124,8 @@ def lent_A(look: Look, heater: Floats) -> Floats:
     Less than it takes, and only while it is seen to discharge the cells: a dead heater lends nothing.
     """
     layout, table = look.config.layout, look.config.climate
-    takes = table.heater_W * heater / np.maximum.reduceat(look.voltage, layout.first_string)
+    volts = np.maximum.reduceat(look.voltage, layout.first_string)
+    takes = table.heater_W * heater / np.where(volts > 0.0, volts, np.inf)
     flows = np.add.reduceat(look.current, layout.first_string)
     seen = table.behind & (takes > 0.0) & (flows <= -0.5 * (1.0 - LENT) * takes)
     return np.where(seen, LENT * takes, 0.0)
