@@ -60,7 +60,8 @@ def respond(config: Config, state: State, seen: Seen, passed: Floats, then: Floa
     drop = seen.value[layout.where["string_voltage"]] - total + 0.0 * current
     work: Any = answered if plain else compiled
     found = work(*told, current, total / count, drop, ohm, now_ns)
-    return Response(passed, then, now_ns, current, *found)
+    first = before.looked_ns == NEVER  # then two cycles aside, in none of those in which estimation runs
+    return Response(passed, then, now_ns - first * min(2 * config.cycle_ns, LOOK_NS // 10), current, *found)
 
 
 @lru_cache(maxsize=16)
