@@ -63,7 +63,7 @@ class Grid:
                 if f.name not in ("wire_A", "wire_s")}  # fmt: skip
         self.config: Config = replace(
             ONE, layout=layout([1] * n, [0] * n, [1] * n), limits=replace(ONE.limits, **kept),
-            series=np.repeat(ONE.series, n), cell_ohm=np.repeat(ONE.cell_ohm, n),
+            bus_of_pack=np.arange(n), series=np.repeat(ONE.series, n), cell_ohm=np.repeat(ONE.cell_ohm, n),
             balance=replace(ONE.balance, **{f.name: np.repeat(getattr(ONE.balance, f.name), n, axis=0)
                                             for f in fields(ONE.balance)}),
             switch=replace(ONE.switch, **{f.name: np.repeat(getattr(ONE.switch, f.name), n, axis=0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.core.bench import Bench, closed
 
+from cellarer.board.view import missing
 from cellarer.model.values import Phase
 
 
@@ -203,3 +204,16 @@ def test_a_deeply_discharged_cell_is_not_refilled() -> None:
     bench.put("cell_voltage", 3.2, 0)
     bench.run(10.0)
     assert bench.phase() == Phase.OPEN and bench.latched("deep_discharge")
+
+
+def test_an_empty_string_that_is_too_cold_to_be_charged_says_both() -> None:
+    bench = closed("one")
+    low_cell(bench)
+    bench.put("temp_degC", 20.0)
+    bench.run(3.0)
+    warm = " ".join(missing(bench.config, bench.state, 0))
+    assert "it closes to be charged" in warm and "charging begins above" not in warm
+    bench.put("temp_degC", -8.0)
+    bench.run(3.0)
+    said = " ".join(missing(bench.config, bench.state, 0))
+    assert "it closes to be charged; charging begins above" in said and "coldest sensor has -8.0 °C" in said

@@ -82,3 +82,15 @@ def test_connected_string_that_may_take_nothing_brings_the_bank_to_zero() -> Non
     _, (bank_charge, bank_discharge) = share(look, switches, none, estimate)  # type: ignore[arg-type]
     assert bank_charge == pytest.approx([0.0])
     assert bank_discharge == pytest.approx([90.0])
+
+
+def test_what_a_string_carries_beyond_its_share_counts_against_its_limit() -> None:
+    """30 A all through the first, which by its conductance would carry 10: 20 A of its 30 are gone, and a third of what
+    is added comes to it. Discharging the others carry 10 A less than their share, which widens nothing."""
+    look, switches, window, estimate = look_at([1, 1, 1], [30, 0, 0], [1, 1, 1])
+    (pack_charge, _), (bank_charge, bank_discharge) = share(look, switches, window, estimate)  # type: ignore[arg-type]
+    assert bank_charge == pytest.approx([3 * (30 - 20)])
+    assert bank_discharge == pytest.approx([90.0])  # 3 x 30 A of the first; the second has 3 x (60 - 10)
+    assert pack_charge == pytest.approx([30.0, 60.0, 90.0])  # alone each carries what it carries
+    look, switches, window, estimate = look_at([1, 1, 1], [55, 0, 0], [1, 1, 1])
+    assert share(look, switches, window, estimate)[1][0] == pytest.approx([0.0])  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellarer.board.idle import idle
-from cellarer.board.waits import coldest, waits
+from cellarer.board.waits import coldest, refills, waits
 from cellarer.model.advice import ACTIONS, words
 from cellarer.model.config import RESTART, Config, Switchgear
 from cellarer.model.events import apart_from_bus, cell_number, text
@@ -377,19 +377,21 @@ def _next_phase(config: Config, state: State, string: int) -> str:
 
 
 def _holder(config: Config, state: State, string: int) -> str:
-    """Name the string that keeps the bus of its pack, and so this string, below the end of charge; empty = none."""
+    """Name the string that keeps the bus, and so this string on it, below the end of charge; empty = none."""
     phase, pack = state.charging.phase, config.layout.pack_of_string
-    up = (pack == pack[string]) & np.isin(phase, UP)
+    bus = config.bus_of_pack[pack]
+    up = (bus == bus[string]) & np.isin(phase, UP)
     if phase[string] != ChargePhase.BULK or not up.any():
         return ""
     other = int(np.argmin(np.where(up, state.window.charge_V, np.inf)))
     if not state.window.charge_V[other] < state.window.charge_V[string]:
         return ""
-    number, cells = other - int(np.flatnonzero(pack == pack[string])[0]) + 1, config.layout.string_of_cell == other
+    number, cells = other - int(config.layout.first_string[pack[other]]) + 1, config.layout.string_of_cell == other
+    who = f"string {number}" if pack[other] == pack[string] else config.pack_names[pack[other]]
     seen = state.seen.value[config.layout.where["cell_voltage"]][cells]
     cell, high = int(np.argmax(np.nan_to_num(seen))) + 1, float(state.charging.decided_V[0, other])
     return (
-        f"string {number} holds the bus at {state.window.charge_V[other]:.2f} V: its highest cell ({cell}) has "
+        f"{who} holds the bus at {state.window.charge_V[other]:.2f} V: its highest cell ({cell}) has "
         f"{high:.3f} V of {config.limits.end_of_charge_V[other]:.3f}"
     )
 
@@ -440,7 +442,7 @@ def _clears(config: Config, state: State, row: int, string: int) -> str:
         case "cell_over_voltage_maximum":
             return f"{said}: nothing bleeds here, so discharge the cell by hand if rest does not bring it down"
         case "cell_under_voltage_maximum":
-            return f"{said}: with a charger present it closes to be charged"
+            return f"{said}: {refills(config, state, string)}"
         case _:
             return said
 

@@ -33,8 +33,21 @@ def waits(config: Config, state: State, string: int) -> str:
 
 def coldest(config: Config, state: State, string: int) -> str:
     """Say at what temperature charging begins, and what is now."""
+    least, cold = _begins(config, state, string)
+    return f"charging begins above {least:.0f} °C; the coldest sensor has {cold:.1f} °C"
+
+
+def refills(config: Config, state: State, string: int) -> str:
+    """Say how a string that opened empty comes back, and what warmth is missing for that."""
+    least, cold = _begins(config, state, string)
+    colder = f"; {coldest(config, state, string)}" if cold <= least else ""
+    return f"with a charger present it closes to be charged{colder}"
+
+
+def _begins(config: Config, state: State, string: int) -> tuple[float, float]:
+    """Return above what temperature charging begins, and the coldest of now, degC; NaN = unknown."""
     layout = config.layout
     cold = state.seen.value[layout.where["temp_degC"]][layout.string_of_temp == string]
     allowed = np.flatnonzero(config.limits.map_A[string] > 0.0)
     least = float(config.limits.map_degC[string][max(int(allowed[0]) - 1, 0)]) if allowed.size else float("nan")
-    return f"charging begins above {least:.0f} °C; the coldest sensor has {cold.min():.1f} °C"
+    return least, float(cold.min(initial=np.inf))

@@ -14,6 +14,7 @@ from cellarer.core.counters import happened
 from cellarer.core.decide import balance, charge, cool, diagnose, protect, sequence
 from cellarer.core.decide.clamp import clamp, nothing
 from cellarer.core.decide.limit import limit, rated_window
+from cellarer.core.decide.share import connected
 from cellarer.core.decide.signals import Look
 from cellarer.core.measure import measure
 from cellarer.core.remember import remember
@@ -50,7 +51,8 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     if estimated:
         wishes, missed = timed(look, wishes, known.estimate)
     charging, charged = charge.charge(look, demand, switches, known.estimate, held_soc(config, wishes))
-    window = limit(look, demand, switches, known.estimate, charge.allowance(config, charging), dt_s)
+    allowed = charge.allowance(config, charging, lambda: connected(look, switches)[0])
+    window = limit(look, demand, switches, known.estimate, allowed, dt_s)
     balancing, bleed, move = balance.balance(look, demand, inputs.plan, dirty, estimated, dt_s)
     climate, heater, pump = cool.cool(look, inputs.plan)
     command = clamp(look, faults, switches, window, known.estimate, charging, bleed, move, heater, pump)

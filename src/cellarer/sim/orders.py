@@ -24,6 +24,8 @@ class Orders:
     charge_A: Floats
     discharge_A: Floats
     charge_V: Floats
+    packs_A: Floats  # (2, pack) charge, discharge: what a machine on one pack is told; NaN = the strings' limits alone
+    bank_A: Floats  # (2, 1) … and one on several packs
     bleed: Bools  # (cell,)
     move: Floats  # (2, cell) 0…1 share of the time that converters give, take
     heater: Floats  # (pack,) 0…1
@@ -34,20 +36,21 @@ def no_orders(config: Config) -> Orders:
     """Return orders of a silent controller: everything open, no current."""
     size = config.layout.size
     no, zero = np.zeros(size["string"], bool), np.zeros(size["string"])
+    packs_A, bank_A = np.full((2, size["pack"]), np.nan), np.full((2, 1), np.nan)
     return Orders(
         no.copy(), no.copy(), no.copy(), no.copy(), no.copy(), zero.copy(), zero.copy(), zero.copy(),
-        np.zeros(size["cell"], bool), np.zeros((2, size["cell"])), np.zeros(size["pack"]), np.zeros(size["pack"]),
+        packs_A, bank_A, np.zeros(size["cell"], bool), np.zeros((2, size["cell"])),
+        np.zeros(size["pack"]), np.zeros(size["pack"]),
     )  # fmt: skip
 
 
 def orders_of(command: Command) -> Orders:
     """Return the orders that a command means for in-process runs, without guard and wires."""
     window = command.window
-    charge_A = window.charge_A
-    if charge_A.size == command.pack_charge_A.size:  # a pack of one string may ask for more, for its heater
-        charge_A = np.maximum(charge_A, command.pack_charge_A)
+    packs_A = np.array((command.pack_charge_A, command.pack_discharge_A))
+    bank_A = np.array((command.bank_charge_A, command.bank_discharge_A))
     return Orders(
         command.minus, command.precharge, command.plus, command.charge_switch, command.discharge_switch,
-        charge_A, window.discharge_A, window.charge_V, command.bleed, command.move, command.heater,
-        command.pump,
+        window.charge_A, window.discharge_A, window.charge_V, packs_A, bank_A, command.bleed, command.move,
+        command.heater, command.pump,
     )  # fmt: skip

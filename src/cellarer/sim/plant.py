@@ -250,11 +250,11 @@ class Plant:
         path = np.where(main, 1.0 / (ohm + self.fixed.contact_ohm + knobs["contact_ohm"]), 0.0)
         through = np.where(gear.precharging & whole, 1.0 / (ohm + self.precharge_ohm), 0.0)
         total = link.fold(path)
+        charge_A, discharge_A = self._told(orders, main)
         with np.errstate(invalid="ignore", divide="ignore"):
             bus = Bus(
                 emf=link.fold(path * emf) / total, ohm=1.0 / total, volts=link.volts,
-                charge_A=link.fold(known(orders.charge_A) * main),
-                discharge_A=link.fold(known(orders.discharge_A) * main),
+                charge_A=charge_A, discharge_A=discharge_A,
                 charge_V=np.minimum.reduceat(np.where(main, known(orders.charge_V), np.inf), self.fixed.first_string),
                 may_charge=link.fold(main & charge) > 0, may_discharge=link.fold(main & discharge) > 0,
             )  # fmt: skip
@@ -270,6 +270,14 @@ class Plant:
         shunt = knobs["link_short_S"] + np.where(fed, 0.0, self.fixed.discharge_S * knobs["link_discharge"])
         link.farad = self.fixed.farad * knobs["link_capacity"]
         return circuit.solve(link, emf, path + through, charge, discharge, source, shunt, h)
+
+    def _told(self, orders: Orders, main: Bools) -> Floats:
+        """Return the limits of charge and discharge that the machine of each bus is told, (2, bus) A."""
+        alone = np.bincount(self.config.bus_of_pack) == 1
+        first_pack = self.layout.pack_of_string[self.fixed.first_string]
+        told = np.where(alone, orders.packs_A[:, first_pack], orders.bank_A)
+        whole = [self.link.fold(known(x) * main) for x in (orders.charge_A, orders.discharge_A)]
+        return np.where(np.isnan(told), whole, told)
 
     def _fed_W(self, main: Bools) -> Floats:
         """Return what heater, flow, chiller and the rest take from a pack that feeds them, (pack,) W."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from cellarer.core.decide.limit import on_map
-from cellarer.core.decide.look import carrying
+from cellarer.core.decide.look import carrying, on_bus
 from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import CHARGE_WAY, Demand
 from cellarer.core.decide.signals import Look
@@ -251,16 +251,20 @@ def _no_cell(config: Config) -> Bools:
     return np.zeros(config.layout.size["cell"], bool)
 
 
-def allowance(config: Config, charging: Charging) -> tuple[Floats, Floats, Floats]:
+def allowance(
+    config: Config, charging: Charging, reached: Callable[[], Bools] | None = None
+) -> tuple[Floats, Floats, Floats]:
     """Return (end voltage per cell, charge current, discharge current), (string,): what the charge phase allows.
 
-    Strings of a pack share a bus: one that floats while another still charges keeps its end voltage, or that one would
-    never be full. Its highest cell goes no further for it.
+    On a bus one string, or pack, that floats while another still charges keeps its end voltage, or that one would
+    never be full. Its highest cell goes no further for it. reached: (string,) current from the bus gets there; None =
+    to all. One that is lost, or that its own BMS blocks, is not waited for.
     """
-    phase, layout = charging.phase, config.layout
+    phase, (bus, first) = charging.phase, on_bus(config)
     floats = phase == FLOATS
-    if layout.size["string"] > layout.size["pack"] and np.count_nonzero(floats):
-        waits = layout.pack_any(FILLS[phase])[layout.pack_of_string]
+    if phase.size > first.size and np.count_nonzero(floats):
+        fills = FILLS[phase] & reached() if reached else FILLS[phase]
+        waits = np.logical_or.reduceat(fills, first)[bus]
         phase = np.where(floats & waits, np.int8(C.HOLD), phase)
     return _allowance(config, phase.tobytes())
 

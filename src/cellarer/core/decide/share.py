@@ -1,8 +1,10 @@
 """What strings in parallel may carry together: each takes its share by its conductance, and the weakest bounds the sum.
 
 A string that is open, blocked by its own BMS or lost leaves the sum at once. One that is connected and may take nothing
-brings the sum to zero: current on the bus would reach it all the same. Where packs hang on several buses the bank is
-what the least of these may carry: a machine that is told of all packs hangs on one of them, nobody says on which.
+brings the sum to zero: current on the bus would reach it all the same. Conductances are learnt slowly, and strings of
+different charge even out: what one carries now beyond its share counts against its limit, whatever the reason.
+Where packs hang on several buses the bank is what the least of these may carry: a machine that is told of all packs
+hangs on one of them, nobody says on which.
 """
 
 from functools import lru_cache
@@ -22,10 +24,10 @@ def share(
     if layout.yes.size == 1:
         return limits, limits
     joined, conductance = connected(look, switches), _conductance(look.config, estimate)
-    # what all would carry together if every one carried its own limit
-    whole = np.where(joined, np.array(limits) / conductance, np.inf)
     weight = np.where(joined, conductance, 0.0)
-    packs, buses = (_least(whole, weight, first) for first in (layout.first_string, on_bus(look.config)[1]))
+    flows_A = np.where(joined & ~np.isnan(look.current), [look.current, -look.current], 0.0)
+    owners = (layout.pack_of_string, layout.first_string), on_bus(look.config)
+    packs, buses = (_least(np.array(limits), flows_A, weight, *owner) for owner in owners)
     bank = buses.min(axis=1, keepdims=True)
     return (packs[0], packs[1]), (bank[0], bank[1])
 
@@ -50,7 +52,11 @@ def connected(look: Look, switches: Switches) -> Bools:
     return np.where(ours, may, np.array(theirs))
 
 
-def _least(whole: Floats, weight: Floats, first: Ints) -> Floats:
-    """Return min over the connected strings of limit/share, (way, owner); none: 0."""
-    least = np.minimum.reduceat(whole, first, axis=1)
-    return np.where(np.isfinite(least), least, 0.0) * np.add.reduceat(weight, first, axis=1)
+def _least(limit_A: Floats, flows_A: Floats, weight: Floats, owner: Ints, first: Ints) -> Floats:
+    """Return min over the connected strings of what is left of the limit/share, (way, owner) A; none: 0."""
+    whole, total_A = np.add.reduceat(weight, first, axis=1), np.add.reduceat(flows_A, first, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = weight / whole[:, owner]
+        left = np.maximum(limit_A - np.maximum(flows_A - share * total_A[:, owner], 0.0), 0.0) / share
+    least = np.minimum.reduceat(np.where(weight > 0.0, left, np.inf), first, axis=1)
+    return np.where(np.isfinite(least), least, 0.0)
