@@ -50,4 +50,5 @@ def _begins(config: Config, state: State, string: int) -> tuple[float, float]:
     cold = state.seen.value[layout.where["temp_degC"]][layout.string_of_temp == string]
     allowed = np.flatnonzero(config.limits.map_A[string] > 0.0)
     least = float(config.limits.map_degC[string][max(int(allowed[0]) - 1, 0)]) if allowed.size else float("nan")
-    return least, float(cold.min(initial=np.inf))
+    fades = float(config.limits.charge_cold_degC[string])  # the limit falls to zero here, whatever the map says
+    return float(np.fmax(least, fades)), float(cold.min(initial=np.inf))
