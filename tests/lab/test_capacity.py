@@ -83,10 +83,9 @@ def test_time_in_hours_and_current_in_milliamperes_are_named() -> None:
     hours = replace(whole, time_s=whole.time_s / 3600.0, charge_Ah=whole.charge_Ah / 3600.0)
     with pytest.raises(LabError, match="name the column _h"):
         capacity.measured([hours], Ends(4.2, 3.0, 2.0 / 3600.0), [])
-    warnings: list[str] = []
     milli = replace(whole, current=1e3 * whole.current, charge_Ah=1e3 * whole.charge_Ah)
-    capacity.measured([milli], Ends(4.2, 3.0, 2e3), warnings)
-    assert ["mA" in warning for warning in warnings] == [True]
+    with pytest.raises(LabError, match="name the column _mA"):
+        capacity.measured([milli], Ends(4.2, 3.0, 2e3), [])
 
 
 def test_a_capacity_from_the_cold_is_told() -> None:
@@ -154,3 +153,23 @@ def test_a_sodium_cell_that_is_not_emptied_counts_what_its_class_has_left(rate: 
     ends, _, sigma = capacity.measured([made], ends_of([made], None), [])
     assert ends.capacity_Ah == pytest.approx(1.586, rel=0.04)
     assert sigma > capacity.FAST
+
+
+@pytest.mark.parametrize("times", [1.0 / 60.0, 1000.0])
+def test_time_in_another_unit_shows_in_resistance_times_capacity(times: float) -> None:
+    """50 mohm and 2 Ah in 4 h; the same rows as minutes make 0.033 Ah, as milliseconds 2 000."""
+    made = run([(0.2, -0.5), (0.2, 0.0)] * 20)
+    fast = {name: np.repeat(getattr(made, name), 4) for name in COLUMNS[1:]}
+    ohmic = replace(made, time_s=15.0 * np.arange(4.0 * made.time_s.size), **fast)
+    ohmic = replace(ohmic, voltage=ohmic.voltage + 0.05 * ohmic.current)
+    assert capacity.measured([ohmic], ENDS, [])[0].capacity_Ah == pytest.approx(2.0, rel=0.1)
+    wrong = replace(ohmic, time_s=times * ohmic.time_s, charge_Ah=times * ohmic.charge_Ah)
+    with pytest.raises(LabError, match="more than any cell holds" if times > 1.0 else "no cell is like that"):
+        capacity.measured([wrong], replace(ENDS, capacity_Ah=times * 2.0), [])
+
+
+def test_a_swing_with_gaps_in_which_charge_flowed_tells_no_capacity() -> None:
+    part = run([(0.5, -2.0), (0.1, 0.0)])
+    capacity.measured([part], replace(ENDS, empty_V=3.3), [])
+    with pytest.raises(LabError, match="gaps in which charge flowed"):
+        capacity.measured([replace(part, cut=True)], replace(ENDS, empty_V=3.3), [])

@@ -296,3 +296,78 @@ def test_a_workbook_is_read_by_its_longest_sheet_that_names_columns(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(LabError, match="no whole"):
         read_noting(path)
+
+
+HOUR = np.timedelta64(1, "h")
+
+
+def local(start: str, jumps_h: int = 0, after_s: float = 1000.0) -> list[str]:
+    """Rows dated from `start`, local clock that jumps by hours after a while."""
+    moments = (
+        np.datetime64(start)
+        + np.array([np.timedelta64(int(t), "s") for t in TIME])
+        + jumps_h * HOUR * np.greater_equal(TIME, after_s)
+    )
+    return [str(moment).replace("T", " ") for moment in moments]
+
+
+def dated(tmp_path: Path, dates: list[str]) -> tuple[Run, tuple[str, ...]]:
+    rows = (f"{d},{v},{i}" for d, v, i in zip(dates, VOLTAGE, CURRENT, strict=True))
+    return one(tmp_path, "dates.csv", "Date Time,Voltage (V),Current (A)\n" + "\n".join(rows))
+
+
+@pytest.mark.parametrize(("start", "jumps_h"), [("2024-10-27T02:43:20", -1), ("2024-03-31T01:43:20", 1)])
+def test_an_hour_of_summer_time_is_none(tmp_path: Path, start: str, jumps_h: int) -> None:
+    run, notes = dated(tmp_path, local(start, jumps_h))
+    assert np.allclose(run.time_s, TIME)
+    assert any("summer time" in note for note in notes)
+
+
+def test_an_hour_without_rows_on_a_weekday_is_one(tmp_path: Path) -> None:
+    run, notes = dated(tmp_path, local("2024-04-02T01:43:20", 1))
+    assert run.time_s[-1] == pytest.approx(TIME[-1] + 3600.0)
+    assert not any("summer time" in note for note in notes)
+
+
+def test_zones_count(tmp_path: Path) -> None:
+    dates = [
+        d + ("+02:00" if t < 1000.0 else "+01:00") for d, t in zip(local("2024-10-27T02:43:20", -1), TIME, strict=True)
+    ]
+    run, notes = dated(tmp_path, dates)
+    assert np.allclose(run.time_s, TIME)
+    assert not any("summer time" in note for note in notes)
+
+
+def test_a_time_of_day_goes_on_over_midnight(tmp_path: Path) -> None:
+    run, notes = dated(tmp_path, [d.split()[1] for d in local("2024-10-28T23:50:00")])
+    assert np.allclose(run.time_s, TIME)
+    assert any("over midnight" in note for note in notes)
+
+
+def test_unix_time_without_unit_is_read_by_its_size(tmp_path: Path) -> None:
+    for factor in (1.0, 1e3, 1e6):
+        run, _ = dated(tmp_path, [f"{(1.7e9 + t) * factor:.0f}" for t in TIME])
+        assert np.allclose(run.time_s, TIME)
+
+
+def test_a_state_that_says_no_direction_keeps_the_one_before(tmp_path: Path) -> None:
+    text = DIALECTS["maccor.txt"].splitlines()
+    odd = [row.replace("\tD", "\tS") if n % 5 == 0 and n > 10 else row for n, row in enumerate(text)]
+    assert odd != text
+    before, after = (one(tmp_path, "a.txt", "\n".join(x))[0] for x in (text, odd))
+    np.testing.assert_allclose(after.current, before.current)
+
+
+def test_decimal_commas_between_commas_are_refused(tmp_path: Path) -> None:
+    rows = "\n".join(
+        f"{t:.0f},{v:.3f},{i:.2f}".replace(".", ",") for t, v, i in zip(TIME, VOLTAGE, CURRENT, strict=True)
+    )
+    with pytest.raises(LabError, match="decimal"):
+        one(tmp_path, "x.csv", "Time(s),Voltage(V),Current(A)\n" + rows)
+
+
+def test_blanks_may_part_thousands(tmp_path: Path) -> None:
+    rows = "\n".join(f"{t:,.0f};{v:.3f};{i:.2f}" .replace(",", "\u202f").replace(".", ",")
+                     for t, v, i in zip(TIME, VOLTAGE, CURRENT, strict=True))  # fmt: skip
+    run, _ = one(tmp_path, "x.csv", "Zeit [s];Spannung [V];Strom [A]\n" + rows)
+    assert np.allclose(run.time_s, TIME)

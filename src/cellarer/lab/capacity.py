@@ -19,6 +19,8 @@ NEAR_FULL_V = 0.13
 NEAR_EMPTY_V = 0.15
 LEAST_HOURS = 1.0 / 60.0  # no cell is emptied sooner
 LARGEST_AH = 1500.0  # of one cell; the largest on sale (2026) hold about 1200
+OHM_AH = (0.002, 10.0)  # resistance times capacity of any cell: measured 0.013 (LTO) to 0.09, at -20 degC to 1.4
+STEPS, STEP_S = 6, 30.0  # so many changes of current, each within so many seconds, tell a resistance
 MOST_HOURS = 40.0  # slower does not count as better
 FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
 FAR_K = 15.0  # from 25 degC: a capacity from there is told as less than the rated one
@@ -199,6 +201,21 @@ def check_swings(runs: list[Run], capacity_Ah: float, warnings: list[str]) -> No
             )
 
 
+def _check_scale(runs: list[Run], best: Leg) -> None:
+    """Refuse where resistance times capacity is none of a cell: then time is in another unit (of current both hold)."""
+    ohms = []
+    for run in runs:
+        di, dv = np.diff(run.current), np.diff(run.voltage)
+        big = (np.abs(di) > 0.2 * np.abs(run.current).max()) & (np.diff(run.time_s) <= STEP_S)
+        if big.sum() >= STEPS:
+            ohms.append(float(np.median(dv[big] / di[big])))
+    if ohms and not OHM_AH[0] < float(np.median(ohms)) * best.capacity_Ah < OHM_AH[1]:
+        raise LabError(
+            best.label, "time", f"{1e3 * float(np.median(ohms)):.3g} mohm in a cell of {best.capacity_Ah:.3g} Ah",
+            "seconds: no cell is like that; name the column _min, _h or _ms where it is, else give --capacity-Ah",
+        )  # fmt: skip
+
+
 def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str, float]:
     """Capacity, where it comes from and its relative sigma. Raises LabError where no run tells it."""
     if ends.full_V - ends.empty_V < LEAST_V:
@@ -220,7 +237,11 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
             "seconds; these look like hours or minutes: name the column _h or _min",
         )  # fmt: skip
     if best.charge_Ah > LARGEST_AH:
-        warnings.append(f"{best.charge_Ah:.0f} Ah is more than any cell holds: is current in mA? Name it _mA")
+        raise LabError(
+            best.label, "current", f"{best.charge_Ah:.0f} Ah, more than any cell holds",
+            "amperes and seconds; where they are mA or ms name the column _mA or _ms, else give --capacity-Ah",
+        )  # fmt: skip
+    _check_scale(runs, best)
     if legs and best.away_K > FAR_K:
         warnings.append(f"no full leg near 25 degC: capacity is that of a {best}; --capacity-Ah is better")
     if legs and not best.falls:
@@ -246,6 +267,11 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
 def _swing(runs: list[Run], ends: Ends) -> Leg:
     """The widest swing of charge as a leg. Raises LabError where it covers too little of the voltages."""
     run = max(runs, key=lambda one: float(np.ptp(one.charge_Ah)))
+    if run.cut:
+        raise LabError(
+            run.file, "charge", "gaps in which charge flowed that no row and no counter tells",
+            "a column ah_reference, a run from full to empty without gaps, or --capacity-Ah",
+        )  # fmt: skip
     covered = float(np.quantile(run.voltage, 0.999) - np.quantile(run.voltage, 0.001))
     if covered < SPAN * (ends.full_V - ends.empty_V):
         raise LabError(

@@ -16,34 +16,47 @@ Column = NDArray[np.generic]
 CLOCK = re.compile(r"^\s*(?:(\d+)\s*[d.\-]\s*)?(\d+):(\d+)(?::(\d+(?:[.,]\d+)?))?\s*$")
 DATE = re.compile(r"\s*(\d{1,4})[-./ ](\d{1,2}|[A-Za-z]{3})[-./ ,]+(\d{1,4})"
                   r"(?:[T\s]+(\d+):(\d+)(?::(\d+(?:[.,]\d+)?))?)?\s*"
-                  r"([AaPp])?\.?[Mm]?\.?\s*(?:Z|[+-]\d{2}:?\d{2})?\s*")  # fmt: skip
+                  r"([AaPp])?\.?[Mm]?\.?\s*(?:Z|UTC|([+-]\d{2}):?(\d{2}))?\s*")  # fmt: skip
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 UNIX_UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 SERIAL_DAY = (30_000.0, 80_000.0)  # days since 1899-12-30: how spreadsheets keep a date, 1982 to 2119
+EPOCH_S = 3e10  # Unix time in seconds is less (year 2920): larger ones are in ms, us or ns
+DAY_S, HOUR_S = 86400.0, 3600.0
+SHIFT_H, SUNDAY = 4.0, 3  # summer time begins and ends in the first hours of a Sunday (1970-01-01 + 3 days)
+NEAR_S, NEAR_STEPS = 60.0, 5.0  # a time of day passes midnight between rows so near to it
 SAME_TIME_S = 0.01  # a step begins so long after the last row of the one before, where no date says more
 WITH_STEP = 0.9  # share of the restarts of time that must come with a new step
 
 
-def clock(path: Path, name: str, column: Column) -> Floats:
-    """Times such as 26:03:04.5 or 1d 02:03:04; a date is a moment."""
+def clock(path: Path, name: str, column: Column, notes: list[str]) -> Floats:
+    """Times such as 26:03:04.5 or 1d 02:03:04; a date is a moment; a time of day goes on over midnight."""
     out = np.full(len(column), np.nan)
     for row, text in enumerate(column.tolist()):
         match = CLOCK.match(str(text))
         if match:
             days, hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in match.groups())
             out[row] = 86400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
-    if not np.isfinite(out).any():
-        out = moments(column)
+    known = np.isfinite(out)
+    before, after = out[known][:-1], out[known][1:]
+    near = max(NEAR_S, NEAR_STEPS * float(np.median(np.abs(after - before)))) if after.size else 0.0
+    falls = (before > DAY_S - near) & (after < near) & (near < DAY_S / 4.0)
+    if falls.any() and out[known].max() < DAY_S:
+        out[known] += DAY_S * np.r_[0, np.cumsum(falls)]
+        notes.append(f"{name} is a time of day: it is taken to go on over midnight, {int(falls.sum())} times")
+    if not known.any():
+        out = moments(column, "", notes)
     if not np.isfinite(out).any():
         raise LabError(str(path), name, repr(str(column[0])), "seconds, or times such as 1:02:03.4")
     return out
 
 
-def moments(column: Column, unit: str = "") -> Floats:
+def moments(column: Column, unit: str, notes: list[str]) -> Floats:
     """Moments as seconds since the first: dates with a time of day in any usual order, Unix time, days of a sheet."""
     if column.dtype.kind == "f":
         values = np.asarray(column, dtype=np.float64) * UNIX_UNITS.get(unit, 1.0)
         first = values[np.isfinite(values)][:1].sum()
+        while not unit and first > EPOCH_S:
+            values, first = 1e-3 * values, 1e-3 * first
         days = SERIAL_DAY[0] < first < SERIAL_DAY[1] and float(np.nanmax(values)) < SERIAL_DAY[1]
         return np.asarray((values - first) * (86400.0 if days and not unit else 1.0))
     parts = [DATE.fullmatch(str(text)) for text in column.tolist()]
@@ -57,8 +70,30 @@ def moments(column: Column, unit: str = "") -> Floats:
         other = _seconds(fields, month_first=True)
         if any(int(second) > 12 for _, second in pairs) or _lasts(other) < _lasts(out):
             out = other
+    if not any(field is not None and field[7] for field in fields):
+        out = _without_summer_time(out, notes)
     known = out[np.isfinite(out)]
     return out - known[0] if known.size else out
+
+
+def _without_summer_time(local: Floats, notes: list[str]) -> Floats:
+    """Local time without the hour that it gains or loses: on a Sunday at night, at a full hour, between two rows."""
+    rows = np.flatnonzero(np.isfinite(local))
+    dt = np.diff(local[rows])
+    if not (dt > 0.0).any():
+        return local
+    step = float(np.median(dt[dt > 0.0]))
+    near, hour = 3.0 * step, np.round(local[rows] / HOUR_S)
+    sunday, night = np.floor(local[rows] / DAY_S) % 7 == SUNDAY, local[rows] % DAY_S / HOUR_S < SHIFT_H
+    at_hour = np.abs(local[rows] - HOUR_S * hour) <= near
+    jump = np.abs(np.abs(dt - step) - HOUR_S) <= near
+    jump &= (at_hour & sunday & night)[1:] & at_hour[:-1] & (near < HOUR_S / 4.0)
+    if not jump.any():
+        return local
+    out = local.copy()
+    out[rows] -= np.r_[0.0, np.cumsum(np.where(jump, HOUR_S * np.sign(dt), 0.0))]
+    notes.append(f"dates jump by an hour on a Sunday night, row {rows[1:][jump][0] + 1}: taken for summer time")
+    return out
 
 
 def _lasts(moments: Floats) -> float:
@@ -79,7 +114,9 @@ def _seconds(fields: Sequence[tuple[str, ...] | None], month_first: bool) -> Flo
         hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in field[3:6])
         if field[6]:
             hours = hours % 12.0 + (12.0 if field[6] in "Pp" else 0.0)
-        out[row] = 86400.0 * days[date] + 3600.0 * hours + 60.0 * minutes + seconds
+        out[row] = DAY_S * days[date] + HOUR_S * hours + 60.0 * minutes + seconds
+        if field[7]:
+            out[row] -= float(field[7]) * HOUR_S + float(field[7][0] + field[8]) * 60.0
     return out
 
 

@@ -17,6 +17,7 @@ SHOWN_V = (-1.0, 10.0)  # a tester's channel with one cell can show no other vol
 MOST_A = 5000.0  # no cell bears more: these are milliamperes
 MOST_STEP_S = 1800.0  # between rows: with less of them nothing moves that could be identified
 COLDEST_DEGC, WARMEST_DEGC, KELVIN_DEGC = -60.0, 62.0, 150.0
+SENSOR_DEGC = (-100.0, 150.0)  # what a sensor that is open or lost is written as lies outside (-999, 850, 327.67 …)
 SINGLE = 0.99  # share of rows that a column is judged by: single rows may be absurd
 DISORDER = 0.05  # share of rows out of order above which a file is refused
 FAST_S = 30.0
@@ -26,6 +27,7 @@ LEVELS = 10.0  # of the largest current, in which it counts as steady
 NO_SIGN = 0.002  # of the largest current: one that never goes further below zero has no sign
 TURNED = -0.9  # correlation of a counter with the charge that the current makes
 MILLI = (300.0, 3000.0)  # times as much: a counter in mAh
+BLOCK = 24  # steps that are judged together
 AGAINST = 0.2  # share of steps that raise the voltage below which the sign is turned
 
 
@@ -40,7 +42,9 @@ def check_units(file: str, time: Floats, current: Floats, voltage: Floats, temp_
             file, "voltage", f"median {middle:.0f}", "volts; these look like millivolts: name the column _mV"
         )
     if not CELL_V[0] <= middle <= CELL_V[1]:
-        raise LabError(file, "voltage", f"median {middle:.3g}", "0.5 to 5.5 V of one cell")
+        raise LabError(
+            file, "voltage", f"median {middle:.3g}", "0.5 to 5.5 V of one cell; divide a string by its cells"
+        )
     step_s = float(np.median(np.diff(time[np.isfinite(time)]))) if np.isfinite(time).sum() > 1 else 0.0
     if step_s > MOST_STEP_S:
         raise LabError(
@@ -60,6 +64,44 @@ def check_units(file: str, time: Floats, current: Floats, voltage: Floats, temp_
         notes.append(f"temperature of {warm:.0f} degC: is it in degrees Fahrenheit? Then name the column _degF")
 
 
+def measured_temperature(temp: Floats, notes: list[str]) -> Floats:
+    """Temperatures without those of a lost sensor, which become NaN. Kelvin throughout stay, to be named."""
+    middle = float(np.nanmedian(temp)) if np.isfinite(temp).any() else np.nan
+    kelvin = KELVIN_DEGC < middle < KELVIN_MOST
+    lost = (temp < SENSOR_DEGC[0]) | (temp > (KELVIN_MOST if kelvin else SENSOR_DEGC[1]))
+    if not lost.any():
+        return temp
+    notes.append(
+        f"{int(lost.sum())} temperatures are none, the first is {temp[lost][0]:g} in row {np.argmax(lost) + 1}"
+    )
+    return np.where(lost, np.nan, temp)
+
+
+def unseen(time: Floats, current: Floats, voltage: Floats, charge_Ah: Floats, longest_s: float) -> NDArray[np.int64]:
+    """Rows behind gaps in which charge has flowed that nobody counted: nothing connects what lies before and behind.
+
+    Either current flows on both sides, not the same, as it does in a drive; or the cell rests on both and its voltage
+    has moved as no relaxation moves it: against its way, or by far more than the rest before had shown.
+    """
+    at = np.flatnonzero(np.diff(time) > longest_s)
+    flows = np.abs(current) > FLOWS * np.abs(current).max()
+    last = np.maximum.accumulate(np.where(flows, np.arange(len(current)), 0))[at]  # the row that last moved the cell
+    steps = np.r_[0.0, np.cumsum(np.abs(np.diff(current)) > ALIKE * np.abs(current).max())]
+    begin, end = np.maximum(at - NEAR, 0), np.minimum(at + 1 + NEAR, len(current) - 1)
+    restless = (steps[at] - steps[begin] > 2.0) & (steps[end] - steps[at + 1] > 2.0)  # a drive, whatever it did there
+    flown = np.r_[0.0, np.cumsum(np.abs(current))]
+    usual = 0.5 * ((flown[at + 1] - flown[begin]) / (at + 1 - begin) + (flown[end] - flown[at]) / (end - at))
+    before, behind = current[at], current[at + 1]
+    steady = np.abs(before - behind) < ALIKE * np.maximum(np.abs(before), np.abs(behind))
+    lost = usual * np.diff(time)[at] / 3600.0 > MATTERS * float(np.ptp(charge_Ah))
+    driven = (flows[at] & flows[at + 1] & ~steady | restless) & lost
+    along = np.sign(current[last]) * (voltage[at] - voltage[at + 1])  # as a cell relaxes: > 0
+    shown = np.abs(voltage[at] - voltage[np.minimum(last + 1, at)])
+    far = (along > np.maximum(FAR_V, 2.0 * shown)) & (time[at] - time[last] > FAR_S)
+    moved = ~flows[at] & ~flows[at + 1] & flows[last] & ((along < -MOVED_V) | far)
+    return np.asarray(at[driven | moved] + 1)
+
+
 def absurd_rows(current: Floats, voltage: Floats, notes: list[str]) -> Bools:
     """(row,) whether it shows what no tester of a cell can; said with the first of them."""
     absurd = (np.abs(current) > MOST_A) | (voltage < SHOWN_V[0]) | (voltage > SHOWN_V[1])
@@ -70,9 +112,16 @@ def absurd_rows(current: Floats, voltage: Floats, notes: list[str]) -> Bools:
     return np.asarray(absurd)
 
 
+FLOWS = 0.02  # of the largest current: less is a rest
+ALIKE = 0.2  # current before and behind a gap that differs by less has flowed in it
+NEAR = 20  # rows before and behind a gap that show what goes on there
+MOVED_V, FAR_V, FAR_S = 0.01, 0.05, 60.0  # at rest against relaxation; along it, behind a rest of so long
+KELVIN_MOST = 400.0
+
+
 def gap_in_charge(time: Floats, current: Floats, charge_Ah: Floats, longest_s: float) -> list[str]:
     """Say where rows are missing for so long, while current flows, that what is counted there matters."""
-    dt, flows = np.diff(time), np.abs(current) > 0.02 * np.abs(current).max()
+    dt, flows = np.diff(time), np.abs(current) > FLOWS * np.abs(current).max()
     lost_Ah = np.where((dt > longest_s) & (flows[:-1] | flows[1:]), np.abs(current[:-1]) + np.abs(current[1:]), 0.0)
     lost_Ah *= dt / 7200.0
     at = int(np.argmax(lost_Ah))
@@ -147,6 +196,15 @@ def check_unsigned(file: str, time: Floats, current: Floats, voltage: Floats, lo
             )  # fmt: skip
 
 
+def _turned_part(agree: Bools) -> list[int] | None:
+    """First and last step of a part whose sign is turned in a run whose other steps are right; None: there is none."""
+    blocks = agree[: len(agree) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(axis=1)
+    wrong = np.flatnonzero(blocks < AGAINST)
+    if len(wrong) < 2 or (blocks > 1.0 - AGAINST).sum() < 2:
+        return None
+    return [int(wrong[0]) * BLOCK, (int(wrong[-1]) + 1) * BLOCK - 1]
+
+
 def check_sign(file: str, time: Floats, current: Floats, voltage: Floats, charge_Ah: Floats) -> None:
     """A step towards charging must raise the voltage, and so must charge itself; otherwise the sign is turned."""
     di, dv = np.diff(current), np.diff(voltage)
@@ -161,6 +219,13 @@ def check_sign(file: str, time: Floats, current: Floats, voltage: Floats, charge
         found = f"{100 * (1 - agreeing):.0f} % of {steps} steps lower the voltage when it rises" if steps >= 6 else (
             "voltage that falls while it charges")  # fmt: skip
         raise LabError(file, "current", found, "positive current charges; here the sign is swapped: turn it")
+    turned = _turned_part(di[fast] * dv[fast] > 0.0)
+    if turned is not None:
+        first, last = np.flatnonzero(fast)[turned]
+        raise LabError(
+            file, "current", f"steps that lower the voltage when it rises, {time[first]:.0f} to {time[last + 1]:.0f} s "
+            "after the begin of a run, unlike the rest of it", "positive current that charges, in all rows",
+        )  # fmt: skip
     slope = float(np.median(np.abs(dv[fast] / di[fast]))) if steps >= 6 else np.inf
     if slope < 2e-6:
         raise LabError(file, "current", f"{slope:.1e} ohm", "amperes; these look like milliamperes: name it _mA")

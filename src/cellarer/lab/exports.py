@@ -38,6 +38,7 @@ PARQUET = (".parquet", ".pq")
 BINARY = {".nda", ".ndax", ".mpr", ".res", ".mat", ".h5", ".hdf5", ".sqlite", ".zip"}
 PREAMBLE = 300  # lines in which the names of the columns must come
 DISCHARGES = re.compile(r"d(is)?[ _-]?ch|dchg|^d$|^d[ _-]|entlad|放电", re.IGNORECASE)
+PAUSED = re.compile(r"^[spo]$|susp|paus|hold|interrupt", re.IGNORECASE)
 UNSIGNED = 0.002  # of the largest current: a current that never goes further below zero has no sign
 
 
@@ -63,20 +64,22 @@ def open_sheet(path: Path) -> Sheet:
     table = tables.read_parquet(path) if suffix in PARQUET else _text(path)
     found = recognise(table.names)
     notes = [f"{table.short} rows are cut short: is the file whole?"] if table.short else []
-    columns = {key: _values(path, table.columns[at.name], at, key) for key, at in found.items()}
+    columns = {key: _values(path, table.columns[at.name], at, key, notes) for key, at in found.items()}
     into, out = columns.pop("charging_A", None), columns.pop("discharging_A", None)
     if "current_A" not in columns and into is not None and out is not None:  # one column for each direction
         columns["current_A"] = np.fmax(np.abs(into), 0.0) - np.fmax(np.abs(out), 0.0)
         columns["current_A"][np.isnan(into) & np.isnan(out)] = np.nan
     moment = first_of(table.names, MOMENTS)
     if moment is not None and (moment == found["time_s"].name if "time_s" in found else True):
-        columns["time_s"] = moments(table.columns[moment], words_and_unit(moment)[1])
+        columns["time_s"] = moments(table.columns[moment], words_and_unit(moment)[1], notes)
+        if not np.isfinite(columns["time_s"]).any():
+            columns["time_s"] = clock(path, moment, table.columns[moment], notes)
     for key in ("time_s", "current_A", "voltage_V"):
         if key not in columns:
             raise LabError(str(path), "columns", ", ".join(table.names), f"a column {key}, or one that cyclers write")
     step = first_of(table.names, STEPS)
     if step is not None and not any(name in table.columns for name in RUNS):
-        stamps = None if moment is None else moments(table.columns[moment], words_and_unit(moment)[1])
+        stamps = None if moment is None else moments(table.columns[moment], words_and_unit(moment)[1], [])
         columns["time_s"] = gone_on(columns["time_s"], table.columns[step], stamps, notes)
     columns["current_A"] = _signed(path, columns["current_A"], table, notes)
     cell = first_of(table.names, CELLS)
@@ -173,6 +176,10 @@ def _unique(fields: list[str]) -> list[str]:
 def _tolerant(path: Path, fields: list[str], body: list[str], separator: str) -> tables.Table:
     """Lines longer than the header (a trailing separator) lose what hangs over."""
     width = len(fields)
+    over = sum('"' not in line and any(map(str.strip, line.split(separator)[width:])) for line in body)
+    if over > 0.5 * len(body):
+        raise LabError(str(path), "rows", f"more fields than the {width} names in {over} of {len(body)}",
+                       "decimal points, or another separator than the decimal comma")  # fmt: skip
     cut = [line if '"' in line or line.count(separator) < width else separator.join(line.split(separator)[:width])
            for line in body]  # fmt: skip
     if not cut:
@@ -180,11 +187,11 @@ def _tolerant(path: Path, fields: list[str], body: list[str], separator: str) ->
     return tables.from_lines(path, [separator.join(fields), *cut])
 
 
-def _values(path: Path, column: Column, found: Found, quantity: str) -> Floats:
+def _values(path: Path, column: Column, found: Found, quantity: str, notes: list[str]) -> Floats:
     """A column in our unit."""
     if column.dtype.kind != "f":
         if quantity == "time_s":
-            return clock(path, found.name, column)
+            return clock(path, found.name, column, notes)
         raise LabError(str(path), found.name, repr(str(column[0])), "numbers")
     values = np.asarray(column, dtype=np.float64)
     return (np.where(np.isfinite(values), values, np.nan) + found.offset) * found.factor
@@ -201,4 +208,7 @@ def _signed(path: Path, current: Floats, table: tables.Table, notes: list[str]) 
     if not falls.any():
         return current
     notes.append(f"currents have no sign: it is taken from column {name}")
+    # in a row that says no direction (suspended, paused) what flowed before goes on
+    says = np.array([not PAUSED.search(str(state).strip()) for state in table.columns[name].tolist()])
+    falls = falls[np.maximum.accumulate(np.where(says, np.arange(len(falls)), 0))]
     return np.where(falls, -current, current)

@@ -7,7 +7,7 @@ and counted, and runs are cut where time begins anew. `ah_reference`, the tester
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +25,6 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 GAP_S, GAP_STEPS = 60.0, 5.0  # a gap is longer than this, and than so many usual steps
-ALIKE = 0.2  # current before and behind a gap that differs by less has flowed in it
 FEW = 12  # rows: less is no run
 BEGIN = 0.01  # of the time reached: going back to less begins a run, going back to more is disorder
 MOST_ROWS = 150_000  # of a run that are kept: beyond, rows in which little happens are left out
@@ -45,6 +44,7 @@ class Run:
     temp_degC: Floats
     charge_Ah: Floats
     counted: bool  # charge comes from the tester's counter
+    cut: bool = False  # charge flowed before or behind it that nobody counted
 
     @property
     def dt(self) -> Floats:
@@ -100,14 +100,17 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
     known = np.isfinite(time) & np.isfinite(current) & np.isfinite(voltage)
     notes += doubts.unknown_rows(known)
     known &= ~doubts.absurd_rows(current, voltage, notes)
-    runs, back, repeated = [], np.zeros(len(time), np.bool_), np.zeros(len(time), np.bool_)
+    runs: list[Run] = []
+    back, repeated = np.zeros(len(time), np.bool_), np.zeros(len(time), np.bool_)
     for n, (begin, end) in enumerate(pairwise(_edges(sheet, time))):
         rows = np.flatnonzero(known[begin:end]) + begin
         rises, same = doubts.rising(time[rows])
         back[rows[~rises & ~same]], repeated[rows[same]] = True, True
         rows = rows[rises]
-        if len(rows) >= FEW:
-            runs.append(_run(file, n + 1, sheet, rows, temp, notes))
+        parts = _connected(sheet, rows, notes)
+        for k, part in enumerate(parts):
+            number = f"{n + 1}.{k + 1}" if len(parts) > 1 else f"{n + 1}"
+            runs.append(replace(_run(file, number, sheet, part, temp, notes), cut=len(parts) > 1))
     notes += doubts.disorder(str(file), back, repeated)
     if not runs:
         raise LabError(str(file), "rows", len(time), f"at least {FEW} rows with time, current and voltage, time rising")
@@ -117,7 +120,7 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
     return Reading(tuple(runs), tuple(f"{file.name}: {note}" for note in notes))
 
 
-def _run(file: Path, number: int, sheet: Sheet, rows: NDArray[np.int64], temp: Floats, notes: list[str]) -> Run:
+def _run(file: Path, number: str, sheet: Sheet, rows: NDArray[np.int64], temp: Floats, notes: list[str]) -> Run:
     """One run from these rows; charge is counted before long runs are thinned."""
     time, current, voltage = (sheet.columns[key][rows] for key in ("time_s", "current_A", "voltage_V"))
     charge, counted = _counted(_counters(sheet), rows, time, current, notes)
@@ -126,6 +129,21 @@ def _run(file: Path, number: int, sheet: Sheet, rows: NDArray[np.int64], temp: F
     at = kept_rows(time, current, voltage, MOST_ROWS)
     columns = (time[at] - time[0], current[at], voltage[at], temp[rows][at], charge[at])
     return Run(str(file), f"{file.stem}#{number}", *columns, counted)
+
+
+def _connected(sheet: Sheet, rows: NDArray[np.int64], notes: list[str]) -> list[NDArray[np.int64]]:
+    """The rows of a run, cut where charge flowed that neither rows nor a counter of the tester have counted."""
+    if len(rows) < FEW:
+        return []
+    time, current, voltage = (sheet.columns[key][rows] for key in ("time_s", "current_A", "voltage_V"))
+    charge, counted = _counted(_counters(sheet), rows, time, current, [])
+    cuts = doubts.unseen(time, current, voltage, charge, _gap_s(time))[: 0 if counted else None]
+    if len(cuts):
+        notes.append(
+            f"charge flowed uncounted in {len(cuts)} gaps, the first {time[cuts[0] - 1] - time[0]:.0f} s after the "
+            "begin of a run: it is cut there; a column ah_reference would tell"
+        )
+    return [part for part in np.split(rows, cuts) if len(part) >= FEW]
 
 
 def columns_of(file: Path) -> dict[str, NDArray[np.generic]]:
@@ -142,6 +160,7 @@ def _temperature(sheet: Sheet, given: float | None, notes: list[str]) -> Floats:
         said = f"{given:g} degC is taken from the command line"
     elif setpoint is not None and np.isfinite(setpoint).any():
         fallback, said = np.where(np.isfinite(setpoint), setpoint, fallback), "the set point is taken"
+    column = column if column is None else doubts.measured_temperature(column, notes)
     if column is None or not np.isfinite(column).any():
         notes.append(f"no temperature measured: {said}")
         return fallback
@@ -153,7 +172,8 @@ def _edges(sheet: Sheet, time: Floats) -> list[int]:
     cut = np.zeros(len(time), dtype=bool)
     reached = np.fmax.accumulate(np.where(np.isfinite(time), time, -np.inf))
     first = time[np.isfinite(time)][:1].sum()
-    restart = np.diff(time) < 0.0
+    at = np.maximum.accumulate(np.where(np.isfinite(time), np.arange(len(time)), 0))
+    restart = np.diff(time[at]) < 0.0  # names and blank lines between two recordings are no times
     cut[1:] |= restart & (reached[:-1] > first) & (time[1:] - first <= BEGIN * (reached[:-1] - first))
     for name in RUNS:
         if name in sheet.raw:
@@ -191,7 +211,7 @@ def _charge(time: Floats, current: Floats) -> Floats:
     """
     dt, before, behind = np.diff(time), current[:-1], current[1:]
     mean = np.where(dt <= 1.0, before, 0.5 * (before + behind))
-    steady = np.abs(before - behind) < ALIKE * np.maximum(np.abs(before), np.abs(behind))
+    steady = np.abs(before - behind) < doubts.ALIKE * np.maximum(np.abs(before), np.abs(behind))
     return np.concatenate([[0.0], np.cumsum(np.where((dt > _gap_s(time)) & ~steady, 0.0, mean * dt)) / 3600.0])
 
 

@@ -18,6 +18,7 @@ Column = NDArray[np.float64] | Sequence[str]
 
 SEPARATORS = (",", ";", "\t")
 SUFFIXES = (".parquet", ".csv")
+BLANKS = re.compile(r"[-+]?\d{1,3}([ \u00a0\u202f]\d{3})+([.,]\d*)?")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 
@@ -199,6 +200,8 @@ def _is_number(text: str) -> bool:
 
 def _numbers(texts: Sequence[str], comma: bool) -> NDArray[np.generic]:
     """Turn the fields of a column into floats. What is no number becomes NaN; a column without any stays text."""
+    if any(BLANKS.fullmatch(text.strip()) for text in texts):
+        texts = ["".join(text.split()) if BLANKS.fullmatch(text.strip()) else text for text in texts]
     if comma:
         texts = [_with_point(text) for text in texts]
     elif any("," in text for text in texts):
