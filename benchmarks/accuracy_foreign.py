@@ -3,8 +3,8 @@
     python benchmarks/accuracy_foreign.py [a123_26650 lfp_280ah] [--quick]
 
 Plants have a hysteresis gap of 0.7 to 1.4 times the file's, a bent curve, another resistance, and the dynamics of
-accuracy_plant.py. Steady currents of 0.1 to 0.5 C and a drive flow from the first row on, settled or begun there. Prints
-share of truth inside two sigma, RMSE, worst error and sigma in points, from 600 s on, for two hours or until an end.
+accuracy_plant.py. Steady currents of 0.1 to 0.5 C and a drive flow from the first row on, settled or begun there.
+Prints share of truth inside two sigma, RMSE, worst error and sigma in points, from 600 s on, for two hours or until an end.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def drive() -> Floats:
 
 
 def plant(model: CellModel, degC: float, c: Floats, starts: Floats, other: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Voltage and SOC, (row, start). `starts` holds SOC, whether the current has long flowed, and the branch (−1, 1)."""
+    """Voltage and SOC, (row, start). `starts` holds SOC, whether the current has long flowed, the branch (−1, 1)."""
     gap, ohms, bend = other
     z, settled, side = starts
     q, grid = model.capacity_Ah, np.linspace(0.0, 1.0, model.ocv.shape[1])
