@@ -4,7 +4,8 @@
 
 Plants have a hysteresis gap of 0.7 to 1.4 times the file's, a bent curve, another resistance, and the dynamics of
 accuracy_plant.py. Steady currents of 0.1 to 0.5 C and a drive flow from the first row on, settled or begun there.
-Prints share of truth inside two sigma, RMSE, worst error and sigma in points, from 600 s on, for two hours or until an end.
+Prints share of truth inside two sigma, RMSE, worst error and sigma in points, from 600 s on, for two hours or until
+an end.
 """
 
 import argparse

@@ -65,15 +65,15 @@ def test_bank_is_bounded_by_each_limit_over_its_share(
 @pytest.mark.parametrize(
     ("feedback", "bank_A"),
     [
-        ([1, 1, 1], 60.0),  # buses of 2 x 30 and 90 A: no machine may give more than the one that it hangs on bears
-        ([0, 1, 1], 60.0),
-        ([1, 0, 0], 0.0),  # nobody is on the second bus
+        ([1, 1, 1], [60.0, 90.0]),  # 2 x 30 and 90 A
+        ([0, 1, 1], [60.0, 90.0]),
+        ([1, 0, 0], [30.0, 0.0]),  # nobody is on the second bus
     ],
 )
-def test_what_one_bus_bears_is_no_limit_of_another(feedback: list[float], bank_A: float) -> None:
+def test_what_one_bus_bears_is_no_limit_of_another(feedback: list[float], bank_A: list[float]) -> None:
     look, switches, window, estimate = look_at(feedback, [0, 0, 0], [1, 1, 1], bus=(1, 1, 2))
     _, (bank_charge, bank_discharge) = share(look, switches, window, estimate)  # type: ignore[arg-type]
-    assert bank_charge == pytest.approx([bank_A]) and bank_discharge == pytest.approx([bank_A])
+    assert bank_charge == pytest.approx(bank_A) and bank_discharge == pytest.approx(bank_A)
 
 
 def test_connected_string_that_may_take_nothing_brings_the_bank_to_zero() -> None:

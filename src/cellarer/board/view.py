@@ -59,9 +59,9 @@ def view(
         "overruns": overruns,
         "site": config.site,
         "config_hash": config.hash,
-        "bank": {
-            "charge_A": number(state.command.bank_charge_A[0], 3),
-            "discharge_A": number(state.command.bank_discharge_A[0], 3),
+        "bank": {  # a machine that is told of all packs hangs on one of the buses, nobody says on which
+            "charge_A": number(state.command.bank_charge_A.min(), 3),
+            "discharge_A": number(state.command.bank_discharge_A.min(), 3),
         },
         "packs": [_pack(config, state, pack, report or {}) for pack in range(config.layout.size["pack"])],
         "not_protected": not_protected(config),

@@ -224,8 +224,8 @@ class Command:
     window: Window
     pack_charge_A: Floats  # (pack,) what its strings may take together, by their shares
     pack_discharge_A: Floats  # (pack,)
-    bank_charge_A: Floats  # (1,) what all packs side by side may take; of several buses the least
-    bank_discharge_A: Floats  # (1,)
+    bank_charge_A: Floats  # (bus,) what all packs side by side on it may take
+    bank_discharge_A: Floats  # (bus,)
     bleed: Bools  # (cell,)
     move: Floats  # (2, cell) 0…1: share of the time that each cell's converter gives charge away, takes charge in
     heater: Floats  # (pack,) 0…1

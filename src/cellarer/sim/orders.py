@@ -25,7 +25,7 @@ class Orders:
     discharge_A: Floats
     charge_V: Floats
     packs_A: Floats  # (2, pack) charge, discharge: what a machine on one pack is told; NaN = the strings' limits alone
-    bank_A: Floats  # (2, 1) … and one on several packs
+    bank_A: Floats  # (2, bus) … and one on several packs
     bleed: Bools  # (cell,)
     move: Floats  # (2, cell) 0…1 share of the time that converters give, take
     heater: Floats  # (pack,) 0…1
@@ -36,7 +36,7 @@ def no_orders(config: Config) -> Orders:
     """Return orders of a silent controller: everything open, no current."""
     size = config.layout.size
     no, zero = np.zeros(size["string"], bool), np.zeros(size["string"])
-    packs_A, bank_A = np.full((2, size["pack"]), np.nan), np.full((2, 1), np.nan)
+    packs_A, bank_A = np.full((2, size["pack"]), np.nan), np.full((2, config.bus_of_pack[-1] + 1), np.nan)
     return Orders(
         no.copy(), no.copy(), no.copy(), no.copy(), no.copy(), zero.copy(), zero.copy(), zero.copy(),
         packs_A, bank_A, np.zeros(size["cell"], bool), np.zeros((2, size["cell"])),

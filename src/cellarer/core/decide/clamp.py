@@ -5,7 +5,7 @@ import numpy as np
 from cellarer.core.decide.consumers import fed_A, feeds
 from cellarer.core.decide.cool import lent_A
 from cellarer.core.decide.limit import floor_soc, rated_window
-from cellarer.core.decide.look import carrying
+from cellarer.core.decide.look import carrying, on_bus
 from cellarer.core.decide.sequence import outputs
 from cellarer.core.decide.share import share
 from cellarer.core.decide.signals import Look
@@ -61,9 +61,10 @@ def clamp(
     if feeds(config):  # what the pack gives its own heater nobody else may take, and chargers may bring it
         own, lent = fed_A(config, heater, pump), lent_A(look, heater)
         allow_charge = allow_charge | (lent > 0.0)
-        pack_charge, bank_charge = np.maximum(pack_charge, lent), np.maximum(bank_charge, lent.sum())
+        first = layout.pack_of_string[on_bus(config)[1]]  # pack of each bus
+        pack_charge, bank_charge = np.maximum(pack_charge, lent), np.maximum(bank_charge, np.add.reduceat(lent, first))
         pack_discharge = np.maximum(pack_discharge - own, 0.0)
-        bank_discharge = np.maximum(bank_discharge - own.sum(), 0.0)
+        bank_discharge = np.maximum(bank_discharge - np.add.reduceat(own, first), 0.0)
     return Command(
         minus=minus,
         precharge=precharge,
@@ -93,7 +94,7 @@ def nothing(config: Config) -> Command:
     """Return the command before the first cycle: everything open and off."""
     size = config.layout.size
     off, no = np.zeros(size["string"], bool), np.zeros(size["pack"], bool)
-    zero, none = np.zeros(size["pack"]), np.zeros(1)
+    zero, none = np.zeros(size["pack"]), np.zeros(on_bus(config)[1].size)
     bleed, move = np.zeros(size["cell"], bool), np.zeros((2, size["cell"]))
     limits = (zero, zero, none, none)
     return Command(off, off, off, off, off, rated_window(config), *limits, bleed, move, zero, zero, *[no] * 7)

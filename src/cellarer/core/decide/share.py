@@ -3,8 +3,7 @@
 A string that is open, blocked by its own BMS or lost leaves the sum at once. One that is connected and may take nothing
 brings the sum to zero: current on the bus would reach it all the same. Conductances are learnt slowly, and strings of
 different charge even out: what one carries now beyond its share counts against its limit, whatever the reason.
-Where packs hang on several buses the bank is what the least of these may carry: a machine that is told of all packs
-hangs on one of them, nobody says on which.
+Each bus has its bank: what one bears is no limit of another.
 """
 
 from functools import lru_cache
@@ -19,7 +18,7 @@ from cellarer.model.values import Bools, Estimate, Floats, Ints, Switches, Windo
 def share(
     look: Look, switches: Switches, window: Window, estimate: Estimate
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Return ((charge, discharge) per pack (pack,), (charge, discharge) of the bank (1,)), A."""
+    """Return ((charge, discharge) per pack (pack,), (charge, discharge) of each bus's bank (bus,)), A."""
     layout, limits = look.config.layout, (window.charge_A, window.discharge_A)
     if layout.yes.size == 1:
         return limits, limits
@@ -28,8 +27,7 @@ def share(
     flows_A = np.where(joined & ~np.isnan(look.current), [look.current, -look.current], 0.0)
     owners = (layout.pack_of_string, layout.first_string), on_bus(look.config)
     packs, buses = (_least(np.array(limits), flows_A, weight, *owner) for owner in owners)
-    bank = buses.min(axis=1, keepdims=True)
-    return (packs[0], packs[1]), (bank[0], bank[1])
+    return (packs[0], packs[1]), (buses[0], buses[1])
 
 
 @lru_cache(maxsize=1)  # an estimate stands for several cycles
