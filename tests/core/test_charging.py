@@ -212,6 +212,16 @@ def test_a_cold_pack_waits_until_it_is_warm_enough() -> None:
     assert charger.hold(3.30, 0.0, 2) == ChargePhase.BULK
 
 
+def test_a_site_that_charges_above_a_warmer_limit_than_the_map_waits_for_that() -> None:
+    charger = Charger()
+    limits = replace(charger.config.limits, charge_cold_degC=np.array([5.0]))  # the map begins at 0
+    charger.config = replace(charger.config, limits=limits)
+    charger.bench.put("temp_degC", 4.9, 0)
+    assert charger.hold(3.30, 0.0, 3) == ChargePhase.WARMING
+    charger.bench.put("temp_degC", 6.1, 0)
+    assert charger.hold(3.30, 0.0, 2) == ChargePhase.BULK
+
+
 def test_full_cells_that_differ_are_evened_out_at_end_voltage_for_a_bounded_time() -> None:
     charger = Charger()
     charger.soc = 1.0

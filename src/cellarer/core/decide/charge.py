@@ -121,14 +121,17 @@ def _conditions(
     def held() -> Bools:
         return np.asarray(now_ns - tail_since_ns >= table.tail_ns)
 
+    def warm(degC: Floats) -> Bools:  # the map of the cell and the limits of the site: which begins to allow last
+        return (on_map(degC, look.config) > 0.0) & (degC > table.charge_cold_degC)
+
     return {
         "recovered": lambda: low >= table.precondition_V + RECOVERED_V,
         "refilled": lambda: (
             np.where(np.isnan(soc), low >= middle_V, soc >= before.low_soc + REFILL)
             | ((high >= table.end_of_charge_V - NEAR_V) & (low >= middle_V))  # SOC may be wrong: this is not empty
         ),
-        "cold": lambda: may & ~(on_map(cold, look.config) > 0.0) & ~np.isnan(cold),
-        "warm": lambda: np.isnan(cold) | (on_map(cold - WARM_K, look.config) > 0.0),
+        "cold": lambda: may & ~warm(cold) & ~np.isnan(cold),
+        "warm": lambda: np.isnan(cold) | warm(cold - WARM_K),
         "stored": lambda: may & (soc >= target - STORED),
         "wanted": lambda: ~(soc >= target - LEAVES),
         "at end": lambda: high >= table.end_of_charge_V - NEAR_V,
