@@ -173,3 +173,8 @@ def test_a_swing_with_gaps_in_which_charge_flowed_tells_no_capacity() -> None:
     capacity.measured([part], replace(ENDS, empty_V=3.3), [])
     with pytest.raises(LabError, match="gaps in which charge flowed"):
         capacity.measured([replace(part, cut=True)], replace(ENDS, empty_V=3.3), [])
+
+
+def test_a_lithium_cell_that_was_taken_to_2_V_is_none_of_sodium() -> None:
+    """As the cells of NASA's ageing set are: full at 4.2 V, emptied down to 2.0 V under load."""
+    assert usual.left(3.29, 4.2, 2.0) == usual.left(3.29, 4.2, 2.7) < 0.1 < usual.left(3.29, 4.1, 2.0)

@@ -2,8 +2,8 @@
 
 Medians of the rested curves at 25 degC of the cells that Cellarer ships (NMC and NCA; LFP; LTO; Na-ion, one cell: the
 set Hakadi 18650 by MaxMax-embedded, CC0). Classes are told by the voltage of a full cell and the lowest that was seen:
-no lithium cell of 4 V is taken below 2.5 V, Na-ion goes down to 1.5 V. LMO is full and empty where NMC is and looks
-like it here, although it rests 0.2 to 0.4 V higher: a wide sigma pays for it.
+Na-ion is full at 4.1 V at most and goes down to 1.5 V; lithium cells of 4.2 V are taken below 2.3 V now and then. LMO
+is full and empty where NMC is and looks like it here, although it rests 0.2 to 0.4 V higher: a wide sigma pays for it.
 """
 
 import numpy as np
@@ -17,14 +17,15 @@ VOLTS = (  # V at SOC, and the full voltage up to which a cell belongs there
     (3.8, (2.55, 2.90, 3.08, 3.18, 3.24, 3.28, 3.30, 3.31, 3.32)),
     (np.inf, (2.70, 3.02, 3.18, 3.31, 3.48, 3.57, 3.64, 3.72, 3.81)),
 )
-SODIUM = (1.90, 1.92, 2.13, 2.39, 2.65, 2.73, 2.90, 3.10, 3.30)  # V, of a cell that is full above 3.8 V …
-SODIUM_V = 2.3  # … and was taken below this
+SODIUM = (1.90, 1.92, 2.13, 2.39, 2.65, 2.73, 2.90, 3.10, 3.30)  # V, of a cell that is full from 3.8 V …
+SODIUM_V = 4.15, 2.3  # … up to this, and was taken below that
 
 
 def volts(full_V: float, empty_V: float) -> Floats:
     """Rested voltage at SOC of a cell that is full at full_V and was seen at empty_V at the lowest."""
     lithium = next(row for most, row in VOLTS if full_V < most)
-    return np.array(SODIUM if lithium is VOLTS[-1][1] and empty_V < SODIUM_V else lithium)
+    sodium = lithium is VOLTS[-1][1] and full_V < SODIUM_V[0] and empty_V < SODIUM_V[1]
+    return np.array(SODIUM if sodium else lithium)
 
 
 def left(rested_V: float, full_V: float, empty_V: float) -> float:
