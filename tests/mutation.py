@@ -39,6 +39,7 @@ CORE = (
             "join",
             "precharge_heat",
             "fault_events",
+            "why_it_opened",
             "fault_machine",
             "compiled",
             "without_numba",

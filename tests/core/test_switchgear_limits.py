@@ -240,3 +240,11 @@ def test_the_mean_current_of_an_open_string_and_how_sure_it_is() -> None:
     assert late.rest_A[0] == 3.0 and late.rest_variance[0] == pytest.approx(0.5)
     for then, now, dt_s in ((np.nan, 3.0, 0.1), (2.0, np.nan, 0.1), (2.0, 3.0, 0.0)):
         assert resting(bench, then, now, dt_s).rest_A[0] == 1.0
+
+
+@pytest.mark.parametrize(("early_ns", "due"), [(1, False), (0, True)])
+def test_a_path_that_ramps_is_due_from_its_delay_on_whatever_flows(early_ns: int, due: bool) -> None:
+    began_ns = NOW_NS - int(GEAR.open_delay_ns[0]) + early_ns
+    given = facts(ramp=ONLY_CHARGE, ramp_ns=np.array([[began_ns], [FOREVER]]))
+    given.look.seen.value[given.look.config.layout.where["current"]] = 100.0
+    assert given.due[:, 0].tolist() == [due, False]

@@ -103,6 +103,24 @@ def test_a_latch_that_ends_the_wish_is_named() -> None:
     assert causes(bench, "system")["wish to close fell"] == "emergency stop must be reset first"
 
 
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [(Phase.DISCHARGE_ONLY, "cell over voltage maximum"), (Phase.CHARGE_ONLY, "cell under voltage maximum")],
+)
+def test_only_what_blocks_the_path_that_is_lost_is_named(target: Phase, named: str) -> None:
+    bench = closed("separate")
+    active = np.zeros(bench.config.faults.trip.shape, bool)
+    for name in ("cell_over_voltage_maximum", "cell_under_voltage_maximum"):
+        active[bench.row(name), 0] = True
+    demand = protect.demand(bench.config, replace(bench.state.faults, active=active))
+    facts = SimpleNamespace(
+        look=SimpleNamespace(config=bench.config), before=bench.state.switches, demand=demand, wish=np.array([True]),
+        table=bench.config.switch,
+    )  # fmt: skip
+    rule = sequence.Rule(int(bench.config.switch.kind[0]), Phase.CLOSED, "", target, FAULT)
+    assert sequence._cause(facts, 0, rule) == named  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("rule", sequence.TABLE.rules, ids=str)
 def test_no_change_to_open_says_less_than_its_row(rule: sequence.Rule) -> None:
     """Over the whole table: with a row on both ways and no wish, every fault, ramp, abort and request says which."""
