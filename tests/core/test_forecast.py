@@ -63,6 +63,7 @@ def test_a_round_is_whole_within_its_period_and_even(config: Config) -> None:
         now = bench.state.forecast.power
         assert now.done >= before.done or before.done == whole  # none begins before the last is whole
         rounds += before.done < whole == now.done
+        assert now is before or bench.state.estimated_ns < bench.now_ns  # beside no estimation
         most = max(most, now.done - before.done)
         told |= set(np.flatnonzero((bench.state.estimate.sop_W != told_before).any(axis=(1, 2))).tolist())
     assert rounds == 4

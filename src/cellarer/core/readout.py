@@ -34,18 +34,13 @@ def unknown(config: Config) -> Estimate:
 
 
 def read_out(
-    config: Config,
-    tables: estimators.EstimatorConfig,
-    estimator: estimators.EstimateState,
-    before: Estimate,
-    look: Look,
-    power_s: float | None,
+    config: Config, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, before: Estimate
 ) -> Estimate:
-    """Return what the estimators say now. power_s: seconds since mean current and core were due; None = not due."""
-    cells, (out, room, doubt, variance) = cells_and_strings(config, tables, estimator)
+    """Return what the estimators say now."""
+    cells, (out, room, doubt, _) = cells_and_strings(config, tables, estimator)
     soc, sigma, scale, capacity, capacity_sigma, model_V, between, scale_sigma = cells
     usable = out + room
-    said = renew(
+    return renew(
         before,
         soc=soc,
         soc_sigma=sigma,
@@ -59,7 +54,6 @@ def read_out(
         string_soc_sigma=doubt,
         usable_Ah=usable,
     )
-    return said if power_s is None else _slow(config, tables, estimator, said, look, power_s, out, room, variance)
 
 
 def cells_and_strings(
@@ -95,20 +89,18 @@ def cells_and_strings(
     return np.stack([soc, sigma, scale, capacity, capacity_sigma, model_V, between, scale_sigma]), strings
 
 
-def _slow(
+def read_slow(
     config: Config,
     tables: estimators.EstimatorConfig,
     estimator: estimators.EstimateState,
     said: Estimate,
     look: Look,
-    power_s: float,
-    out: Floats,
-    room: Floats,
-    variance: Floats,
+    elapsed_s: float,
 ) -> Estimate:
-    """Add mean current, times and core temperatures. out, room, variance: of cells_and_strings."""
+    """Return `said` with mean current, times and core temperatures anew. elapsed_s: since they were said last."""
+    _, (out, room, _, variance) = cells_and_strings(config, tables, estimator)
     voltage, current, idle_A = look.of("cell_voltage"), look.current, config.idle_A
-    share = np.exp(-power_s / MEAN_S)
+    share = np.exp(-elapsed_s / MEAN_S)
     mean_A = np.where(np.isnan(said.mean_A), current, share * said.mean_A + (1.0 - share) * current)
     mean_A = np.where(np.isnan(current), said.mean_A, mean_A)
     sigma = np.hypot(np.sqrt(variance), np.where(mean_A > 0.0, *said.end_sigma_Ah))
@@ -119,7 +111,7 @@ def _slow(
         mean_A=mean_A,
         core_degC=estimators.core_temperature(
             tables, estimator, said.core_degC, cell_temps(config, look.seen.value), voltage,
-            current[config.layout.string_of_cell], power_s,
+            current[config.layout.string_of_cell], elapsed_s,
         ),
         time_to_empty_s=to_empty,
         time_to_full_s=to_full,

@@ -16,7 +16,7 @@ from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
 from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose
 from cellarer.core.decide.signals import Look
-from cellarer.core.readout import cell_temps, read_out, unknown
+from cellarer.core.readout import cell_temps, read_out, read_slow, unknown
 from cellarer.core.remember import GAP_S
 from cellarer.model.advice import Advised
 from cellarer.model.config import Config, Switchgear
@@ -122,15 +122,31 @@ def _learn_C(config: Config) -> float:
 
 
 def _waited(look: Look, estimator: estimators.EstimateState) -> Known:
-    """What is known in a cycle in which no estimation is due: a round of SOP goes on."""
-    state, config = look.state, look.config
-    said, powers = state.estimate, state.forecast
-    if not forecast.complete(config, powers):
-        said, powers = forecast.go_on(look, compiled(config), estimator, said, powers, state.power_ns)
+    """What is known in a cycle in which no estimation is due: rounds of SOP begin and go on."""
+    state = look.state
+    said, powers, power_ns = _powers(look, compiled(look.config), estimator, state.estimate, state.forecast)
     return Known(
-        look.watch, estimator, said, state.estimated_ns, state.power_ns, powers, state.advised, state.diagnosis,
+        look.watch, estimator, said, state.estimated_ns, power_ns, powers, state.advised, state.diagnosis,
         state.counters,
     )  # fmt: skip
+
+
+def _powers(
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, said: Estimate,
+    powers: Forecast,
+) -> tuple[Estimate, Forecast, int]:  # fmt: skip
+    """Begin a round of SOP where one is due, with what is said as often; do what is due of it. Also when it began."""
+    config, now_ns, power_ns = look.config, look.now_ns, look.state.power_ns
+    since_ns = now_ns - power_ns
+    if since_ns >= config.power_ns - config.cycle_ns // 2 and forecast.powered(config, powers):
+        elapsed_s = min(since_ns * 1e-9, GAP_S) if power_ns > NEVER else 0.0
+        said = read_slow(config, tables, estimator, said, look, elapsed_s)
+        powers = forecast.begin(look, said, powers)
+        # the first is complete at once; the next is due beside what else is due once a second (response.py)
+        power_ns = now_ns if power_ns > NEVER else now_ns - config.power_ns // 2
+    if not forecast.complete(config, powers):
+        said, powers = forecast.go_on(look, tables, estimator, said, powers, power_ns)
+    return said, powers, power_ns
 
 
 def _stepped(
@@ -190,20 +206,13 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         was = estimators.soc(tables, estimator)
         estimator = _learnt(look, tables, estimator)
         imposed |= (estimators.soc(tables, estimator) != was) & ~np.isnan(was)
-    power_due = now_ns - state.power_ns >= config.power_ns - config.cycle_ns // 2 or state.power_ns == NEVER
-    power_due &= forecast.powered(config, state.forecast)
-    power_ns = now_ns if power_due else state.power_ns
-    if state.power_ns == NEVER:  # complete at once; the next is due beside what else is due once a second (response.py)
-        power_ns -= config.power_ns // 2
-    power_s = min((now_ns - state.power_ns) * 1e-9, GAP_S) if state.power_ns > NEVER else 0.0
-    said = read_out(config, tables, estimator, state.estimate, look, power_s if power_due else None)
+    said = read_out(config, tables, estimator, state.estimate)
     heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean, elapsed_s)
     voltage = look.seen.value[layout.where["cell_voltage"]]
     powers = renew(state.forecast, heat_A2=heat_A2, shown_V=np.where(voltage > 0.0, voltage + look.hidden, 0.0))
-    if power_due:
-        powers = forecast.begin(look, said, powers)
-    if not (forecast.complete(config, powers) or forecast.waits(look)):
-        said, powers = forecast.go_on(look, tables, estimator, said, powers, power_ns)
+    power_ns = state.power_ns
+    if not forecast.waits(look):
+        said, powers, power_ns = _powers(look, tables, estimator, said, powers)
     zero = np.zeros(layout.size["string"])
     return Known(
         watch=renew(look.watch, charge=zero, charge_s=zero),
