@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import tomllib
 from pathlib import Path
@@ -95,6 +96,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("device.0.authority", "full", "authority"),
     ("device.3.drops_after_ms", 500, "drops_after_ms"),
     ("face.0.link", "nowhere", "link"),
+    ("face.0.pack", 2, "pack"),
+    ("face.0.bus", 2, "bus"),
+    ("face.0", {**HOME["face"][0], "pack": 0, "bus": 2}, "bus"),
     ("simulation.seed", -1, "simulation.seed"),
     ("simulation.seed", 2**53, "simulation.seed"),
     ("simulation.start_soc_pct", 120, "start_soc_pct"),
@@ -132,6 +136,14 @@ def test_what_a_person_reads_of_a_malformed_site(path: str, value: Any, said: st
     with pytest.raises(ConfigError) as caught:
         build(changed(path, value), "shed.toml")
     assert str(caught.value).startswith(f"shed.toml: {said}")
+
+
+@pytest.mark.parametrize(("bus", "right"), [({}, False), ({"bus": 1}, True), ({"bus": 2}, True), ({"bus": 3}, False)])
+def test_a_face_of_all_packs_says_on_which_of_several_buses(bus: dict[str, int], right: bool) -> None:
+    table = changed("face.0", {**HOME["face"][0], "pack": 0, **bus})
+    table["pack"].append({"name": "b", "cell": "lfp_280ah", "series": 16, "bus": 2, "switchgear": {"kind": "none"}})
+    with contextlib.nullcontext() if right else pytest.raises(ConfigError, match=r"face inverter\.bus = .*1 to 2"):
+        refuse(build(table, "shed.toml"))
 
 
 @pytest.mark.parametrize("text", ["name = ", "[[pack]\n", "name = 'a'\nname = 'b'", "\x00", "= 3"])

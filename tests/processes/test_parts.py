@@ -388,11 +388,11 @@ def test_no_face_says_more_than_the_guard_lets_through() -> None:
     faces = Faces.__new__(Faces)  # no files, no buses: the narrowing alone
     faces.config, faces.gate = site.config, Gate(orders(0, 0, 0, 0))
     packs = [{"limits": {"charge_A": 100.0, "discharge_A": None}} for _ in range(4)]
-    seen = {"packs": packs, "bank": {"charge_A": 400.0, "discharge_A": 30.0}}
+    seen = {"packs": packs, "banks": [{"charge_A": 400.0, "discharge_A": 30.0}]}
     faces._narrow(seen)
     assert [p["limits"]["charge_A"] for p in packs] == [40.0] * 4
     assert packs[0]["limits"]["discharge_A"] is None
-    assert seen["bank"] == {"charge_A": 160.0, "discharge_A": 0.0}
+    assert seen["banks"] == [{"charge_A": 160.0, "discharge_A": 0.0}]
 
 
 def test_what_the_guard_lets_through_on_one_bus_is_no_limit_of_another() -> None:
@@ -402,9 +402,9 @@ def test_what_the_guard_lets_through_on_one_bus_is_no_limit_of_another() -> None
     said.strings["charge_A"][:] = (40.0, 40.0, 40.0, 5.0)
     faces.config, faces.gate = replace(site.config, bus_of_pack=np.array([0, 0, 1, 1])), Gate(said)
     seen = {"packs": [{"limits": {"charge_A": 100.0, "discharge_A": 1.0}}] * 4,
-            "bank": {"charge_A": 400.0, "discharge_A": 30.0}}  # fmt: skip
+            "banks": [{"charge_A": 400.0, "discharge_A": 30.0} for _ in range(2)]}  # fmt: skip
     faces._narrow(seen)
-    assert seen["bank"]["charge_A"] == 45.0
+    assert [bank["charge_A"] for bank in seen["banks"]] == [80.0, 45.0]
 
 
 class Gate:

@@ -71,7 +71,7 @@ class Site:
         return {
             "time_ns": self.cycle * 20_000_000, "unix_s": unix_s, "cycle": self.cycle, "overruns": 3, "site": self.name,
             "config_hash": "5f1d2c3b4a59687f", "packs": [self.pack(unix_s, p) for p in range(self.packs)],
-            "bank": {"charge_A": 140.0, "discharge_A": 140.0},
+            "banks": [{"bus": 1, "charge_A": 140.0, "discharge_A": 140.0}],
             "not_protected": ["insulation", "vent gas or smoke", "crash signal", "second current sensor"],
         }  # fmt: skip
 
@@ -83,6 +83,7 @@ class Site:
         charging = float(str(string["current_A"])) > 0
         return {
             "name": self.names[p],
+            "bus": 1,
             "inputs": {"emergency_stop": False, "interlock_open": False, "charger_present": True},
             "outputs": {
                 "allow_charge": self.closed[p], "allow_discharge": self.closed[p], "pre_alarm": False,

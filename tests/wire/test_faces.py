@@ -221,17 +221,15 @@ def test_inverter_is_heard_named_and_lost() -> None:
 
 def test_packs_side_by_side_show_what_control_lets_the_bank_carry() -> None:
     shown = view(packs=4)
-    shown["bank"]["charge_A"] = 40.0
+    shown["banks"][0]["charge_A"] = 40.0
     values = battery(shown, 0)
     assert values["foreign_charge_limit"] == 40.0
     assert values["current"] == pytest.approx(4 * -12.34)
     assert values["capacity_Ah"] == pytest.approx(4 * 278.4)
-    shown["bank"]["discharge_A"] = None
+    shown["banks"][0]["discharge_A"] = None
     assert battery(shown, 0)["foreign_discharge_limit"] == 0.0
     shown["packs"][3]["current_A"] = None
     assert math.isnan(battery(shown, 0)["current"])
-    with pytest.raises(ValueError, match=r"pack = 5; allowed 0 \(all\) to 4"):
-        battery(shown, 5)
 
 
 def test_pack_that_is_lost_leaves_the_sum() -> None:
@@ -242,6 +240,23 @@ def test_pack_that_is_lost_leaves_the_sum() -> None:
     assert values["current"] == pytest.approx(3 * -12.34)
     assert values["capacity_Ah"] == pytest.approx(3 * 278.4)
     assert values["foreign_soc"] == pytest.approx(0.6)
+
+
+def test_a_machine_on_one_of_several_buses_is_told_of_that_alone_and_speaks_for_it_alone() -> None:
+    shown = view(packs=3)
+    shown["packs"][2] |= {"bus": 2, "current_A": 7.0}
+    shown["banks"] = [
+        {"bus": 1, "charge_A": 0.0, "discharge_A": 20.0},
+        {"bus": 2, "charge_A": 30.0, "discharge_A": None},
+    ]
+    told = battery(shown, 0, 2)
+    assert told["foreign_charge_limit"] == 30.0 and told["foreign_discharge_limit"] == 0.0 and told["current"] == 7.0
+    assert battery(shown, 0, 1)["foreign_discharge_limit"] == 20.0
+    file = FaceFile(name="v", protocol="vcu", link="bus", bus=2)
+    (stop,) = machine(file).frames(0, {"command": 2.0, "reset": 0.0})[-1:]
+    for bus, packs in ((1, [0, 1]), (2, [2])):
+        one = face(file.model_copy(update={"bus": bus}), [1, 1, 2])
+        assert one.receive(stop, 0) == [Asked("open", pack) for pack in packs]  # before anything was shown
 
 
 def test_power_of_one_pack_is_bounded_by_its_forecast() -> None:
@@ -330,7 +345,7 @@ def test_peaks_of_packs_side_by_side_are_no_more_than_each_may_carry_of_its_shar
     strings[1]["peaks"]["charge_A"][0], strings[1]["peaks"]["charge_W"][0] = 50.0, 2700.0
     assert battery(both)["charge_2s_W"] == pytest.approx(100.0 * 54.0)  # twice the share of the weaker one
     strings[1]["limits"]["charge_A"] = 0.0  # it is open: its share is in the bank's limit no more
-    both["bank"]["charge_A"] = 50.0
+    both["banks"][0]["charge_A"] = 50.0
     assert battery(both)["charge_2s_W"] == pytest.approx(5500.0)
     strings[0]["peaks"]["charge_A"][0] = None
     assert battery(both)["charge_2s_W"] == 0.0

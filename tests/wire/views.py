@@ -93,6 +93,7 @@ _PACK: View = {
         "heater_pct": 0.0,
         "pump_pct": 0.0,
     },
+    "bus": 1,
     "limits": _LIMITS,
     "current_A": -12.34,
     "voltage_V": 52.28,
@@ -123,7 +124,8 @@ def view(packs: int = 1, time_ns: int = 0, **limits: float | None) -> View:
     for pack in made["packs"]:
         pack["limits"].update(limits)
     own = made["packs"][0]["limits"]
-    made["bank"] = {way: None if own[way] is None else packs * own[way] for way in ("charge_A", "discharge_A")}
+    bank = {way: None if own[way] is None else packs * own[way] for way in ("charge_A", "discharge_A")}
+    made["banks"] = [{"bus": 1} | bank]
     return made
 
 

@@ -59,10 +59,12 @@ def view(
         "overruns": overruns,
         "site": config.site,
         "config_hash": config.hash,
-        "bank": {  # a machine that is told of all packs hangs on one of the buses, nobody says on which
-            "charge_A": number(state.command.bank_charge_A.min(), 3),
-            "discharge_A": number(state.command.bank_discharge_A.min(), 3),
-        },
+        "banks": [
+            {"bus": bus, "charge_A": number(charge_A, 3), "discharge_A": number(discharge_A, 3)}
+            for bus, (charge_A, discharge_A) in enumerate(
+                zip(state.command.bank_charge_A, state.command.bank_discharge_A, strict=True), 1
+            )
+        ],
         "packs": [_pack(config, state, pack, report or {}) for pack in range(config.layout.size["pack"])],
         "not_protected": not_protected(config),
     }
@@ -96,6 +98,7 @@ def _pack(config: Config, state: State, pack: int, report: Mapping[str, np.ndarr
     capacity_new = config.capacity_Ah[np.isin(layout.string_of_cell, mine)]
     return {
         "name": config.pack_names[pack],
+        "bus": int(config.bus_of_pack[pack]) + 1,
         "inputs": inputs,
         "outputs": outputs,
         "limits": {key: number(getattr(command, f"pack_{key}")[pack], 3) for key in ("charge_A", "discharge_A")}

@@ -186,6 +186,7 @@ def refuse(site: Site) -> None:
                 None,
                 "10 to 300: an opener must drop by itself after the last refresh, or watchdog = true must do it",
             )
+    _faces_name_their_packs(site)
     _gear_needs_opener(site)
     _gear_needs_every_cell(site)
     _guard_within_caps(site)
@@ -200,6 +201,18 @@ def refuse(site: Site) -> None:
             f"{worst.bound_s:.3f} s ({worst.parts})",
             f"at most {worst.budget_s:g} s: shorten period_ms or cycle_ms, or let a device protect it (protects)",
         )
+
+
+def _faces_name_their_packs(site: Site) -> None:
+    """Refuse a face of a pack that is not there, and one of all packs that does not say on which of several buses."""
+    packs, buses = len(site.file.pack), site.file.pack[-1].bus
+    for face in site.file.face:
+        if face.pack > packs:
+            raise ConfigError(site.path, f"face {face.name}.pack", face.pack, f"0 (all of a bus) to {packs}")
+        missing = face.bus is None and not face.pack and buses > 1 and face.protocol != "mqtt"
+        if missing or (face.bus or 1) > buses or (face.bus is not None and face.pack):
+            allowed = f"1 to {buses}" if not face.pack else "none: `pack` says it"
+            raise ConfigError(site.path, f"face {face.name}.bus", face.bus, allowed)
 
 
 def _gear_needs_opener(site: Site) -> None:

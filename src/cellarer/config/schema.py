@@ -192,12 +192,17 @@ class DeviceFile(Strict):
 
 
 class FaceFile(Strict):
-    """What machines see of us. `protocol` is a file of wire/protocols, for example pylontech_lv, vcu, mqtt."""
+    """What machines see of us. `protocol` is a file of wire/protocols, for example pylontech_lv, vcu, mqtt.
+
+    pack   which pack, from 1; 0 = all of a bus side by side
+    bus    which bus, where packs feed several and `pack` is 0
+    """
 
     name: Name
     protocol: str
     link: str
     pack: Annotated[int, Field(ge=0)] = 0
+    bus: Annotated[int, Field(ge=1)] | None = None
     carries_limits: bool = True
     period_ms: Annotated[float, Field(ge=1, le=600000)] | None = None
     options: dict[str, float | int | str | bool] = {}

@@ -35,9 +35,10 @@ class Faces:
         config = read_config(folder.config, run.config_sha256)
         assert isinstance(config, Config)
         self.process, self.clock, self.config = process, process.clock, config
+        buses = [pack.bus for pack in run.site.pack]
         links = {link.name: link for link in run.site.link}
         self.wires = {name: Wire(links[name], folder, process.say) for name in dict.fromkeys(f.link for f in files)}
-        self.faces: list[tuple[Wire, Face]] = [(self.wires[f.link], face(f)) for f in files]
+        self.faces: list[tuple[Wire, Face]] = [(self.wires[f.link], face(f, buses)) for f in files]
         self.snapshots = SnapshotReader(folder.snapshot)
         self.gate = OrdersReader(folder.gate)
         self.asker = Asker(folder.requests, folder.answers)
@@ -92,11 +93,11 @@ class Faces:
         orders = self.gate.newest()
         if orders is None:
             return
-        packs, buses = self.config.layout.pack_of_string, self.config.bus_of_pack
+        packs = self.config.layout.pack_of_string
         for name in ("charge_A", "discharge_A"):
             of_pack = np.bincount(packs, orders.strings[name])
-            parts = [(pack["limits"], of_pack[number]) for number, pack in enumerate(seen["packs"])]
-            for limits, most in [*parts, (seen["bank"], np.bincount(buses, of_pack).min())]:
+            limited = [pack["limits"] for pack in seen["packs"]] + seen["banks"]
+            for limits, most in zip(limited, [*of_pack, *np.bincount(self.config.bus_of_pack, of_pack)], strict=True):
                 allowed = float(most)
                 limits[name] = None if limits[name] is None else min(cast(float, limits[name]), allowed)
 

@@ -24,6 +24,7 @@ from cellarer.runtime.process import Process
 from cellarer.sim.emulator import Emulator
 from cellarer.sim.plant import Orders, Plant, no_orders
 from cellarer.sim.wires import Wires
+from cellarer.wire.faces.battery import numbers
 from cellarer.wire.links import Item
 from cellarer.wire.links.bench import BenchLink, Hub, bench_path
 from cellarer.wire.peer import Ear
@@ -117,7 +118,7 @@ class World:
         return emulator, int(self.config.layout.first_string[device.pack - 1]) + device.string - 1
 
     def _machine(self, face: FaceFile, site: SiteFile) -> Machine:
-        packs = [face.pack - 1] if face.pack else list(range(len(site.pack)))
+        packs = numbers([pack.bus for pack in site.pack], face.pack, face.bus)
         return Machine(Ear(get(face.protocol), "device", 1, {"cell": 0, "temp": 0}), packs)
 
     def tick(self, dt_s: float, now_ns: int) -> None:

@@ -148,6 +148,7 @@ class Pack(Form):
     """Strings under one controller."""
 
     name: str
+    bus: int
     inputs: dict[str, bool | None] = Field(description="digital inputs that the site has")
     outputs: dict[str, bool | Number]
     limits: Limits
@@ -165,8 +166,9 @@ class Pack(Form):
 
 
 class Bank(Form):
-    """What all packs side by side may carry, by their shares."""
+    """What all packs side by side on a bus may carry, by their shares."""
 
+    bus: int
     charge_A: Number
     discharge_A: Number
 
@@ -180,7 +182,7 @@ class View(Form):
     overruns: int
     site: str
     config_hash: str
-    bank: Bank
+    banks: list[Bank] = Field(description="one for each bus, in their order")
     packs: list[Pack]
     not_protected: list[str]
 

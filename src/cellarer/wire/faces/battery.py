@@ -1,6 +1,6 @@
 """Snapshot view → what machines are told: one set of quantities for every face, named as the fields of the tables.
 
-A machine sees one battery: one pack, or with `pack = 0` all packs of the site side by side; what they may carry
+A machine sees one battery: one pack, or with `pack = 0` all packs of a bus side by side; what they may carry
 together control decides (core/decide/share.py). What is unknown is NaN; an unknown limit is 0. + current charges.
 """
 
@@ -34,25 +34,28 @@ def number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def parts(view: Part, pack: int) -> list[Part]:
-    """Return the packs that a face speaks for; pack counts from 1, 0 = all. Raises ValueError if there is none."""
-    packs: list[Part] = view["packs"]
-    if pack > len(packs):
-        raise ValueError(f"pack = {pack}; allowed 0 (all) to {len(packs)}")
-    return packs if pack == 0 else [packs[pack - 1]]
+def numbers(buses: Sequence[int], pack: int, bus: int | None) -> list[int]:
+    """Return the packs that a face speaks for, from 0.
+
+    buses   of each pack
+    pack    from 1; 0 = all packs of this bus, of the first if None
+    """
+    return [i for i, own in enumerate(buses) if (i + 1 == pack if pack else own == (bus or 1))]
 
 
-def battery(view: Part, pack: int = 0, dialect: str = "", least_A: float = 0.0) -> Values:
+def battery(view: Part, pack: int = 0, bus: int | None = None, dialect: str = "", least_A: float = 0.0) -> Values:
     """Return every quantity of the battery that this face shows.
 
-    dialect   which alarm bits to add
-    least_A   lowest current limit to be sent, for inverters that take 0 for "no limit"
+    pack, bus   as of numbers()
+    dialect     which alarm bits to add
+    least_A     lowest current limit to be sent, for inverters that take 0 for "no limit"
     """
-    packs = parts(view, pack)
+    packs = [view["packs"][i] for i in numbers([p["bus"] for p in view["packs"]], pack, bus)]
     alive = [p for p in packs if p["voltage_V"] is not None] or packs  # a pack that is lost leaves the sum at once
     strings = [s for p in packs for s in p["strings"]]
     cells = _cells(strings)
-    values = _limits(view, alive, pack, least_A) | _state(packs, strings) | _measured(alive) | cells
+    limits = alive[0]["limits"] if pack else view["banks"][(bus or 1) - 1]
+    values = _limits(limits, alive, least_A) | _state(packs, strings) | _measured(alive) | cells
     values |= _texts(view, packs, cells)
     values["modules"] = values["modules_ok"] = float(len(strings))
     if dialect:
@@ -67,9 +70,8 @@ def silent(last: Values, dialect: str) -> Values:
     return kept | dict.fromkeys(ZERO, 0.0) | alarm | {"modules": last.get("modules", 1.0), "stale": 1.0}
 
 
-def _limits(view: Part, alive: Sequence[Part], pack: int, least_A: float) -> dict[str, Any]:
-    """Return the limits of one pack, or of the bank as control shares them."""
-    limits = view["bank"] if pack == 0 else alive[0]["limits"]
+def _limits(limits: Part, alive: Sequence[Part], least_A: float) -> dict[str, Any]:
+    """Return what is told of these limits: those of one pack, or of the bank as control shares them."""
     charge_A, discharge_A = _zero(limits["charge_A"]), _zero(limits["discharge_A"])
     charge_V = min((_zero(p["limits"]["charge_V"]) for p in alive), default=0.0)
     voltage = max(number(p["voltage_V"]) for p in alive)

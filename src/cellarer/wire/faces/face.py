@@ -5,13 +5,13 @@ that the machine gives way, and then is silent, so that the machine's own time-o
 voltage it says nothing at all. No I/O, no clock; whoever runs it gives view and time and sends what comes back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cellarer.config.schema import FaceFile
 from cellarer.wire.codec import frames, texts
 from cellarer.wire.counters import Sender
-from cellarer.wire.faces.battery import battery, silent
+from cellarer.wire.faces.battery import battery, numbers, silent
 from cellarer.wire.frame import Frame
 from cellarer.wire.peer import Counters, Ear
 from cellarer.wire.protocols import get
@@ -30,9 +30,9 @@ class Asked(NamedTuple):
 
 
 class Face:
-    """One machine that looks at us."""
+    """One machine that looks at us. buses: of each pack of the site."""
 
-    def __init__(self, protocol: Protocol, face: FaceFile) -> None:
+    def __init__(self, protocol: Protocol, face: FaceFile, buses: Sequence[int]) -> None:
         where = f"face {face.name!r}"
         if "face" not in protocol.roles or protocol.transport != "can":
             raise ValueError(f"{where}: protocol {protocol.name} is no face on a bus")
@@ -44,7 +44,7 @@ class Face:
         self._count = Sender()
         self._due_ns: dict[tuple[str, int], int] = {}
         self._last: dict[str, float] = {}
-        self._n_packs = 1
+        self._packs = numbers(buses, face.pack, face.bus)
         self._commanded: float | None = None
         self._reset = False
 
@@ -69,8 +69,8 @@ class Face:
         """Return what may be said now, or None for silence."""
         age = now_ns - view["time_ns"] if view is not None else FRESH_NS + ZERO_NS + 1
         if view is not None and 0 <= age <= FRESH_NS:
-            said = dict(battery(view, self.face.pack, self.protocol.dialect, float(self.options.get("least_A", 0.0))))
-            self._n_packs = len(view["packs"])
+            least_A = float(self.options.get("least_A", 0.0))
+            said = dict(battery(view, self.face.pack, self.face.bus, self.protocol.dialect, least_A))
             self._last |= {name: said[name] for name in _KEPT if said[name] == said[name]}
             return said | self._last if "charge_V" in self._last else None
         if self.face.carries_limits and "charge_V" in self._last and FRESH_NS < age <= FRESH_NS + ZERO_NS:
@@ -103,7 +103,7 @@ class Face:
         if timeout_ms is None or self._commanded != CLOSE or now_ns - self._ear.last_good_ns <= timeout_ms * 1e6:
             return []
         self._commanded = None
-        return [Asked("open", pack) for pack in self._packs()]
+        return [Asked("open", pack) for pack in self._packs]
 
     def _command(self, values: Mapping[str, float]) -> list[Asked]:
         """Return the requests in a command; a lasting command asks once, and only opening needs no permission."""
@@ -117,10 +117,7 @@ class Face:
         if command != self._commanded and command == CLOSE and not allowed:
             self._ear.counters.bad["not allowed"] += 1
         self._commanded, self._reset = command, reset
-        return [Asked(what, pack) for what in asked for pack in self._packs()]
-
-    def _packs(self) -> list[int]:
-        return [self.face.pack - 1] if self.face.pack else list(range(self._n_packs))
+        return [Asked(what, pack) for what in asked for pack in self._packs]
 
     def _message(self, message: Message, values: Values, sizes: Mapping[str, int], now_ns: int) -> list[Frame]:
         """Return the frames of one message that are due; its blocks are spread over the period."""
@@ -145,6 +142,6 @@ def _length(values: Values, name: str) -> int:
     return len(values.get(name, ()))
 
 
-def face(file: FaceFile) -> Face:
-    """Return the face that a site file asks for."""
-    return Face(get(file.protocol), file)
+def face(file: FaceFile, buses: Sequence[int] = (1,)) -> Face:
+    """Return the face that a site file asks for. buses: of each pack of the site."""
+    return Face(get(file.protocol), file, buses)
