@@ -159,13 +159,18 @@ def test_where_foreign_bms_tell_the_extremes_no_cell_is_a_spot() -> None:
     ("on_s", "off_s", "opens"),
     [(0.28, 0.1, True), (0.2, 0.1, True), (0.06, 0.04, True), (0.04, 0.06, False), (0.28, 0.3, False)],
 )
-def test_a_cell_that_is_too_high_more_often_than_not_trips_at_whatever_rhythm(
-    on_s: float, off_s: float, opens: bool
+@pytest.mark.parametrize(
+    ("row", "signal", "more"),
+    [("cell_over_voltage_maximum", "cell_voltage", 0.45), ("sum_mismatch", "string_voltage", 2.0)],
+)
+def test_what_is_bad_more_often_than_not_trips_at_whatever_rhythm(
+    row: str, signal: str, more: float, on_s: float, off_s: float, opens: bool
 ) -> None:
     """Each time shorter than the debounce of 0.3 s. Before, one good sample ended a run, and none of these tripped."""
     bench = closed("one")
+    sound = float(bench.value[bench.layout.where[signal]][-1])
     for _ in range(round(20.0 / (on_s + off_s))):
-        for volts, seconds in ((3.75, on_s), (3.3, off_s)):
-            bench.put("cell_voltage", volts, 1)
+        for volts, seconds in ((sound + more, on_s), (sound, off_s)):
+            bench.put(signal, volts, -1)
             bench.run(seconds)
-    assert bench.latched("cell_over_voltage_maximum") == opens
+    assert bench.latched(row) == opens

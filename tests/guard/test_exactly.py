@@ -121,15 +121,21 @@ def test_a_sample_is_taken_once_and_neither_late_nor_early() -> None:
 
 
 @pytest.mark.parametrize(("place", "bad", "samples"), [(CELLS[0], 3.8, 3), (CURRENT, 170.0, 2)])
-def test_a_good_sample_ends_a_run_of_bad_ones(place: int, bad: float, samples: int) -> None:
+def test_a_good_sample_takes_a_bad_one_back(place: int, bad: float, samples: int) -> None:
     world = World()
     good = world.values[place]
-    for value, ticks in ((bad, samples - 1), (good, 1), (bad, samples - 1)):
+    for value, ticks in ((bad, samples - 1), (good, samples - 1), (bad, samples - 1), (good, 1), (bad, 1)):
         world.values[place] = value
         world.run(10 * ticks)
         assert not world.guard.trips
-    world.tick()
+    world.run(10)
     assert world.guard.trips
+    world.run(500)
+    checks = world.guard._signals[place].checks
+    assert max(check.count for check in checks) == samples, "what has tripped needs no more"
+    world.values[place] = good
+    world.run(10 * samples)
+    assert not any(check.count for check in checks)
 
 
 def test_a_trip_says_what_began_it_and_what_comes_again_is_said_anew() -> None:

@@ -105,9 +105,9 @@ def test_it_opens_on_both_sides_of_the_current_that_counts_as_a_discharge(ampere
     assert world.held == ALL_CLOSED
 
 
-def test_nine_samples_of_a_discharge_open_nothing_and_limits_fall_with_the_tenth() -> None:
+def test_nine_samples_more_of_a_discharge_than_of_none_open_nothing_and_limits_fall_with_the_tenth() -> None:
     world = charged()
-    for ampere, ticks in ((-50.0, 9), (14.0, 1), (-50.0, 9)):
+    for ampere, ticks in ((-50.0, 9), (14.0, 1), (-50.0, 1)):
         world.values[CURRENT] = ampere
         for _ in range(ticks):
             world.tick()

@@ -9,9 +9,9 @@ A row is on where everything that it needs is measured; `cellarer check SITE` sa
 `cellarer check SITE --timing` compares the worst case of this site with the budget.
 
 - **Trips** beyond the threshold, for at least *debounce* and as many fresh samples as stated; a repeated sample counts
-  once. Of a single cell or sensor a sample that is not beyond takes one back, with its time: what is beyond more often
-  than not trips at whatever rhythm it comes. A threshold by name is a number of the cell or site file; three levels
-  make three rows: operating, recommended, maximum.
+  once. A sample that is not beyond takes one back, with its time: what is beyond more often than not trips at whatever
+  rhythm it comes. A threshold by name is a number of the cell or site file; three levels make three rows: operating,
+  recommended, maximum.
 - **Good again** when every element is known and this far inside the threshold. Unknown never clears. What looks at a
   flow keeps its count for 2 s after the flow stops: bursts of a current count as one. What looks at a current against
   a limit keeps it until heat beyond the limit is paid back (core/excess.py): pulses count by their root mean square;

@@ -76,6 +76,28 @@ def measure(
 
 
 @njit(
+    types.UniTuple(int64, 2)(  # type: ignore[no-untyped-call]  # numba says nothing of its types
+        int64, int64, boolean, boolean, boolean, int64, int64, int64, int64
+    ),
+    **OPTIONS,
+)  # fmt: skip
+def count(
+    counted: int, since_ns: int, bad: bool, sure: bool, applies: bool, apart_ns: int, samples: int, debounce_ns: int,
+    now_ns: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Return bad samples that count, and since when; as decide/runs.py."""
+    if bad:
+        return counted + (1 if apart_ns > 0 else 0), min(since_ns, now_ns)
+    if sure and apart_ns > 0 and counted > 0:
+        most_ns = max(debounce_ns, (samples - 1) * apart_ns)
+        counted = min(counted, most_ns // apart_ns + 1) - 1
+        since_ns = max(since_ns, now_ns - apart_ns - most_ns) + 2 * apart_ns
+    if counted == 0 or since_ns > now_ns or (sure and not applies):
+        return 0, FOREVER
+    return counted, since_ns
+
+
+@njit(
     types.void(
         _given(float64), _given(boolean), _given(int64), _given(int64, 2), _given(int64), _given(boolean, 2),
         _given(boolean, 2),
@@ -109,19 +131,17 @@ def judge(
             at = index[row, string]
             value = flat_value[at] if applies[flow[row], string] else -np.inf
             bad = enabled[row, string] and value > trip[row, string]
-            good = flat_known[at] and sure[flow[row], string] and value <= release[row, string]
-            since_bad, since_good, counted = bad_since[row, string], FOREVER, counted_before[row, string]
-            seen_ns = counted_ns[row, string]
-            if bad:
-                if flat_ns[at] > seen_ns:
-                    counted, seen_ns = counted + 1, flat_ns[at]
-                since_bad = min(since_bad, now_ns)
-            elif good:
-                counted = 0
-            elif flat_known[at] and sure[flow[row], string] and flat_ns[at] > seen_ns:
-                counted, seen_ns = max(counted - 1, 0), flat_ns[at]
-            if counted == 0 and not bad:
-                since_bad = FOREVER
+            known = flat_known[at] and sure[flow[row], string]
+            good, since_good = known and value <= release[row, string], FOREVER
+            counted, seen_ns, apart_ns = counted_before[row, string], counted_ns[row, string], 0
+            if bad or (known and counted > 0):
+                apart_ns = max(flat_ns[at] - seen_ns, 0)
+            if apart_ns > 0:
+                seen_ns = flat_ns[at]
+            counted, since_bad = count(
+                counted, bad_since[row, string], bad, known, applies[flow[row], string], apart_ns, samples, debounce_ns,
+                now_ns,
+            )  # fmt: skip
             if good:
                 since_good = min(good_since[row, string], now_ns)
             confirmed = bad and ripe[row, string] == YES
@@ -246,17 +266,12 @@ def runs(
         if not (known and applies[flow[n], s]):
             x = -np.inf
         bad = x > trip[r, s]
-        count, since = counted_before[n], since_before[n]
-        if bad:
-            count, since = count + (apart_ns > 0), min(since, now_ns)
-        elif certain and apart_ns > 0 and count > 0:
-            most_ns = max(debounce_ns[r], (samples[r] - 1) * apart_ns)
-            count = min(count, most_ns // apart_ns + 1) - 1
-            since = max(since, now_ns - apart_ns - most_ns) + 2 * apart_ns
-        if not bad and (count == 0 or since > now_ns or (certain and not applies[flow[n], s])):
-            count, since = 0, FOREVER
-        since_ns[n], counted[n] = since, count
-        if bad and count >= samples[r] and now_ns - since >= debounce_ns[r]:
+        many, since = count(
+            counted_before[n], since_before[n], bad, certain, applies[flow[n], s], apart_ns, samples[r], debounce_ns[r],
+            now_ns,
+        )  # fmt: skip
+        since_ns[n], counted[n] = since, many
+        if bad and many >= samples[r] and now_ns - since >= debounce_ns[r]:
             ripe[r, s] = YES
 
 

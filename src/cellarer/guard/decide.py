@@ -69,7 +69,7 @@ class Check:
     low: float  # good from here
     high: float  # to here
     bad: set[int]  # signal numbers for which the rule is bad on this string
-    count: int = 0  # bad samples in a row
+    count: int = 0  # bad samples, up to those that trip; each good one takes one back
 
 
 @dataclass(slots=True)
@@ -150,12 +150,12 @@ class Guard:
                 if not check.low <= value <= check.high:  # what cannot be compared is bad
                     tripped |= self._count(check, place, value)
                 elif check.count:
-                    check.count = 0
+                    check.count -= 1
                     check.bad.discard(place)
         return tripped
 
     def _count(self, check: Check, place: int, value: float) -> bool:
-        check.count += 1
+        check.count = min(check.count + 1, check.rule.samples)
         if check.count < check.rule.samples:
             return False
         check.bad.add(place)

@@ -19,7 +19,7 @@ class Rule(NamedTuple):
     signal: str
     limit: str  # field of StringLimits; empty = 0.5, the middle of a fact
     sign: int
-    samples: int  # fresh bad samples in a row
+    samples: int  # fresh bad samples, less those that were good
     paths: int  # which paths it closes off
     at_once: bool  # do not wait for the current to fall
     reset: bool  # stays until an authorised reset

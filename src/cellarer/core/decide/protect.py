@@ -1,9 +1,9 @@
 """The fault machine: debounces, confirms, latches and releases the whole (row, string) matrix at once.
 
 Reads measurements only. A row is bad when its signal is beyond the trip value, good when all its elements are known
-and within the release value; between the two nothing trips or clears, and each fresh sample takes one bad sample back;
-unknown changes nothing: it never clears. Bad must last for `samples` fresh samples and `debounce_ns`, where a row looks
-at single cells or sensors for one and the same of them (runs.py); a latched row stays until an authorised reset finds
+and within the release value; between the two nothing trips or clears; unknown changes nothing: it never clears. Bad
+must last for `samples` fresh samples and `debounce_ns`, less what was not bad meanwhile, and where a row looks at
+single cells or sensors for one and the same of them (runs.py); a latched row stays until an authorised reset finds
 its cause gone, a SERVICE row until the service key is shown. A row that the site no longer has, latched under an older
 site file, has no cause to wait for. More faults never widen anything: the result is the union of what each row demands.
 Does not know what opens a contactor (sequence.py) or how limits fall (limit.py).
@@ -113,15 +113,15 @@ def _judge_plain(look: Look, faults: Faults, reset: Bools, service: Bools) -> tu
     good = known & (value <= table.release)
     runs, ripe = spot_runs.advance(look, faults.runs, bad, plain=True)
 
-    fresh = time_ns > faults.counted_ns
-    between = known & ~bad & ~good & fresh
-    counted = np.where(bad, faults.counted + fresh, np.where(good, 0, np.maximum(faults.counted - between, 0)))
-    counted_ns = np.where((bad & fresh) | between, time_ns, faults.counted_ns)
-    over = ~bad & (counted == 0)
-    bad_since_ns = np.where(bad, np.minimum(faults.bad_since_ns, now_ns), np.where(over, FOREVER, faults.bad_since_ns))
+    apart_ns = np.where((bad | (known & (faults.counted > 0))), np.maximum(time_ns - faults.counted_ns, 0), 0)
+    samples, debounce_ns = table.samples[:, None], table.debounce_ns[:, None]
+    counted, bad_since_ns = spot_runs.count(
+        faults.counted, faults.bad_since_ns, bad, known, applies[plan.flow], apart_ns, samples, debounce_ns, now_ns
+    )
+    counted_ns = np.where(apart_ns > 0, time_ns, faults.counted_ns)
     good_since_ns = np.where(good, np.minimum(faults.good_since_ns, now_ns), FOREVER)
 
-    long = (counted >= table.samples[:, None]) & (now_ns - bad_since_ns >= table.debounce_ns[:, None])
+    long = (counted >= samples) & (now_ns - bad_since_ns >= debounce_ns)
     confirmed = bad & ((ripe == spot_runs.YES) | ((ripe == spot_runs.OWN) & long))
     gone = ~table.enabled | (good & (now_ns - good_since_ns >= table.release_ns[:, None]))
     latch = table.latch[:, None]

@@ -1,11 +1,12 @@
-"""Which cell or sensor is bad long enough by itself: the debounce of rows that look at single elements.
+"""How long something has been bad: the count of every debounce, and which cell or sensor is bad for so long by itself.
+
+A fresh sample that is not bad takes a bad one back and as much time as it stands for, an unknown one changes nothing:
+what is bad more often than not ripens, at whatever rhythm it comes and is sampled; what is bad less often never does.
+What a row looks for during a flow ends with the flow.
 
 A row of many cells must not add up what different cells do: wild samples that hit another cell each time are noise,
-however often they come. So each (row, element) pair, a spot, counts its own fresh bad samples and its own time. A fresh
-sample that is not bad takes one of them back and as much time as it stands for, an unknown one changes nothing: what is
-bad more often than not ripens, at whatever rhythm it comes and is sampled; what is bad less often never does. What a
-row looks for during a flow ends with the flow. While no spot of a site is bad or was lately, its memory is empty and
-costs nothing.
+however often they come. So each (row, element) pair, a spot, counts its own fresh bad samples and its own time. While
+no spot of a site is bad or was lately, its memory is empty and costs nothing.
 """
 
 from dataclasses import dataclass
@@ -114,6 +115,26 @@ def ripest(look: Look, runs: Runs, row: int, string: int) -> tuple[int, float, i
     return element, float(value[worst]), int(runs.since_ns[mine[worst]])
 
 
+def count(
+    counted: Ints, since_ns: Ints, bad: Bools, sure: Bools, applies: Bools, apart_ns: Ints, samples: Ints,
+    debounce_ns: Ints, now_ns: int,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """Return (bad samples that count, since when), of rows as of spots.
+
+    sure, applies: the value is known, and whether the row looks at it; with the flow that it looks for a run ends, too.
+    apart_ns: how long after the last sample that counted this one came; 0 = it is that one.
+    """
+    fresh = apart_ns > 0
+    back = ~bad & sure & fresh & (counted > 0)
+    most_ns = np.maximum(debounce_ns, (samples - 1) * apart_ns)  # no more is remembered than ripens
+    most = most_ns // np.maximum(apart_ns, 1) + 1
+    counted = np.where(back, np.minimum(counted, most) - 1, counted + (bad & fresh))
+    taken = np.maximum(since_ns, now_ns - apart_ns - most_ns) + 2 * apart_ns
+    since_ns = np.where(bad, np.minimum(since_ns, now_ns), np.where(back, taken, since_ns))
+    over = ~bad & ((counted == 0) | (since_ns > now_ns) | (sure & ~applies))
+    return np.where(over, 0, counted), np.where(over, FOREVER, since_ns)
+
+
 def _advance_plain(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
     table, now_ns, seen = look.config.faults, look.now_ns, look.seen
     at = plan.row, plan.string
@@ -123,17 +144,11 @@ def _advance_plain(look: Look, before: Runs, plan: Spots) -> tuple[Runs, Bytes]:
     value: Floats = np.where(known & applies, signed, NOT_NOW)
     bad = value > table.trip[at]
     apart_ns = seen.time_ns[plan.at] - look.state.seen.time_ns[plan.at]
-    back = known & sure & ~bad & (apart_ns > 0) & (before.counted > 0)
-    samples = table.samples[plan.row]
-    most_ns = np.maximum(table.debounce_ns[plan.row], (samples - 1) * apart_ns)  # no more is remembered than ripens
-    most = most_ns // np.maximum(apart_ns, 1) + 1
-    counted = np.where(back, np.minimum(before.counted, most) - 1, before.counted + (bad & (apart_ns > 0)))
-    taken = np.maximum(before.since_ns, now_ns - apart_ns - most_ns) + 2 * apart_ns
-    since = np.where(bad, np.minimum(before.since_ns, now_ns), np.where(back, taken, before.since_ns))
-    over = ~bad & ((counted == 0) | (since > now_ns) | (known & sure & ~applies))  # nor does a flow that is over count
-    counted, since = np.where(over, 0, counted), np.where(over, FOREVER, since)
-    long = now_ns - since >= table.debounce_ns[plan.row]
-    found = np.flatnonzero(bad & (counted >= samples) & long)
+    samples, debounce_ns = table.samples[plan.row], table.debounce_ns[plan.row]
+    counted, since = count(
+        before.counted, before.since_ns, bad, known & sure, applies, apart_ns, samples, debounce_ns, now_ns
+    )
+    found = np.flatnonzero(bad & (counted >= samples) & (now_ns - since >= debounce_ns))
     ripe = plan.none.copy()
     ripe[plan.row[found], plan.string[found]] = YES
     return Runs(since, counted), ripe
