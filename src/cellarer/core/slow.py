@@ -14,7 +14,7 @@ from cellarer.core.asked import GRACE_NS, set_now, start_wishes
 from cellarer.core.counters import flow
 from cellarer.core.decide import protect, sequence
 from cellarer.core.decide.charge import filled
-from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose
+from cellarer.core.decide.diagnose import SOUND_SHARE, diagnose, shift_jumped
 from cellarer.core.decide.signals import Look
 from cellarer.core.readout import cell_temps, read_out, read_slow, unknown
 from cellarer.core.remember import GAP_S
@@ -193,7 +193,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
     if not (due or np.count_nonzero(asked) or np.count_nonzero(full)):
         return _waited(look, estimator)
     layout, owner = config.layout, config.layout.string_of_cell
-    tables, imposed = compiled(config), full | asked[layout.pack_of_cell]
+    tables, given = compiled(config), estimator
     if np.count_nonzero(asked):
         granted = np.where(asked, requests.set_soc, np.nan)[layout.pack_of_cell]
         estimator = estimators.set_soc(tables, estimator, granted, SET_SIGMA)
@@ -201,11 +201,12 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         there = np.where(full, _end_of_charge_soc(config), np.nan)
         estimator = estimators.anchor(tables, estimator, owner, there, np.where(full, FULL_SIGMA, np.nan))
     elapsed_s = elapsed_ns * 1e-9
+    jumped = shift_jumped(look, tables, given, estimator)
     estimator, mean = _stepped(look, tables, estimator, dirty, elapsed_s)
     if not config.recording and estimators.looked(estimator):
-        was = estimators.soc(tables, estimator)
+        given = estimator
         estimator = _learnt(look, tables, estimator)
-        imposed |= (estimators.soc(tables, estimator) != was) & ~np.isnan(was)
+        jumped = jumped + shift_jumped(look, tables, given, estimator)
     said = read_out(config, tables, estimator, state.estimate)
     heat_A2 = forecast.warmed(look, state.forecast.heat_A2, mean, elapsed_s)
     voltage = look.seen.value[layout.where["cell_voltage"]]
@@ -222,7 +223,7 @@ def estimate(look: Look, requests: Requests, dirty: Bools | None) -> Known:
         power_ns=power_ns,
         forecast=powers,
         advised=advised.advise(look, tables, estimator, said, state.advised),
-        diagnosis=diagnose(look, tables, estimator, imposed),
+        diagnosis=diagnose(look, tables, estimator, jumped),
         counters=flow(look, elapsed_s),
     )
 

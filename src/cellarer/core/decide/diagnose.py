@@ -29,7 +29,7 @@ from cellarer.core.decide.signals import Look
 from cellarer.core.digest import NOT_NOW
 from cellarer.core.estimate.imbalance import SURE, median
 from cellarer.model.config import Config
-from cellarer.model.values import NEVER, SUSPICIONS, Bools, Diagnosis, Floats, Ints
+from cellarer.model.values import NEVER, SUSPICIONS, Diagnosis, Floats, Ints
 
 EVERY_NS = 60_000_000_000
 SHORTEST_NS = 3 * 3600 * 1_000_000_000  # between two of the three looks at the charge of cells that tell of leakage …
@@ -55,19 +55,21 @@ def start(config: Config) -> Diagnosis:
 
 
 def diagnose(
-    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, imposed: Bools | None = None
+    look: Look, tables: estimators.EstimatorConfig, estimator: estimators.EstimateState, jumped: Floats | float = 0.0
 ) -> Diagnosis:
-    """Return what is suspect now; between two looks what was found last.
+    """Return what is suspect now; between two looks what was found last. jumped: of shift_jumped since the last call.
 
-    imposed: (cell,) whose SOC was set by what ends of charge or people say; None = nobody's. Cells that touch an end
-    jump against their neighbours that do not: that is no leakage, and the comparison begins anew.
+    What ends of charge, people or a learnt capacity say of a cell moves it against its neighbours: that is no leakage,
+    and the looks of before move with it. Where nobody knows how far, they begin anew.
     """
-    if imposed is not None and imposed.any():
-        layout = look.config.layout
-        told = ~layout.every(~imposed)[layout.string_of_cell]
-        sigma = np.where(told, np.nan, look.state.diagnosis.shift_sigma_Ah)
-        then_ns = np.where(told, NEVER, look.state.diagnosis.then_ns)
-        anew = replace(look.state.diagnosis, shift_sigma_Ah=sigma, then_ns=then_ns)
+    if np.count_nonzero(jumped):
+        before, lost = look.state.diagnosis, np.isnan(jumped)
+        anew = replace(
+            before,
+            shift_Ah=before.shift_Ah + np.where(lost, 0.0, jumped),
+            shift_sigma_Ah=np.where(lost, np.nan, before.shift_sigma_Ah),
+            then_ns=np.where(lost, NEVER, before.then_ns),
+        )
         look = Look(look.config, look.seen, look.digest, look.watch, replace(look.state, diagnosis=anew), look.now_ns)
     before, layout, now_ns = look.state.diagnosis, look.config.layout, look.now_ns
     if before.time_ns[0, 0] > NEVER and now_ns - before.time_ns[0, 0] < EVERY_NS:
@@ -91,6 +93,16 @@ def diagnose(
         joints=between,
     )
     return _remember(look, _counted(look, tables, estimator, new), tables, estimator)
+
+
+def shift_jumped(
+    look: Look, tables: estimators.EstimatorConfig, before: estimators.EstimateState, now: estimators.EstimateState
+) -> Floats | float:
+    """Return by how much the charge of cells against their string's median was set anew between both, (cell,) Ah."""
+    if now is before:
+        return 0.0
+    then, new = (estimators.imbalance(tables, e, look.config.layout.string_of_cell).shift_Ah for e in (before, now))
+    return new - then
 
 
 def _remember(

@@ -16,6 +16,7 @@ Bools = NDArray[np.bool_]
 PROOFS = 2.0  # pairs before a site counts with a learnt capacity
 BETTER = 0.5  # of the sigma of the capacity in use: clearly surer
 SURELY = 1.5  # sigmas of both between them: surely another capacity, however well either is known
+AT_ONCE = 3.0  # sigmas of the learnt: the pair that says it need not be over
 STEP = 0.002  # of capacity per look: 15 % take a quarter of an hour, so that no charge left jumps
 
 
@@ -23,13 +24,15 @@ def due(pairs: Floats, used: Floats, doubt: Floats, eager: bool) -> Bools:
     """Return where the capacity that was learnt is to be counted with, (cell,).
 
     used, doubt  (cell,) capacity in Ah of one cell and its relative sigma as the filter has them. Learnt must be: from
-    PROOFS pairs, none of them still going on (eager: from one, going on or not), and clearly surer than what is used,
-    or surer and a sigma away, or surely another capacity. What is known no better than before moves nothing.
+    PROOFS pairs, none of them still going on unless it is AT_ONCE away (eager: from one, going on or not), and clearly
+    surer than what is used, or surer and a sigma away, or surely another capacity. What is known no better than before
+    moves nothing.
     """
     p = Pairs(*pairs)
-    proven = p.closed >= 1.0 if eager else (p.closed >= PROOFS) & (p.last_w == 0.0)
-    apart = np.where(p.relative < doubt, p.relative, SURELY * np.hypot(p.relative, doubt))
-    return np.asarray(proven & ((p.relative < BETTER * doubt) | (np.abs(p.capacity - used) > apart * used)))
+    both, off = np.hypot(p.relative, doubt), np.abs(p.capacity - used) / used
+    proven = p.closed >= 1.0 if eager else (p.closed >= PROOFS) & ((p.last_w == 0.0) | (off > AT_ONCE * p.relative))
+    apart = np.where(p.relative < doubt, p.relative, SURELY * both)
+    return np.asarray(proven & ((p.relative < BETTER * doubt) | (off > apart)))
 
 
 def looked(state: EstimateState) -> bool:
@@ -40,8 +43,9 @@ def looked(state: EstimateState) -> bool:
 def adopt_capacity(
     cfg: EstimatorConfig, state: EstimateState, eager: bool = False, at_once: bool = False
 ) -> EstimateState:
-    """Let the filter count with the capacity that trusted points have shown; SOC itself stays where it is.
+    """Let the filter count with the capacity that trusted points have shown.
 
+    What counting with the old one has done to SOC, and voltage has not mended since (react_q), is undone with it.
     It goes over in small steps, one after each look for points, so that the charge left does not jump. eager: one pair
     is enough, because a person asked for it. at_once: whole, between two recordings.
     """
@@ -56,6 +60,7 @@ def adopt_capacity(
     moved = used + np.where(now, np.clip(p.capacity - used, -step, step), 0.0)
     left = np.abs(p.capacity - moved) / p.capacity
     buffer = copied(state.buffer)
+    put(buffer, "z", get(cfg, state, "z") + get(cfg, state, "react_q") * (moved - used) / used)
     put_capacity(buffer, moved)
     put(buffer, "doubt_q", np.where(now, np.hypot(np.hypot(p.relative, GAIN), left), doubt))
     return replace(state, buffer=buffer)
