@@ -69,12 +69,13 @@ def weigh(cfg: EstimatorConfig, buffer: Floats, first_heard: Bools) -> Bools:
     for place, width in zip(PLACES, WIDTHS, strict=True):
         z = np.full(cfg.cells, place)
         off, doubt, lever = _missed(cfg, x, z, variance)
-        weight = width * np.exp(-0.5 * (off**2 / doubt + ((z - z0) / sigma) ** 2)) / np.sqrt(doubt)
+        likely = np.exp(-0.5 * (off**2 / doubt + ((z - z0) / sigma) ** 2)) / np.sqrt(doubt)
+        weight = width * likely
         gain = np.concatenate([0.0 * z[None], variance * lever / doubt])  # of a volt, in what else made it
         moved = gain * off
         moved[0] = z - z0
         total = total + weight
-        peak = peak + weight**SHARPER * np.stack([np.ones_like(z), moved[0]])
+        peak = peak + width * likely**SHARPER * np.stack([np.ones_like(z), moved[0]])
         slope = slope + weight * off / doubt * np.stack([np.ones_like(z), moved[0]])
         first = first + weight * moved
         second = second + weight * (moved[:, None] * moved[None] - gain[:, None] * gain[None] * doubt)
