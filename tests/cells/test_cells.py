@@ -57,6 +57,13 @@ def test_one_degree_resistance_falls_with_warmth() -> None:
     assert (np.diff(model.r0[:, SOC_POINTS // 2]) < 0).all()
 
 
+@pytest.mark.parametrize("name", names())
+def test_a_resistance_of_the_cold_that_is_estimated_is_doubted_there(name: str) -> None:
+    model = load(name).model
+    guessed = {"resistance", "resistance.temperature"} & set(model.estimated)
+    assert (np.interp(-10.0, model.doubt_degC, model.doubt) > 0.2) == bool(guessed)
+
+
 def test_writer_and_loader_agree(tmp_path: Path) -> None:
     path = tmp_path / "copy.toml"
     path.write_text(dump(raw()), encoding="utf-8")
