@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 
 # Doubt at the start, as variances; currents in C
 START_POLARISATION = 0.03 * 0.03
-START_HYSTERESIS = 0.8 * 0.8
+START_HYSTERESIS = 1.0  # 1: on one of both branches, −1 or 1
 START_SCALE = 0.15 * 0.15
 NEVER_LOOKED_UP = -9.0
 
