@@ -58,10 +58,15 @@ def test_one_degree_resistance_falls_with_warmth() -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_resistance_of_the_cold_that_is_estimated_is_doubted_there(name: str) -> None:
+def test_a_resistance_that_nobody_measured_is_doubted_by_the_distance(name: str) -> None:
     model = load(name).model
     guessed = {"resistance", "resistance.temperature"} & set(model.estimated)
-    assert (np.interp(-10.0, model.doubt_degC, model.doubt) > 0.2) == bool(guessed)
+    measured = np.array([25.0]) if guessed else model.temp_degC
+    at = np.array([-10.0, 0.0, 5.0, 12.0])
+    away = np.abs(at[:, None] - measured).min(axis=1)
+    doubt = np.interp(at, model.doubt_degC, model.doubt)
+    assert (doubt[away > 9.0] > 0.08).all()
+    assert (doubt[away < 2.0] < 0.05).all()
 
 
 def test_writer_and_loader_agree(tmp_path: Path) -> None:

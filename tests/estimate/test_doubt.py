@@ -69,8 +69,9 @@ def test_lost_current_counts_as_the_last_one_fading_away() -> None:
 
 def test_where_no_resistance_was_measured_voltage_under_current_says_less_and_at_rest_as_much() -> None:
     """One cell file doubts its resistance below 10 degC by 30 %, the other was measured there."""
+    measured = replace(MODEL, doubt_degC=np.array([25.0]), doubt=np.zeros(1))
     doubtful = replace(MODEL, doubt_degC=np.array([5.0, 10.0]), doubt=np.array([0.3, 0.0]))
-    cfg = estimate.compile_cells([MODEL, doubtful], np.array([0, 1]), np.full(2, 3.0), np.ones(2))
+    cfg = estimate.compile_cells([measured, doubtful], np.array([0, 1]), np.full(2, 3.0), np.ones(2))
 
     def ratio(current: float, temp_degC: float) -> float:
         """Sigma of the second cell over that of the first, after twenty minutes in which the model was right."""
