@@ -168,6 +168,55 @@ def test_time_in_another_unit_shows_in_resistance_times_capacity(times: float) -
         capacity.measured([wrong], replace(ENDS, capacity_Ah=times * 2.0), [])
 
 
+def test_a_slow_cycle_in_minutes_shows_in_how_near_its_legs_lie() -> None:
+    """C/20 with 0.3 ohm Ah and no step in it: as seconds the rows make 3C, 5 mohm Ah."""
+    made = run([(20.0, -0.1), (20.0, 0.1)])
+    slow = replace(made, voltage=made.voltage + 0.15 * made.current)
+    assert capacity.measured([slow], ENDS, [])[0].capacity_Ah == pytest.approx(2.0, rel=0.01)
+    wrong = replace(slow, time_s=slow.time_s / 60.0, charge_Ah=slow.charge_Ah / 60.0)
+    with pytest.raises(LabError, match="no cell is like that"):
+        capacity.measured([wrong], replace(ENDS, capacity_Ah=2.0 / 60.0), [])
+
+
+def test_a_slow_discharge_counts_beside_loads_that_go_lower() -> None:
+    """Ended at 2.8 V with its knee, while a cold drive of the same cell went down to 2.4 V."""
+    slow = run([(10.0, -0.2)])
+    slow = replace(slow, voltage=slow.voltage + 0.4 - 0.6 * np.clip(-slow.charge_Ah - 1.9, 0.0, None) / 0.1)
+    drive = run([(0.5, -2.0)], temp_degC=-20.0)
+    ends, source, sigma = capacity.measured([drive, slow], Ends(4.6, 2.4, 2.0), [])
+    assert ends.capacity_Ah == pytest.approx(2.0, rel=0.01)
+    assert ("made" in source, sigma) == (True, pytest.approx(capacity.SURE))
+
+
+def test_a_discharge_that_begins_under_load_begins_full() -> None:
+    """No row of rest before 1C: 4.1 V of a cell whose drives begin at 4.24 V, rested."""
+    loaded = run([(1.0, -2.0)])
+    loaded = replace(loaded, voltage=loaded.voltage - 0.1)
+    assert len(list(capacity.full_legs(loaded, Ends(4.24, 2.9, 2.0)))) == 1
+    assert not list(capacity.full_legs(run([(1.0, -2.0)], start=0.8), Ends(4.24, 2.75, 2.0)))
+
+
+def test_a_slow_discharge_in_the_cold_leaves_what_it_usually_leaves() -> None:
+    found = {}
+    for degC in (25.0, 5.0, -15.0):
+        slow = run([(10.0, -0.2)], temp_degC=degC)
+        slow = replace(slow, voltage=slow.voltage + 0.4 - 0.6 * np.clip(-slow.charge_Ah - 1.9, 0.0, None) / 0.1)
+        ends, _, sigma = capacity.measured([slow], Ends(4.6, 2.8, 2.0), [])
+        found[degC] = ends.capacity_Ah / 2.0, sigma
+    assert [ah for ah, _ in found.values()] == pytest.approx([1.0, 1.04, 1.10], abs=0.01)
+    assert [sigma for _, sigma in found.values()] == pytest.approx([0.02, 0.05, 0.10], abs=0.01)
+
+
+def test_slow_discharges_of_two_cells_are_told() -> None:
+    one = run([(10.0, -0.2)])
+    one = replace(one, voltage=one.voltage + 0.4 - 0.6 * np.clip(-one.charge_Ah - 1.9, 0.0, None) / 0.1)
+    for times, told in ((1.02, False), (1.08, True)):
+        other = replace(one, label="other#1", current=times * one.current, charge_Ah=times * one.charge_Ah)
+        warnings: list[str] = []
+        capacity.measured([one, other], Ends(4.6, 2.8, 2.0 * times), warnings)
+        assert [("made#1" in w, "other#1" in w) for w in warnings if "two cells" in w] == [(True, True)] * told
+
+
 def test_a_swing_with_gaps_in_which_charge_flowed_tells_no_capacity() -> None:
     part = run([(0.5, -2.0), (0.1, 0.0)])
     capacity.measured([part], replace(ENDS, empty_V=3.3), [])

@@ -66,6 +66,14 @@ def test_a_slow_leg_that_stops_early_is_drawn_on_as_a_faster_discharge_fell_and_
     assert bool(np.abs(curve.ocv - OCV + GAP)[knee].max() < 0.08) is helped
 
 
+@pytest.mark.parametrize(("apart_V", "told"), [(0.01, False), (0.06, True)])
+def test_slow_discharges_of_two_cells_are_told_by_their_curves(apart_V: float, told: bool) -> None:
+    one = leg(-1.0)
+    other = replace(one, run=replace(one.run, label="other#1", voltage=one.run.voltage + apart_V * (one.soc > 0.3)))
+    from_slow_legs([one, other], ENDS, warnings := [])
+    assert ["made#1 and other#1" in text for text in warnings] == [True] * told
+
+
 def stepping(sign: float, ohms_full: float, ohms_empty: float) -> Sorted:
     """A slow leg with a row of rest before it; resistance rises towards empty as it usually does."""
     item = leg(sign)

@@ -323,6 +323,28 @@ def test_an_hour_of_summer_time_is_none(tmp_path: Path, start: str, jumps_h: int
     assert any("summer time" in note for note in notes)
 
 
+@pytest.mark.parametrize("step_s", [7, 10, 20])
+def test_dates_to_the_minute_cost_no_row(tmp_path: Path, step_s: int) -> None:
+    """Rows of 7 to 20 s are spread evenly over their minutes, which begin and end in the middle."""
+    t = np.arange(33, 33 + 4000, step_s)
+    minutes = np.datetime64("2024-03-05T10:17") + t // 60
+    amperes = np.where((t // 200) % 2 == 0, 0.0, -2.0)
+    rows = [f"{m},{i},{3.7 + 0.03 * i - s / 1e5}" for m, s, i in zip(minutes, t, amperes, strict=True)]
+    path = tmp_path / "a.csv"
+    path.write_text("Date Time,Current(A),Voltage(V)\n" + "\n".join(rows), encoding="utf-8")
+    reading = read_noting(path)
+    assert len(reading.runs) == 1
+    assert np.abs(reading.runs[0].time_s - (t - t[0])).max() < step_s
+    assert any("spread evenly over 60 s" in note for note in reading.notes)
+
+
+def test_two_channels_in_turn_are_not_spread(tmp_path: Path) -> None:
+    rows = [f"{t // 2},{-1.0 if t % 40 < 20 else 0.0},{3.7 - 0.3 * (t % 2) - t / 1e5}" for t in range(400)]
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,current_A,voltage_V\n" + "\n".join(rows), encoding="utf-8")
+    assert len(read_noting(path).runs[0].time_s) == 200
+
+
 def test_an_hour_without_rows_on_a_weekday_is_one(tmp_path: Path) -> None:
     run, notes = dated(tmp_path, local("2024-04-02T01:43:20", 1))
     assert run.time_s[-1] == pytest.approx(TIME[-1] + 3600.0)

@@ -234,6 +234,23 @@ def test_what_a_lost_sensor_shows_is_no_temperature(tmp_path: Path, lost: float)
     assert noted(path, "8 temperatures are none, the first is")
 
 
+@pytest.mark.parametrize(("setpoint", "taken"), [(np.nan, 25.0), (0.0, 0.0)])
+def test_a_temperature_of_nothing_but_zero_is_no_measurement(tmp_path: Path, setpoint: float, taken: float) -> None:
+    columns = pulses() | {"temperature_degC": np.zeros(400), "temperature_setpoint_degC": np.full(400, setpoint)}
+    path = written(tmp_path, columns)
+    assert set(read(path)[0].temp_degC) == {taken}
+    assert noted(path, "0 in every row")
+
+
+@pytest.mark.parametrize(("divisor", "unit"), [(60.0, "_min"), (3600.0, "_h")])
+def test_a_counter_tells_the_unit_of_time(tmp_path: Path, divisor: float, unit: str) -> None:
+    columns = pulses()
+    columns["ah_reference"] = np.concatenate([[0.0], np.cumsum(columns["current_A"][1:])]) / 3600.0
+    columns["time_s"] = columns["time_s"] / divisor
+    with pytest.raises(LabError, match=f"name the column {unit}"):
+        read(written(tmp_path, columns))
+
+
 def test_recordings_behind_one_another_in_a_file_are_runs(tmp_path: Path) -> None:
     path = written(tmp_path, pulses())
     text = path.read_text()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from cellarer.lab import usual
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KELVIN, USUAL_OHM_AH, USUAL_SLOPE_K, WARM_K
 from cellarer.lab.readers import Run
-from cellarer.lab.sort import Ends
+from cellarer.lab.sort import LOADED_OHM_AH, Ends
 
 Floats = NDArray[np.float64]
 
@@ -19,8 +19,12 @@ NEAR_FULL_V = 0.13
 NEAR_EMPTY_V = 0.15
 LEAST_HOURS = 1.0 / 60.0  # no cell is emptied sooner
 LARGEST_AH = 1500.0  # of one cell; the largest on sale (2026) hold about 1200
-OHM_AH = (0.002, 10.0)  # resistance times capacity of any cell: measured 0.013 (LTO) to 0.09, at -20 degC to 1.4
-STEPS, STEP_S = 6, 30.0  # so many changes of current, each within so many seconds, tell a resistance
+OHM_AH = (0.004, 10.0)  # resistance times capacity of any cell: measured 0.013 (LTO) to 0.09, at -20 degC to 1.4
+STEP_S = 30.0  # within so many seconds a change of current tells it
+LEAST_GAP_OHM_AH, BRISK_H = (
+    0.01,
+    1.0,
+)  # per ampere, legs of less than an hour lie apart by so much: measured 0.03 to 0.4
 MOST_HOURS = 40.0  # slower does not count as better
 FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
 FAR_K = 15.0  # from 25 degC: a capacity from there is told as less than the rated one
@@ -33,6 +37,8 @@ END, END_ROWS = 0.01, 30  # of the charge of a leg: so near its turn its last vo
 FLOWS = 0.02  # of the largest current of a leg
 POINTS = 20_000
 SLOW_H = 8.0  # a leg that takes so long ends where the cell is empty, if it shows a knee
+COLD_LEFT = 0.0025  # of capacity per kelvin below 25 degC less FREE_K: so much a slow cold discharge leaves in the cell
+TWO_CELLS = 0.05  # of capacity: slow discharges of the same temperature that differ by more are not of one cell
 LEFT = 0.05  # of capacity: so much usually stays behind a discharge at 1C (25 degC: 2 to 8 %); more is added
 HOURS_LEFT = 200.0  # a leg that leaves a tenth counts as 20 h faster
 MOST_LEFT = 0.45  # of capacity: with more left in the cell its capacity is guessed and not measured
@@ -60,6 +66,7 @@ class Leg:
     cut_V: float = float("nan")  # where the file ends while current flows and no knee of an empty cell has shown
     left: float = 0.0  # of the capacity, behind the lower end: by its rested voltage as usual
     rested_V: float = float("nan")  # there
+    middle_V: float = float("nan")  # at half of its charge
 
     @property
     def rank(self) -> float:
@@ -76,14 +83,19 @@ class Leg:
     @property
     def capacity_Ah(self) -> float:
         """What flowed, and what is usually left where that is no trifle."""
-        return self.charge_Ah / (1.0 - self.left) if self.left > LEFT else self.charge_Ah
+        return self.charge_Ah / (1.0 - (self.left if self.left > LEFT else self.cold_left))
+
+    @property
+    def cold_left(self) -> float:
+        """What a slow discharge that was empty in the cold usually leaves."""
+        empty = self.falls and self.hours >= SLOW_H and self.left == 0.0
+        return COLD_LEFT * max(25.0 - FREE_K - self.temp_degC, 0.0) if empty else 0.0
 
     @property
     def sigma(self) -> float:
         """One sigma of capacity_Ah, relative."""
-        sure = SURE if self.hours >= SLOW_H else FAST
-        return min(float(np.linalg.norm([sure, COLD_PER_K * self.away_K, GUESSED * self.left / (1.0 - self.left)])),
-                   MOST_SIGMA)  # fmt: skip
+        sure, left = SURE if self.hours >= SLOW_H else FAST, self.left + self.cold_left
+        return min(float(np.linalg.norm([sure, COLD_PER_K * self.away_K, GUESSED * left / (1.0 - left)])), MOST_SIGMA)
 
     def __str__(self) -> str:
         kind = "discharge" if self.falls else "charge"
@@ -117,22 +129,26 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
         # a rest drifts on: the turn may lie far behind the end
         around = slice(max(first - END_ROWS, 0), last + END_ROWS)
         flowed, volts = run.charge_Ah[around], run.voltage[around]
-        full = float(volts[np.abs(flowed - run.charge_Ah[top]) < END * abs(charge)].max()) > ends.full_V - NEAR_FULL_V
+        # a file may begin under load: what the usual resistance drops is no emptiness
+        unloaded = volts - np.minimum(run.current[around], 0.0) * LOADED_OHM_AH / ends.capacity_Ah
+        high = float(unloaded[np.abs(flowed - run.charge_Ah[top]) < END * abs(charge)].max())
         low = float(volts[np.abs(flowed - run.charge_Ah[bottom]) < END * abs(charge)].min())
-        empty = low < ends.empty_V + NEAR_EMPTY_V
-        if full and empty and abs(charge) > LEAST * ends.capacity_Ah:
-            rows = slice(first, last + 1)
-            flows = np.abs(run.current[rows]) > FLOWS * np.abs(run.current[rows]).max()  # rests make nothing slower
-            hours = float(np.sum(run.dt[rows][flows])) / 3600.0
+        rows = slice(first, last + 1)
+        flows = np.abs(run.current[rows]) > FLOWS * np.abs(run.current[rows]).max()  # rests make nothing slower
+        hours = float(np.sum(run.dt[rows][flows])) / 3600.0
+        knee = charge < 0.0 and _knee(run, first, last)
+        # loads of other files go lower than a slow discharge ends: that one is empty by its knee
+        empty = low < ends.empty_V + NEAR_EMPTY_V or (hours >= SLOW_H and knee)
+        if high > ends.full_V - NEAR_FULL_V and empty and abs(charge) > LEAST * ends.capacity_Ah:
             temp = float(np.mean(run.temp_degC[rows]))
-            knee = charge < 0.0 and _knee(run, first, last)
             cut = charge < 0.0 and not knee and _ends_under_load(run, first, last)
             rested_V = (
                 float(run.voltage[last]) if hours >= SLOW_H and charge < 0.0 else at_rest(run, bottom, temp, ends)
             )
             left = 0.0 if hours >= SLOW_H and knee else usual.left(rested_V, ends.full_V, ends.empty_V)
             cut_V = float(run.voltage[last]) if cut else float("nan")
-            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V, left, rested_V)
+            middle_V = _over(run, first, last, 0.5)
+            yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V, left, rested_V, middle_V)
 
 
 def at_rest(run: Run, bottom: int, temp_degC: float, ends: Ends) -> float:
@@ -159,9 +175,14 @@ def _ends_under_load(run: Run, first: int, last: int) -> bool:
 
 def _knee(run: Run, first: int, last: int) -> bool:
     """Whether a discharge falls at its end as an empty cell does."""
-    down = run.charge_Ah[first : last + 1] - run.charge_Ah[first]
-    begin, most, late, end = np.interp([0.1, 0.9, 0.98, 1.0], down / down[-1], run.voltage[first : last + 1])
+    begin, most, late, end = (_over(run, first, last, share) for share in (0.1, 0.9, 0.98, 1.0))
     return bool((late - end) / 0.02 > KNEE * (begin - most) / 0.8)
+
+
+def _over(run: Run, first: int, last: int, share: float) -> float:
+    """Voltage at a share of the charge between two rows."""
+    way = run.charge_Ah[first : last + 1] - run.charge_Ah[first]
+    return float(np.interp(share, way / way[-1], run.voltage[first : last + 1]))
 
 
 def check_given(runs: list[Run], capacity_Ah: float) -> None:
@@ -201,19 +222,40 @@ def check_swings(runs: list[Run], capacity_Ah: float, warnings: list[str]) -> No
             )
 
 
-def _check_scale(runs: list[Run], best: Leg) -> None:
+def _check_scale(runs: list[Run], legs: list[Leg], best: Leg) -> None:
     """Refuse where resistance times capacity is none of a cell: then time is in another unit (of current both hold)."""
     ohms = []
     for run in runs:
         di, dv = np.diff(run.current), np.diff(run.voltage)
         big = (np.abs(di) > 0.2 * np.abs(run.current).max()) & (np.diff(run.time_s) <= STEP_S)
-        if big.sum() >= STEPS:
+        if big.any():
             ohms.append(float(np.median(dv[big] / di[big])))
-    if ohms and not OHM_AH[0] < float(np.median(ohms)) * best.capacity_Ah < OHM_AH[1]:
-        raise LabError(
-            best.label, "time", f"{1e3 * float(np.median(ohms)):.3g} mohm in a cell of {best.capacity_Ah:.3g} Ah",
-            "seconds: no cell is like that; name the column _min, _h or _ms where it is, else give --capacity-Ah",
-        )  # fmt: skip
+    told = [(float(np.median(ohms)), OHM_AH)] if ohms else []
+    down, up = (
+        [(leg.middle_V, leg.charge_Ah / leg.hours) for leg in legs if leg.falls is falls] for falls in (True, False)
+    )
+    if down and up and best.hours < BRISK_H:
+        (low_V, out_A), (high_V, in_A) = (np.mean(part, axis=0) for part in (down, up))
+        told.append((float(high_V - low_V) / float(out_A + in_A), (LEAST_GAP_OHM_AH, np.inf)))
+    for ohm, (least, most) in told:
+        if not least < ohm * best.capacity_Ah < most:
+            raise LabError(
+                best.label, "time", f"{1e3 * ohm:.3g} mohm in a cell of {best.capacity_Ah:.3g} Ah",
+                "seconds: no cell is like that; name the column _min, _h or _ms where it is, else give --capacity-Ah",
+            )  # fmt: skip
+
+
+def _of_two_cells(legs: list[Leg]) -> list[str]:
+    """Say which two slow discharges to empty, as warm as each other, hold too different a charge for one cell."""
+    slow = sorted((leg for leg in legs if leg.falls and leg.hours >= SLOW_H), key=lambda leg: leg.charge_Ah)
+    for one, other in combinations(slow, 2):
+        near = abs(one.temp_degC - other.temp_degC) < FREE_K
+        if near and one.left + other.left == 0.0 and other.charge_Ah > (1.0 + TWO_CELLS) * one.charge_Ah:
+            return [
+                f"a {one} holds {one.charge_Ah:.4g} Ah, a {other} {other.charge_Ah:.4g} Ah: two cells, or one that has "
+                "aged between them? Identify each from its own files"
+            ]
+    return []
 
 
 def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, str, float]:
@@ -241,7 +283,8 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
             best.label, "current", f"{best.charge_Ah:.0f} Ah, more than any cell holds",
             "amperes and seconds; where they are mA or ms name the column _mA or _ms, else give --capacity-Ah",
         )  # fmt: skip
-    _check_scale(runs, best)
+    _check_scale(runs, legs, best)
+    warnings += _of_two_cells(legs)
     if legs and best.away_K > FAR_K:
         warnings.append(f"no full leg near 25 degC: capacity is that of a {best}; --capacity-Ah is better")
     if legs and not best.falls:

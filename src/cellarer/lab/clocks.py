@@ -25,6 +25,7 @@ DAY_S, HOUR_S = 86400.0, 3600.0
 SHIFT_H, SUNDAY = 4.0, 3  # summer time begins and ends in the first hours of a Sunday (1970-01-01 + 3 days)
 NEAR_S, NEAR_STEPS = 60.0, 5.0  # a time of day passes midnight between rows so near to it
 SAME_TIME_S = 0.01  # a step begins so long after the last row of the one before, where no date says more
+COARSE, LIKE = 0.1, 2.0  # share of rows that show something new at the same time; times as far as the next time does
 WITH_STEP = 0.9  # share of the restarts of time that must come with a new step
 
 
@@ -94,6 +95,28 @@ def _without_summer_time(local: Floats, notes: list[str]) -> Floats:
     out[rows] -= np.r_[0.0, np.cumsum(np.where(jump, HOUR_S * np.sign(dt), 0.0))]
     notes.append(f"dates jump by an hour on a Sunday night, row {rows[1:][jump][0] + 1}: taken for summer time")
     return out
+
+
+def spread(time: Floats, current: Floats, voltage: Floats, notes: list[str]) -> Floats:
+    """Times written too coarsely for their rows (to the minute, say) spread evenly; repeated rows stay as they are."""
+    same = np.diff(time) == 0.0
+    new = same & ((np.diff(current) != 0.0) | (np.diff(voltage) != 0.0))
+    first = np.flatnonzero(np.r_[True, ~same])
+    if not new.mean() > COARSE or len(first) < 3:
+        return time
+    within, on = np.abs(np.diff(voltage))[new], np.abs(np.diff(voltage[first]))
+    if not np.nanmean(within) <= LIKE * np.nanmean(on):  # rows of two channels in turn, not of one at a finer step
+        return time
+    count, step = np.diff(np.r_[first, len(time)]), np.diff(time[first])
+    usual_s, usual = float(np.nanmedian(step)), float(np.median(count))
+    pace = np.where((step > 0.0) & (step < usual_s), step, usual_s) / count[:-1]
+    pace, begin = np.append(pace, usual_s / max(usual, count[-1])), time[first].copy()
+    pace[0] = usual_s / max(usual, count[0])
+    begin[0] += usual_s - pace[0] * count[0]  # a recording begins and ends within its first and last times
+    notes.append(f"{int(new.sum())} rows have the time of the row before: spread evenly over {usual_s:.3g} s each")
+    return np.asarray(
+        np.repeat(begin, count) + (np.arange(len(time)) - np.repeat(first, count)) * np.repeat(pace, count)
+    )
 
 
 def _lasts(moments: Floats) -> float:

@@ -6,6 +6,7 @@ charges disagree are not averaged: an unlogged part would bend the whole curve; 
 """
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ NEAR_K = 10.0  # from the slow leg: a faster discharge that warm tells its shape
 WIDER = 2.0  # half gaps up to so many times the usual one are believed
 LEAST_GAP_V = 0.004
 AGREE = 0.03  # of capacity: legs that differ more are not averaged
+TWO_CELLS_V = 0.04  # at the same SOC and temperature: slow discharges of one cell lie 10 mV apart
 WIDEST_V = 0.08  # half gap of legs at 25 degC that belong to each other
 COLDER_K = 3300.0  # d ln R / d(1/T), as usual (fit.py)
 WHOLE = 0.04  # of capacity: a leg that begins or ends so near an end reaches it
@@ -132,6 +134,7 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
     temp = float(np.mean([item.temp_degC for item in chosen]))
     more = _more_at_empty(chosen)
     down = [leg for item in chosen if (leg := _leg(item, -1.0, ends.capacity_Ah, more)) is not None]
+    warnings += _of_two_cells(chosen, ends)
     up = [leg for item in chosen if (leg := _leg(item, 1.0, ends.capacity_Ah, more)) is not None]
     lower = _mean_leg(down, ends)
     upper = _mean_leg(up, ends)
@@ -164,6 +167,19 @@ def from_slow_legs(items: list[Sorted], ends: Ends, warnings: list[str]) -> Curv
     if upper is not None:
         return Curve(upper, np.zeros_like(GRID), temp, "slow charge leg", False)
     return None
+
+
+def _of_two_cells(items: list[Sorted], ends: Ends) -> list[str]:
+    """Say which two slow discharges of the same temperature show curves that no one cell has."""
+    legs = [(item.run.label, _leg(item, -1.0, ends.capacity_Ah)) for item in items]
+    whole = [(label, leg) for label, leg in legs if leg is not None and np.ptp(leg[0]) > 1.0 - AGREE]
+    inside = GRID[(GRID > 0.12) & (GRID < 0.92)]
+    for (one, a), (other, b) in combinations(whole, 2):
+        apart = float(np.quantile(np.abs(np.interp(inside, *a) - np.interp(inside, *b)), 0.9))
+        if apart > TWO_CELLS_V:
+            return [f"slow discharges {one} and {other} lie {1e3 * apart:.0f} mV apart at the same SOC: two cells? "
+                    "Identify each from its own files"]  # fmt: skip
+    return []
 
 
 def _colder(temp_degC: float) -> float:

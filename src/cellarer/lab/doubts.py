@@ -27,6 +27,8 @@ LEVELS = 10.0  # of the largest current, in which it counts as steady
 NO_SIGN = 0.002  # of the largest current: one that never goes further below zero has no sign
 TURNED = -0.9  # correlation of a counter with the charge that the current makes
 MILLI = (300.0, 3000.0)  # times as much: a counter in mAh
+CLOCKS = {"_min": 60.0, "_h": 3600.0}  # times as much: the time beside the counter is in this unit
+NEAR_UNIT = 0.05  # relative
 BLOCK = 24  # steps that are judged together
 AGAINST = 0.2  # share of steps that raise the voltage below which the sign is turned
 
@@ -144,6 +146,16 @@ def like_current(counter: Floats, own: Floats) -> tuple[Floats, str]:
         counter = 1e-3 * counter
         wrong.append("counts a thousand times what the current does: taken for mAh")
     return counter, f"the Ah counter {' and '.join(wrong)}" if wrong else ""
+
+
+def check_clock(file: str, counted: Floats, own: Floats) -> None:
+    """Refuse a time in which the current makes a sixtieth or less of what the tester's counter has counted."""
+    span = float(np.ptp(own))
+    times = float(np.ptp(counted)) / span if span > 0.0 else 0.0
+    unit = next((unit for unit, factor in CLOCKS.items() if abs(times / factor - 1.0) < NEAR_UNIT), None)
+    if unit is not None and float(np.corrcoef(counted, own)[0, 1]) > -TURNED:
+        raise LabError(file, "time", f"an Ah counter that moves {times:.0f} times what current and time make",
+                       f"seconds; these look like another unit: name the column {unit}")  # fmt: skip
 
 
 def unknown_rows(known: Bools) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellarer.lab import bpx, tables, workbook
-from cellarer.lab.clocks import clock, gone_on, moments
+from cellarer.lab.clocks import clock, gone_on, moments, spread
 from cellarer.lab.columns import (
     CELLS,
     MOMENTS,
@@ -82,6 +82,7 @@ def open_sheet(path: Path) -> Sheet:
         stamps = None if moment is None else moments(table.columns[moment], words_and_unit(moment)[1], [])
         columns["time_s"] = gone_on(columns["time_s"], table.columns[step], stamps, notes)
     columns["current_A"] = _signed(path, columns["current_A"], table, notes)
+    columns["time_s"] = spread(columns["time_s"], columns["current_A"], columns["voltage_V"], notes)
     cell = first_of(table.names, CELLS)
     if cell is not None and len(np.unique(table.columns[cell])) > 1:
         notes.append(f"column {cell} names {len(np.unique(table.columns[cell]))} cells: their mean is identified")

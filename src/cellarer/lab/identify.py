@@ -53,6 +53,7 @@ MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
 FULL_RUN_S = 6000.0
 BINS = 50.0  # of SOC, in which steady currents are compared
 STEADY_MISS_V, STEADY_SPREAD = 0.02, 0.5  # V that a look misses by; how far resistance parts from the steps', relative
+NO_FIT_V, WARM_DEGC = 0.1, 10.0  # V that no run of the same cell misses by where it is warm
 ODD, ODD_V = 3.0, 0.025  # a run that misses by so many times the usual, and by so much, is named
 SHORT_S, MOST_SHORT = 300.0, 30  # short runs, such as single pulses: so many of them; alone they tell no slow part
 RATES = {"LFP": 18.0, "Na-ion": 20.0}
@@ -318,10 +319,11 @@ def _doubts(fitted: list[Fitted], warnings: list[str]) -> None:
             warnings.append(f"{where} no run lasts longer than {part.brief_s:.0f} s: the slow resistance is usual")
         usual = float(np.median(part.misses))
         odd = [f"{name} ({1e3 * miss:.0f} mV)" for name, miss in zip(part.files, part.misses, strict=True)
-               if miss > max(ODD * usual, ODD_V)]  # fmt: skip
-        if odd and len(part.misses) > 2:
+               if (miss > max(ODD * usual, ODD_V) and len(part.misses) > 2)
+               or (miss > NO_FIT_V and part.temp_degC > WARM_DEGC)]  # fmt: skip
+        if odd:
             warnings.append(
-                f"{where} {', '.join(odd[:4])} fit much worse than the others: another cell, or a wrong anchor of SOC?"
+                f"{where} {', '.join(odd[:4])} fit much worse than others do: another cell, or a wrong anchor of SOC?"
             )
         if part.rmse > 0.04:
             warnings.append(f"{where} the model misses by {1e3 * part.rmse:.0f} mV: sigma is wide there")

@@ -115,6 +115,8 @@ def read_noting(path: Path | str, temperature_degC: float | None = None) -> Read
     if not runs:
         raise LabError(str(file), "rows", len(time), f"at least {FEW} rows with time, current and voltage, time rising")
     for run in runs:
+        if run.counted:
+            doubts.check_clock(run.file, run.charge_Ah, _charge(run.time_s, run.current))
         doubts.check_sign(run.file, run.time_s, run.current, run.voltage, run.charge_Ah)
         doubts.check_unsigned(run.file, run.time_s, run.current, run.voltage, _gap_s(run.time_s))
     return Reading(tuple(runs), tuple(f"{file.name}: {note}" for note in notes))
@@ -161,6 +163,9 @@ def _temperature(sheet: Sheet, given: float | None, notes: list[str]) -> Floats:
     elif setpoint is not None and np.isfinite(setpoint).any():
         fallback, said = np.where(np.isfinite(setpoint), setpoint, fallback), "the set point is taken"
     column = column if column is None else doubts.measured_temperature(column, notes)
+    if column is not None and np.isfinite(column).any() and not column[np.isfinite(column)].any():
+        notes.append("temperature is 0 in every row: a channel without a sensor?")
+        column = None
     if column is None or not np.isfinite(column).any():
         notes.append(f"no temperature measured: {said}")
         return fallback
