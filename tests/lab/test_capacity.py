@@ -42,7 +42,7 @@ def test_warm_discharge_beats_a_slower_cold_one() -> None:
     cold, warm = run([(20.0, -0.1)], temp_degC=-10.0), run([(2.0, -0.99)])
     ends, source, _ = capacity.measured([cold, warm], ENDS, [])
     assert "25 degC" in source
-    assert ends.capacity_Ah == pytest.approx(1.98, rel=0.01)
+    assert ends.capacity_Ah == pytest.approx(1.98, rel=0.03)
 
 
 def test_a_full_charge_counts_where_nothing_is_discharged() -> None:
@@ -105,9 +105,9 @@ def like_a_cell(made: Run, empty: float = 0.0) -> Run:
 
 
 def test_what_a_discharge_leaves_is_added_and_widens_sigma() -> None:
-    """2 Ah down to a rest that leaves 0, 3, 10, 30 % of the charge in an NMC cell; below LEFT nothing is added."""
+    """2 Ah down to a rest that leaves 0, 1, 10, 30 % of the charge in an NMC cell; below LEFT nothing is added."""
     found = {}
-    for left in (0.0, 0.03, 0.1, 0.3):
+    for left in (0.0, 0.01, 0.1, 0.3):
         made = like_a_cell(run([(0.5, 0.0), (1.0, -2.0), (0.5, 0.0)]), left)
         warnings: list[str] = []
         ends, _, sigma = capacity.measured([made], Ends(4.2, float(made.voltage.min()), 2.0), warnings)
@@ -222,6 +222,25 @@ def test_a_swing_with_gaps_in_which_charge_flowed_tells_no_capacity() -> None:
     capacity.measured([part], replace(ENDS, empty_V=3.3), [])
     with pytest.raises(LabError, match="gaps in which charge flowed"):
         capacity.measured([replace(part, cut=True)], replace(ENDS, empty_V=3.3), [])
+
+
+LMO = (3.2, 3.69, 3.92, 3.99, 4.09, 4.18)  # V at SOC 0, 10, 50, 70, 90, 100 %: a measured cell, rounded
+
+
+@pytest.mark.parametrize("rested", [LMO, (2.8, 3.3, 3.73, 3.92, 4.08, 4.18)])
+@pytest.mark.parametrize("hours", [0.33, 1.0])
+def test_an_lmo_cell_is_told_by_the_discharge_alone(rested: tuple[float, ...], hours: float) -> None:
+    """2 Ah with 60 mohm, 3C and 1C, 4 % left: as NMC the LMO cell would have 15 %."""
+    made = run([(hours, -2.0 / hours)])
+    soc = 1.0 - 0.96 * made.charge_Ah / made.charge_Ah[-1]
+    volts = np.interp(soc, [0.0, 0.1, 0.5, 0.7, 0.9, 1.0], rested) + 0.06 * made.current
+    leg = next(capacity.full_legs(replace(made, voltage=volts), Ends(4.18, float(volts.min()), 2.0)))
+    assert leg.capacity_Ah == pytest.approx(-made.charge_Ah[-1] / 0.96, rel=0.05)
+
+
+def test_half_a_discharge_of_nmc_is_none_of_lmo() -> None:
+    made = like_a_cell(run([(1.0, -2.0)]), 0.5)
+    assert not usual.is_spinel(-made.charge_Ah / 2.0, made.voltage, 25.0)
 
 
 def test_a_lithium_cell_that_was_taken_to_2_V_is_none_of_sodium() -> None:

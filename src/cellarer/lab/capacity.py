@@ -36,10 +36,12 @@ SPAN = 0.6  # a swing that covers less of the voltages seen in all files tells n
 END, END_ROWS = 0.01, 30  # of the charge of a leg: so near its turn its last voltage is looked for, and rows beyond
 FLOWS = 0.02  # of the largest current of a leg
 POINTS = 20_000
+STEADY, STEADY_SHARE = 0.1, 0.9  # of the middle current; of the rows with current
 SLOW_H = 8.0  # a leg that takes so long ends where the cell is empty, if it shows a knee
 COLD_LEFT = 0.0025  # of capacity per kelvin below 25 degC less FREE_K: so much a slow cold discharge leaves in the cell
 TWO_CELLS = 0.05  # of capacity: slow discharges of the same temperature that differ by more are not of one cell
-LEFT = 0.05  # of capacity: so much usually stays behind a discharge at 1C (25 degC: 2 to 8 %); more is added
+LEFT = 0.02  # of capacity: less than this the curve of a class does not tell; more is added …
+TOLD = 0.05  # … and told where it is more than a discharge at 1C usually leaves
 HOURS_LEFT = 200.0  # a leg that leaves a tenth counts as 20 h faster
 MOST_LEFT = 0.45  # of capacity: with more left in the cell its capacity is guessed and not measured
 # One sigma of a capacity, relative. All are own estimates from 40 legs of six cells (docs/why/identification.md).
@@ -145,7 +147,8 @@ def full_legs(run: Run, ends: Ends) -> Iterator[Leg]:
             rested_V = (
                 float(run.voltage[last]) if hours >= SLOW_H and charge < 0.0 else at_rest(run, bottom, temp, ends)
             )
-            left = 0.0 if hours >= SLOW_H and knee else usual.left(rested_V, ends.full_V, ends.empty_V)
+            spinel = _spinel(run, first, last, temp, ends)
+            left = 0.0 if hours >= SLOW_H and knee else usual.left(rested_V, ends.full_V, ends.empty_V, spinel)
             cut_V = float(run.voltage[last]) if cut else float("nan")
             middle_V = _over(run, first, last, 0.5)
             yield Leg(abs(charge), hours, temp, charge < 0.0, run.label, cut_V, left, rested_V, middle_V)
@@ -162,10 +165,28 @@ def at_rest(run: Run, bottom: int, temp_degC: float, ends: Ends) -> float:
     calm = near & (np.abs(run.current) < FLOWS * q)
     if calm.sum() > 1:
         return float(run.voltage[calm].max())
-    colder = float(np.exp(USUAL_SLOPE_K * (1.0 / (temp_degC + KELVIN) - 1.0 / WARM_K)))
-    ohms = float(USUAL_OHM_AH.sum()) * colder / q
     weight = np.maximum(run.dt[near], 1e-9)
-    return float(np.average(run.voltage[near] - ohms * run.current[near], weights=weight))
+    return float(np.average(_unloaded(run, temp_degC, q)[near], weights=weight))
+
+
+def _unloaded(run: Run, temp_degC: float, capacity_Ah: float) -> Floats:
+    """Voltage less what the usual resistance makes of the current."""
+    colder = float(np.exp(USUAL_SLOPE_K * (1.0 / (temp_degC + KELVIN) - 1.0 / WARM_K)))
+    return run.voltage - float(USUAL_OHM_AH.sum()) * colder / capacity_Ah * run.current
+
+
+def _spinel(run: Run, first: int, last: int, temp_degC: float, ends: Ends) -> bool:
+    """Whether a discharge between two rows is that of an LMO cell: only a steady current tells (rests may part it)."""
+    rows = slice(first, last + 1)
+    drawn, amperes = run.charge_Ah[first] - run.charge_Ah[rows], -run.current[rows]
+    flows = amperes > FLOWS * float(np.abs(amperes).max())
+    if not drawn[-1] > 0.0:
+        return False
+    steady = flows & (np.abs(amperes - np.median(amperes[flows])) < STEADY * np.median(amperes[flows]))
+    if steady.sum() < STEADY_SHARE * flows.sum():
+        return False
+    unloaded = _unloaded(run, temp_degC, ends.capacity_Ah)[rows]
+    return usual.is_spinel(drawn[steady] / drawn[-1], unloaded[steady], temp_degC)
 
 
 def _ends_under_load(run: Run, first: int, last: int) -> bool:
@@ -198,7 +219,7 @@ def check_given(runs: list[Run], capacity_Ah: float) -> None:
 def sigma_of_given(runs: list[Run], ends: Ends, warnings: list[str]) -> float:
     """One sigma of a capacity that is given, relative; said where a slow leg near 25 degC shows another one."""
     slow = [leg for run in runs for leg in full_legs(run, ends) if leg.hours >= SLOW_H and leg.away_K < FAR_K]
-    slow = [leg for leg in slow if leg.falls and leg.left < LEFT]
+    slow = [leg for leg in slow if leg.falls and leg.left < TOLD]
     if not slow:
         return SURE
     best = max(slow, key=lambda leg: leg.rank)
@@ -294,7 +315,7 @@ def measured(runs: list[Run], ends: Ends, warnings: list[str]) -> tuple[Ends, st
             f"{best.label} ends at {best.cut_V:.2f} V while current flows, without the knee of an empty cell: "
             "is the file truncated? Then capacity is larger: give --capacity-Ah"
         )
-    if best.left > LEFT:
+    if best.left > TOLD:
         warnings.append(
             f"{best.label} does not empty the cell: about {best.rested_V:.2f} V at rest leave about "
             f"{100.0 * best.left:.0f} % in a cell of its class. Capacity is guessed, "
@@ -324,6 +345,7 @@ def _swing(runs: list[Run], ends: Ends) -> Leg:
         )  # fmt: skip
     temp, bottom = float(np.mean(run.temp_degC)), int(np.argmin(run.charge_Ah))
     rested_V = at_rest(run, bottom, temp, ends)
-    left = usual.left(rested_V, ends.full_V, ends.empty_V)
+    spinel = _spinel(run, int(np.argmax(run.charge_Ah[: bottom + 1])), bottom, temp, ends)
+    left = usual.left(rested_V, ends.full_V, ends.empty_V, spinel)
     hours = float(run.time_s[-1]) / 3600.0
     return Leg(float(np.ptp(run.charge_Ah)), hours, temp, True, run.label, left=left, rested_V=rested_V)

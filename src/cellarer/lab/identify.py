@@ -182,7 +182,10 @@ def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str
         curve = _from_steady(items, ends)
     lowest = min(float(item.soc.min()) for item in items)
     if given is None and lowest > WHOLE and "slow" not in curve.source:
-        curve = replace(curve, ocv=usual.drawn_down(GRID, curve.ocv, lowest, ends.full_V, ends.empty_V))
+        curve = replace(
+            curve,
+            ocv=usual.drawn_down(GRID, curve.ocv, lowest, ends.full_V, ends.empty_V, chemistry_of(curve.ocv) == "LMO"),
+        )
     chemistry = chemistry_of(curve.ocv)
     curve = freed_of_hysteresis(curve, USUAL_HYSTERESIS[chemistry], RATES.get(chemistry, RATE))
     guessed = curve.source.startswith("guess")
