@@ -15,7 +15,7 @@ from cellarer.lab import cellfile, template
 from cellarer.lab.curve import GRID, Curve
 from cellarer.lab.error import LabError
 from cellarer.lab.fit import KNOTS, Fitted
-from cellarer.lab.identify import _fit, identify
+from cellarer.lab.identify import _fit, _from_steady, identify
 from cellarer.lab.readers import Run, read
 from cellarer.lab.rests import RESTS
 from cellarer.lab.sort import Ends, Sorted, settle
@@ -197,6 +197,24 @@ def test_a_slow_curve_alone_gets_usual_resistance_and_says_so(tmp_path: Path) ->
     part = found.fitted[0]
     assert 0.25 < (part.r0[8] + part.r1[8]) * q / 0.08 < 4.0
     assert part.rmse >= 0.02
+    doubts = found.table["resistance"]
+    assert dict(zip(doubts["doubt_degC"], doubts["doubt_pct"], strict=True))[25.0] == 40.0
+
+
+def test_charges_of_several_temperatures_show_their_resistance() -> None:
+    """At constant voltage the colder one carries less current: together they showed none (curve 0.5 V too high)."""
+    soc = np.linspace(0.0, 1.0, 400)
+    items = []
+    for degC, ohms in ((25.0, 0.06), (5.0, 0.2), (-5.0, 0.4)):
+        ocv = 3.0 + 1.15 * soc
+        current = np.minimum(2.0, (4.2 - ocv) / ohms)
+        dt = np.diff(soc, prepend=0.0) * 2.0 * 3600.0 / current
+        run = Run("m", f"{degC}", np.cumsum(dt), np.r_[0.0, current[1:]], ocv + ohms * np.r_[0.0, current[1:]],
+                  np.full(400, degC), 2.0 * soc, False)  # fmt: skip
+        items.append(Sorted(run, "charge", soc, "full", degC))
+    found = _from_steady(items, Ends(4.2, 3.0, 2.0))
+    inside = (GRID > 0.1) & (GRID < 0.9)
+    assert np.abs(found.ocv - 3.0 - 1.15 * GRID)[inside].max() < 0.05
 
 
 @pytest.mark.needs("scipy", "pyarrow")
@@ -279,8 +297,16 @@ def test_a_slow_part_that_no_run_has_shown_is_doubted_where_it_was_measured_too(
 
 
 @pytest.mark.needs("scipy")
-@pytest.mark.parametrize(("source", "times"), [("slow discharge leg", 1.0), (RESTS, 1.0 / FLOOR), ("guess", 1.7)])
-def test_what_a_weak_curve_misses_lasts(tmp_path: Path, source: str, times: float) -> None:
+@pytest.mark.parametrize(
+    ("source", "degC", "times"),
+    [
+        ("slow discharge leg", 25.0, 1.0),
+        ("slow discharge leg", 0.0, 1.0 / FLOOR),
+        (RESTS, 25.0, 1.0 / FLOOR),
+        ("guess", 25.0, 1.7),
+    ],
+)
+def test_what_a_weak_curve_misses_lasts(tmp_path: Path, source: str, degC: float, times: float) -> None:
     r = np.random.default_rng(4)
     drive = np.concatenate([np.zeros(60), np.repeat(r.uniform(-2.0, 0.6, 130), 12) * TRUE.capacity_Ah * 1.2])
     run = read(recording(tmp_path / "drive.csv", drive, 2.0, 1.0))[0]
@@ -288,7 +314,7 @@ def test_what_a_weak_curve_misses_lasts(tmp_path: Path, source: str, times: floa
     ocv = np.interp(
         GRID, np.linspace(0.0, 1.0, TRUE.ocv.shape[1]), TRUE.ocv[int(np.argmin(np.abs(TRUE.temp_degC - 25.0)))]
     )
-    curve = Curve(ocv + 0.01 * np.sin(20.0 * GRID), 0.0 * GRID, 25.0, source, False)
+    curve = Curve(ocv + 0.01 * np.sin(20.0 * GRID), 0.0 * GRID, degC, source, False)
     part = _fit([item], curve, 0.0 * GRID, 30.0, TRUE.capacity_Ah)
     assert part.rmse == pytest.approx(times * part.misses[0], rel=0.15)
 
@@ -305,6 +331,21 @@ def test_a_run_of_another_cell_is_named(tmp_path: Path) -> None:
     files[3].write_text("\n".join([text[0], *weak]), encoding="utf-8")
     found = identify(files, "mixed", TRUE.capacity_Ah)
     assert [w for w in found.warnings if "another cell" in w and "drive3" in w and "drive1" not in w]
+
+
+@pytest.mark.needs("scipy")
+def test_a_single_run_that_no_curve_fits_is_named(tmp_path: Path) -> None:
+    """A slow discharge of one cell and a drive of another, which rests up to 0.6 V higher."""
+    q = TRUE.capacity_Ah
+    slow = np.concatenate([np.zeros(5), np.full(int(25 * 60 * 0.995), -q / 25.0)])
+    drive = np.concatenate([np.zeros(60), np.repeat(np.random.default_rng(4).uniform(-2.0, 0.6, 130), 12) * q * 1.2])
+    files = [recording(tmp_path / "slow.csv", slow, 60.0, 1.0), recording(tmp_path / "drive.csv", drive, 2.0, 1.0)]
+    text = files[1].read_text(encoding="utf-8").splitlines()
+    other = [
+        f"{a},{b},{float(v) + 0.6 * min(float(a) / 1500.0, 1.0)},{c}" for a, b, v, c in (s.split(",") for s in text[1:])
+    ]
+    files[1].write_text("\n".join([text[0], *other]), encoding="utf-8")
+    assert [w for w in identify(files, "mixed", q).warnings if "another cell" in w and "drive" in w]
 
 
 @pytest.mark.needs("scipy")

@@ -26,6 +26,7 @@ STRAYS_WORTH = 3.0  # distances between measured temperatures that this counts a
 # Where no rest or change of current lasted long enough to show a slow part, half of what it usually has is unknown.
 TAU2_SEEN_S = 57.0  # 55 s is the bound of the search
 UNSEEN = 0.5 * float(USUAL_OHM_AH[2] / USUAL_OHM_AH.sum())
+STEADY_UNSEEN = 0.4  # measured cells part by so much from what is usual, and steady currents tell little more
 FAR_DEGC = -60.0, 120.0  # no cell file goes beyond
 SLOW_C = 0.05  # usual rate of a slow leg
 GAP_K = 3.0  # measured temperatures closer than this leave nothing between them
@@ -130,13 +131,18 @@ def doubts(fitted: list[Fitted], capacity_Ah: float) -> dict[str, list[float]]:
     for seen, way in ((lowest, -1.0), (highest, 1.0)):
         for step in (0.0, BEYOND_K / 3.0, BEYOND_K, 2.0 * BEYOND_K):
             points[seen + way * step] = abs(_apart(seen, seen + way * step))
-    at, unseen = [part.temp_degC for part in fitted], [UNSEEN if part.tau2 < TAU2_SEEN_S else 0.0 for part in fitted]
+    at, unseen = [part.temp_degC for part in fitted], [_unseen(part) for part in fitted]
     doubt_pct = {
         round(t, 1): round(100.0 * float(np.hypot(np.sqrt(rate * points[t]), np.interp(t, at, unseen))), 1)
         for t in sorted(points)
     }
     kept = [t for t in doubt_pct if FAR_DEGC[0] < t < FAR_DEGC[1]]
     return {"doubt_degC": kept, "doubt_pct": [doubt_pct[t] for t in kept]}
+
+
+def _unseen(part: Fitted) -> float:
+    """How far resistance may be off at a measured temperature, relative."""
+    return STEADY_UNSEEN if part.steady else UNSEEN if part.tau2 < TAU2_SEEN_S else 0.0
 
 
 def _exchange(row: Row, capacity_Ah: float) -> float:

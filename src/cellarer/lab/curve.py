@@ -24,6 +24,7 @@ AGREE = 0.03  # of capacity: legs that differ more are not averaged
 TWO_CELLS_V = 0.04  # at the same SOC and temperature: slow discharges of one cell lie 10 mV apart
 WIDEST_V = 0.08  # half gap of legs at 25 degC that belong to each other
 COLDER_K = 3300.0  # d ln R / d(1/T), as usual (fit.py)
+COOL_DEGC, COLD_ENDS = 10.0, 0.15  # a slow leg that is colder ends early, below this SOC
 WHOLE = 0.04  # of capacity: a leg that begins or ends so near an end reaches it
 MOST_HYSTERESIS = {"LFP": 0.040, "Na-ion": 0.040, "NMC": 0.020, "NCA": 0.015, "LMO": 0.012, "LTO": 0.010}
 FELT_V = 0.01  # a smaller half gap is not told from slow polarisation: measured NMC and NCA follow the lower branch
@@ -199,7 +200,9 @@ def _beyond(begin: float, end: float, lower: Floats | None, items: list[Sorted],
             for item in items
             if item.kind == "discharge" and item.soc.min() < WHOLE and abs(item.temp_degC - temp_degC) < NEAR_K
         ]
-        text = f"ends at SOC {100 * begin:.0f} %: is the file truncated? Below that the curve is "
+        cold = temp_degC < COOL_DEGC and begin < COLD_ENDS
+        text = f"ends at SOC {100 * begin:.0f} %{', as cold makes it.' if cold else ': is the file truncated?'} "
+        text += "Below that the curve is "
         if lower is not None and faster:
             item = min(faster, key=lambda one: float(np.abs(one.run.current).max()))
             flows = np.flatnonzero(item.run.current < 0.5 * float(item.run.current.min()))

@@ -85,6 +85,7 @@ class Fitted:
     files: tuple[str, ...]
     misses: tuple[float, ...]  # (run,) V
     covered: tuple[float, float]  # SOC
+    steady: bool = False  # nothing but steady currents: how resistance and curve share a voltage is usual
     brief_s: float = float("nan")  # longest run, where it is too short to tell the slow resistance
 
 

@@ -47,7 +47,8 @@ CLASS_K = 5.0  # runs whose mean temperatures differ by less belong together
 STEADY_DOUBT = 2.0
 # How many times what the model misses it is told to miss: of most errors the filter lets half (FLOOR) average out …
 GUESSED = 1.7  # … those of a guessed curve last …
-RESTED = 1.0 / FLOOR  # … and so do those of a curve from rests of minutes, which no slow leg has tested
+RESTED = 1.0 / FLOOR  # … and so do those of a curve from rests of minutes, which no slow leg has tested …
+COLD_DEGC = 5.0  # … and of one from slow legs that are colder: it holds their slow polarisation
 SLOW_ERROR_V = 0.1  # slow legs have made the curve: what they miss against it tells nothing of resistance
 MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
 FULL_RUN_S = 6000.0
@@ -117,7 +118,7 @@ def identify(
             f"fitting {n + 1}/{len(classes)}: {np.mean([m.temp_degC for m in members]):.0f} degC, {len(members)} runs"
         )
         fitted.append(_fit(members, curve, gap, rate, ends.capacity_Ah))
-    _doubts(fitted, warnings)
+    _doubts(fitted, len({run.file for run in runs}) > 1, warnings)
     table = table_of(name, chemistry, curve, gap, rate, fitted, ends, (source, sigma), warnings)
     text = dump(table)
     parse(tomllib.loads(text), name)
@@ -153,7 +154,8 @@ def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity
     part = fit_class(Problem(members, curve.ocv, gap, rate, capacity_Ah, priors))
     doubt_V, brief_s = part.rmse, float("nan")
     longest = max(float(member.run.time_s[-1]) for member in members)
-    if not any(member.kind in ("drive", "pulse") for member in members):
+    steady = not any(member.kind in ("drive", "pulse") for member in members)
+    if steady:
         doubt_V = max(STEADY_DOUBT * doubt_V, 0.02)  # steady currents fit well and tell little
     elif longest <= SHORT_S:
         # nothing here moves the slow part: what is usual stands in the file, and may be off by itself
@@ -161,8 +163,8 @@ def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity
         doubt_V, brief_s = float(np.hypot(doubt_V, slow_V)), longest
     if not curve.measured_gap and gap.max() > FELT_V:
         doubt_V = float(np.hypot(doubt_V, HYSTERESIS_SPREAD * float(gap.max())))
-    lasts = GUESSED if guessed else RESTED if curve.source == RESTS else 1.0
-    return replace(part, rmse=lasts * doubt_V, brief_s=brief_s)
+    lasts = GUESSED if guessed else RESTED if curve.source == RESTS or curve.temp_degC < COLD_DEGC else 1.0
+    return replace(part, rmse=lasts * doubt_V, brief_s=brief_s, steady=steady)
 
 
 def _sorted(runs: list[Run], ends: Ends, given: Curve | None, warnings: list[str]) -> tuple[list[Sorted], Curve]:
@@ -203,6 +205,9 @@ def _from_steady(items: list[Sorted], ends: Ends) -> Curve:
     Where all currents are alike the resistance that their own steps show is taken.
     """
     moving = [item for item in items if np.ptp(item.soc) > 0.3]
+    near = min((item.temp_degC for item in moving), key=lambda degC: abs(degC - 25.0), default=25.0)
+    # in a charge at constant voltage the current is smaller the colder it is: together they would show no resistance
+    moving = [item for item in moving if item.kind != "charge" or abs(item.temp_degC - near) < CLASS_K]
     if not moving:
         raise LabError(
             "identify",
@@ -305,8 +310,8 @@ def _picked(group: list[Sorted]) -> list[Sorted]:
     return [item for item, so_far in zip(ordered, worth, strict=True) if so_far <= MOST_RUNS]
 
 
-def _doubts(fitted: list[Fitted], warnings: list[str]) -> None:
-    """Say where data does not carry a parameter."""
+def _doubts(fitted: list[Fitted], several: bool, warnings: list[str]) -> None:
+    """Say where data does not carry a parameter; of `several` files one may be of another cell."""
     for part in fitted:
         where = f"at {part.temp_degC:.0f} degC"
         if part.covered[0] > 0.25 or part.covered[1] < 0.85:
@@ -323,7 +328,7 @@ def _doubts(fitted: list[Fitted], warnings: list[str]) -> None:
         usual = float(np.median(part.misses))
         odd = [f"{name} ({1e3 * miss:.0f} mV)" for name, miss in zip(part.files, part.misses, strict=True)
                if (miss > max(ODD * usual, ODD_V) and len(part.misses) > 2)
-               or (miss > NO_FIT_V and part.temp_degC > WARM_DEGC)]  # fmt: skip
+               or (several and miss > NO_FIT_V and part.temp_degC > WARM_DEGC)]  # fmt: skip
         if odd:
             warnings.append(
                 f"{where} {', '.join(odd[:4])} fit much worse than others do: another cell, or a wrong anchor of SOC?"
