@@ -10,7 +10,7 @@ import pytest
 from cellarer import cells
 from cellarer.lab import tables
 from cellarer.runtime import recording
-from cellarer.runtime.units import check_units
+from cellarer.runtime.units import check_time, check_units
 
 GOOD = {
     "time_s": [0.0, 1.0, 2.0, 3.0],
@@ -94,6 +94,8 @@ def test_truncated_parquet(tmp_path: Path) -> None:
         (changed(current_A=[NAN] * 4), "no row can be used; current is not a number: 4 rows, first is row 1"),
         (changed(voltage_V=[""] * 4), "no row can be used; voltage is not a number: 4 rows"),
         (changed(time_s=[3, 2, 1, 0]), "rows are not in the order of time_s, first at row"),
+        (changed(time_s=[7, 7, 7, 7]), "time is 7 s in every row"),
+        (without("time_s") | {"time_min": [0, 1, 2, 3]}, "`cellarer convert"),
     ],
 )
 def test_columns_that_cannot_be_used(tmp_path: Path, columns: dict[str, list[object]], text: str) -> None:
@@ -241,6 +243,34 @@ def test_gap_is_more_than_five_steps_and_a_minute(tmp_path: Path) -> None:
     where, _, longest = recording.gaps(slow)
     assert longest == 900.0  # 5 × the median step of 180 s
     assert not where.any()
+
+
+@pytest.mark.parametrize(("divisor", "hours", "named"), [(1.0, 1.0, False), (60.0, 1.0, True), (60.0, 0.02, False)])
+def test_minutes_called_seconds_are_named(tmp_path: Path, divisor: float, hours: float, named: bool) -> None:
+    """1C down the curve of the cell; a minute of it is no contradiction, however the time is called."""
+    model = cells.load("panasonic_18650pf").model
+    t = np.arange(0.0, 3600.0 * hours, 5.0 * hours)
+    row = model.ocv[int(np.argmin(np.abs(model.temp_degC - 25.0)))]
+    volts = np.interp(1.0 - t / 3600.0, np.linspace(0.0, 1.0, row.size), row) - 0.05 * model.capacity_Ah
+    columns = {
+        "time_s": (t / divisor).tolist(),
+        "current_A": [-model.capacity_Ah] * t.size,
+        "voltage_V": volts.tolist(),
+    }
+    read = recording.read(csv(tmp_path / "a.csv", columns))
+    if not named:
+        check_time(read, model, 1, model.capacity_Ah)
+        return
+    with pytest.raises(recording.RecordingError, match="in minutes or hours"):
+        check_time(read, model, 1, model.capacity_Ah)
+
+
+@pytest.mark.parametrize(("degC", "text"), [(0.0, "0 degC in every row"), (77.0, "Fahrenheit"), (25.0, None)])
+def test_temperatures_that_are_hardly_measured_are_warned_of(tmp_path: Path, degC: float, text: str | None) -> None:
+    read = recording.read(csv(tmp_path / "a.csv", changed(temperature_degC=[degC] * 4)))
+    warnings = check_units(read, cells.load("panasonic_18650pf").limits, 1, 2.9)
+    assert [text in warning for warning in warnings if text] == [True] * (text is not None)
+    assert len(warnings) == (text is not None)
 
 
 def test_turned_sign_is_a_warning(tmp_path: Path) -> None:

@@ -219,6 +219,14 @@ def test_estimate_only_gives_equal_soc() -> None:
             np.testing.assert_allclose(quick.columns[name], whole.columns[name], atol=1e-9)
 
 
+def test_a_voltage_that_no_cell_has_reaches_no_estimator(tmp_path: Path, panasonic: replay.Replayed) -> None:
+    """Eight rows of 99 V had moved the estimators alone, which no validation goes before, by 35 points."""
+    source = with_values(tmp_path / "wild.csv", 1500, voltage_V=dict.fromkeys(range(100, 1500, 175), 99.0))
+    quick = replay.estimate_only(replay.prepare(source, PANASONIC)).columns["soc"]
+    assert np.isnan(quick).sum() == 8
+    assert np.nanmax(np.abs(quick - panasonic.columns["soc"])) < 0.005
+
+
 @pytest.mark.parametrize(
     ("said", "sigma"), [({}, 0.02), ({"capacity_Ah": 2.9}, 0.01), ({"capacity_Ah": 2.9, "learn_capacity": True}, 0.05)]
 )

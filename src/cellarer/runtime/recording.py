@@ -157,7 +157,7 @@ def _check_columns(table: Table) -> None:
         lower = {name.lower(): name for name in table.names}
         near = [lower[n] for n in get_close_matches(proper.split()[0].lower(), lower, n=1, cutoff=0.7)]
         hint = f"; is it {near[0]!r}? Then rename it" if near else ""
-        if not near and not missing(table.names):  # as cyclers write them
+        if proper.split()[0].lower() not in map(str.lower, near) and not missing(table.names):  # as cyclers write them
             hint = f"; `cellarer convert {table.path} RECORDING.csv` makes a recording of it"
         raise RecordingError(table.path, f"column {proper} is missing; found: {', '.join(table.names)}{hint}")
 
@@ -271,6 +271,8 @@ def _judge(recording: Recording, short: int) -> Recording:
         raise RecordingError(
             r.path, f"rows are not in the order of time_s, first at row {row}: sort the file by time_s"
         )
+    if repeats.sum() == r.rows - 1 > 0:
+        raise RecordingError(r.path, f"time is {r.time_s[0]:g} s in every row: it must rise")
     if not good.any():
         raise RecordingError(r.path, f"no row can be used; {'; '.join(map(str, findings))}")
     voltage_V = np.where(absurd_V, np.nan, r.voltage_V)

@@ -24,7 +24,7 @@ from cellarer.model.config import Config
 from cellarer.model.values import NEVER, Event, Sample, State, no_plan
 from cellarer.runtime import recording as recordings
 from cellarer.runtime.recording import Recording, RecordingError
-from cellarer.runtime.units import check_units, leave_out_absurd
+from cellarer.runtime.units import check_time, check_units, leave_out_absurd
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -88,6 +88,7 @@ def prepare(recording: Recording, settings: Settings) -> Ready:
     capacity_Ah = settings.capacity_Ah or cell.model.capacity_Ah * settings.parallel
     warnings += check_units(recording, cell.limits, series, capacity_Ah)
     recording = leave_out_absurd(recording, series)
+    check_time(recording, cell.model, series, capacity_Ah)
     if settings.temperature_degC is not None:
         recording = _fill_temperature(recording, settings.temperature_degC)
     if not recording.temp_degC.shape[1]:

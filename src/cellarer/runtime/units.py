@@ -4,10 +4,12 @@ A wrong unit shows as a factor of a thousand, a wrong cell as a voltage that the
 voltage that falls when current rises. Looks at medians and sums: single absurd rows are the matter of `recording`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cellarer.model.cell import CellLimits
+from cellarer.model.cell import CellLimits, CellModel
 from cellarer.model.quantities import BY_NAME
 from cellarer.runtime.recording import Recording, RecordingError, gaps, leave_out
 
@@ -18,6 +20,8 @@ TEMPERATURES_DEGC = (-60.0, 120.0)
 RATE_MAX_C = 60.0  # median current, when there is one: cells for power tools are rated to 30 C
 SWING_MAX = 10.0  # charge that flows one way, in capacities: more than this has another unit
 VOLTAGE_MARGIN = 0.3  # of the cell's window to each side
+END_ROWS, FAR, MOVED, UNLIKE = 20, 0.3, 0.4, 10.0  # rows of an end; of the curve's volts; of charge; times as much
+WARM_DEGC = 62.0  # median of a cell that nobody keeps so warm
 SIGN_ROWS = 30  # steps of current needed before the sign is judged
 
 
@@ -30,7 +34,7 @@ def check_units(recording: Recording, limits: CellLimits, series: int, capacity_
     _check_voltage(recording, limits, series)
     _check_temperature(recording)
     _check_current(recording, capacity_Ah)
-    return _sign(recording)
+    return [*_sign(recording), *_temperature(recording)]
 
 
 def _check_voltage(recording: Recording, limits: CellLimits, series: int) -> None:
@@ -84,6 +88,43 @@ def _check_current(recording: Recording, capacity_Ah: float) -> None:
         raise RecordingError(recording.path, f"{what}: {hint}")
 
 
+def check_time(recording: Recording, model: CellModel, series: int, capacity_Ah: float) -> None:
+    """Raise RecordingError where the voltage goes far from end to end of a run, and next to no charge flows.
+
+    Both ends are unloaded by the model. Where rows are missing nobody knows what flowed.
+    """
+    gap, step, _ = gaps(recording)
+    row, soc = int(np.argmin(np.abs(model.temp_degC - 25.0))), np.linspace(0.0, 1.0, model.ocv.shape[1])
+    ohms = float((model.r0 + model.r1 + model.r2)[row].mean()) * model.capacity_Ah / capacity_Ah
+    for k in range(len(recording.run_labels)):
+        rows = np.flatnonzero(recording.good & (recording.run == k))
+        if len(rows) < 2 * END_ROWS or gap[rows].any():
+            continue
+        volts = np.nanmean(recording.cell_V[rows], axis=1) if recording.cells else recording.voltage_V[rows] / series
+        unloaded = volts - ohms * recording.current_A[rows]
+        ends_V = [float(np.median(unloaded[part])) for part in (slice(END_ROWS), slice(-END_ROWS, None))]
+        moved = abs(float(np.subtract(*np.interp(ends_V, model.ocv[row], soc))))
+        far = abs(ends_V[0] - ends_V[1]) > FAR * float(np.interp(0.95, soc, model.ocv[row]) - model.ocv[row, 0])
+        amp_s = np.abs(np.nancumsum(recording.current_A[rows][1:] * step[rows][1:]))
+        flown = float(amp_s.max()) / 3600.0 / capacity_Ah
+        if far and moved > MOVED and flown < moved / UNLIKE:
+            raise RecordingError(
+                recording.path, f"the voltage goes from {ends_V[0]:.2f} to {ends_V[1]:.2f} V, {100 * moved:.0f} % of the "
+                f"charge of this cell, while {100 * flown:.2g} % flow: is time in minutes or hours, or --cell or "
+                "--capacity-Ah wrong? `cellarer convert` knows time_min and time_h",
+            )  # fmt: skip
+
+
+def _temperature(recording: Recording) -> list[str]:
+    """Temperatures that are hardly measured."""
+    known = recording.temp_degC[np.isfinite(recording.temp_degC)]
+    if known.size and not known.any():
+        return ["temperature is 0 degC in every row: a channel without a sensor? Then leave the column out"]
+    if known.size and float(np.median(known)) > WARM_DEGC:
+        return [f"temperature is typically {float(np.median(known)):.0f} degC: is it in degrees Fahrenheit?"]
+    return []
+
+
 def _sign(recording: Recording) -> list[str]:
     """Voltage rises with charge current: steps of both must agree, or the sign is turned."""
     volts = recording.voltage_V if np.isfinite(recording.voltage_V).any() else np.mean(recording.cell_V, axis=1)
@@ -113,4 +154,9 @@ def leave_out_absurd(recording: Recording, series: int) -> Recording:
     volts = recording.cell_V if recording.cells else recording.voltage_V[:, None] / series
     plausible = (low <= volts) & (volts <= high)
     absurd = np.asarray(plausible.sum(axis=1) == 0)
+    recording = replace(
+        recording,
+        voltage_V=np.where(absurd & (recording.cells == 0), np.nan, recording.voltage_V),
+        cell_V=np.where(plausible, volts, np.nan) if recording.cells else recording.cell_V,
+    )  # the estimators take what they get
     return leave_out(recording, f"voltage is outside {low:g} … {high:g} V per cell", absurd)
