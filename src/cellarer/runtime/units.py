@@ -109,8 +109,8 @@ def check_time(recording: Recording, model: CellModel, series: int, capacity_Ah:
         flown = float(amp_s.max()) / 3600.0 / capacity_Ah
         if far and moved > MOVED and flown < moved / UNLIKE:
             raise RecordingError(
-                recording.path, f"the voltage goes from {ends_V[0]:.2f} to {ends_V[1]:.2f} V, {100 * moved:.0f} % of the "
-                f"charge of this cell, while {100 * flown:.2g} % flow: is time in minutes or hours, or --cell or "
+                recording.path, f"the voltage goes from {ends_V[0]:.2f} to {ends_V[1]:.2f} V, {100 * moved:.0f} % of "
+                f"the charge of this cell, while {100 * flown:.2g} % flow: is time in minutes or hours, or --cell or "
                 "--capacity-Ah wrong? `cellarer convert` knows time_min and time_h",
             )  # fmt: skip
 
