@@ -32,6 +32,8 @@ OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 FUNCTIONS = {name: getattr(np, name) for name in ("exp", "tanh", "sinh", "cosh", "sin", "cos", "tan", "log", "sqrt")}
 FUNCTIONS["abs"] = np.abs
 PERCENT = np.arange(0.0, 100.5, 1.0)
+FINE = np.linspace(0.0, 1.0, 201)  # SOC: near empty a negative electrode falls by 0.1 V per per cent
+CELL_V, FALLS_V = (0.3, 5.5), 0.02  # V of a full cell; how far its curve may fall towards full
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,36 +59,80 @@ def read(path: Path) -> Parameters:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise LabError(str(path), "text", str(error).split("\n")[0], "JSON") from None
-    if not isinstance(tree, dict) or "Parameterisation" not in tree:
+    if not isinstance(tree, dict) or not isinstance(tree.get("Parameterisation"), dict):
         raise LabError(str(path), "text", repr(tree)[:60], "Header and Parameterisation of BPX")
-    cell = tree["Parameterisation"].get("Cell") or {}
-    own = tree["Parameterisation"].get("User-defined") or {}
-    soc = PERCENT / 100.0
+    parts = tree["Parameterisation"]
+    cell, own, header = (_section(path, name, of.get(name)) for name, of in
+                         (("Cell", parts), ("User-defined", parts), ("Header", tree)))  # fmt: skip
+    soc = FINE
     if "Open-circuit voltage [V]" in own:
         curve = _function(path, "Open-circuit voltage [V]", own["Open-circuit voltage [V]"], soc)
         half = _function(path, "hysteresis", own.get("Open-circuit voltage hysteresis, half [V]", np.nan), soc)
     else:
-        curve, half = _full_cell(path, tree["Parameterisation"], soc)
+        curve, half = _full_cell(path, parts, soc)
+    _check_curve(path, soc, curve)
+
+    def told(key: str, otherwise: float = np.nan) -> float:
+        return _number(path, key, cell.get(key, own.get(key, otherwise)))
+
     return Parameters(
-        str(tree.get("Header", {}).get("Title", path.stem)),
-        float(cell.get("Nominal cell capacity [A.h]", own.get("Nominal cell capacity [A.h]", np.nan))),
-        float(cell.get("Lower voltage cut-off [V]", np.nan)), float(cell.get("Upper voltage cut-off [V]", np.nan)),
-        float(cell.get("Reference temperature [K]", KELVIN + 25.0)) - KELVIN,
-        soc, np.maximum.accumulate(curve), half, _experiments(path, tree.get("Validation") or {}),
+        str(header.get("Title", path.stem)), told("Nominal cell capacity [A.h]"),
+        told("Lower voltage cut-off [V]"), told("Upper voltage cut-off [V]"),
+        told("Reference temperature [K]", KELVIN + 25.0) - KELVIN,
+        soc, np.maximum.accumulate(curve), half, _experiments(path, _section(path, "Validation", tree.get("Validation"))),
     )  # fmt: skip
+
+
+def _section(path: Path, name: str, value: object) -> Mapping[str, Any]:
+    """A section that may be missing or null."""
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise LabError(str(path), name, repr(value)[:60], "a section with names and values, in braces")
+
+
+def _number(path: Path, key: str, value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    raise LabError(str(path), key, repr(value)[:60], "a number")
+
+
+def _numbers(path: Path, key: str, value: object) -> Floats:
+    try:
+        found = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise LabError(str(path), key, repr(value)[:60], "a list of numbers") from None
+    return np.atleast_1d(found)
+
+
+def _check_curve(path: Path, soc: Floats, curve: Floats) -> None:
+    """Refuse what no full cell can show."""
+    odd = ~((curve > CELL_V[0]) & (curve < CELL_V[1]))
+    if odd.any():
+        raise LabError(
+            str(path), "OCP [V]", f"a full cell of {curve[odd][0]:.4g} V at SOC {100 * soc[odd][0]:.0f} %",
+            f"{CELL_V[0]:g} to {CELL_V[1]:g} V, positive less negative electrode",
+        )  # fmt: skip
+    fallen = np.maximum.accumulate(curve) - curve
+    if float(fallen.max()) > FALLS_V:
+        raise LabError(
+            str(path), "OCP [V]", f"a full cell that falls by {1e3 * float(fallen.max()):.0f} mV towards full",
+            "stoichiometries from empty to full in the order of BPX, minimum below maximum",
+        )  # fmt: skip
 
 
 def _full_cell(path: Path, tree: Mapping[str, Any], soc: Floats) -> tuple[Floats, Floats]:
     """Curve and half gap from the electrodes: the negative one fills while the positive one empties."""
     found: dict[str, Floats] = {}
     for name, way in (("Negative electrode", 1.0), ("Positive electrode", -1.0)):
-        electrode = tree.get(name) or {}
+        electrode = _section(path, name, tree.get(name))
         keys = ("Minimum stoichiometry", "Maximum stoichiometry", "OCP [V]")
-        lacks = [key for key in keys if key not in electrode]
+        lacks = [key for key in keys if electrode.get(key) is None]
         if lacks:
             what = "a blend" if "Particle" in electrode else f"no {', '.join(lacks)}"
             raise LabError(str(path), name, what, f"one active material with {', '.join(keys)}")
-        low, high = (float(electrode[key]) for key in keys[:2])
+        low, high = (_number(path, f"{name}, {key}", electrode[key]) for key in keys[:2])
+        if not 0.0 <= low < high <= 1.0:
+            raise LabError(str(path), name, f"stoichiometries {low:g} to {high:g}", "0 <= minimum < maximum <= 1")
         x = low + soc * (high - low) if way > 0.0 else high - soc * (high - low)
         for key, branch in (("OCP [V]", "mean"), ("OCP (lithiation) [V]", "in"), ("OCP (delithiation) [V]", "out")):
             value = electrode.get(key)
@@ -97,7 +143,8 @@ def _full_cell(path: Path, tree: Mapping[str, Any], soc: Floats) -> tuple[Floats
         p, n = found[f"Positive electrode {positive}"], found[f"Negative electrode {negative}"]
         p = np.where(np.isfinite(p), p, found["Positive electrode mean"])
         both[direction] = p - np.where(np.isfinite(n), n, found["Negative electrode mean"])
-    half = 0.5 * (both["charge"] - both["discharge"])
+    with np.errstate(invalid="ignore"):
+        half = 0.5 * (both["charge"] - both["discharge"])
     return full, np.where(np.abs(half) > 0.0, np.maximum(half, 0.0), np.nan)
 
 
@@ -106,13 +153,16 @@ def _function(path: Path, key: str, value: object, x: Floats) -> Floats:
     if isinstance(value, int | float):
         return np.full_like(x, float(value))
     if isinstance(value, dict) and {"x", "y"} <= set(value):
-        at, y = np.asarray(value["x"], float), np.asarray(value["y"], float)
+        at, y = _numbers(path, key, value["x"]), _numbers(path, key, value["y"])
+        if at.shape != y.shape or at.size < 2:
+            raise LabError(str(path), key, f"{at.size} x and {y.size} y", "as many y as x, two at least")
         order = np.argsort(at)
         return np.asarray(np.interp(x, at[order], y[order]))
     if isinstance(value, str):
         try:
-            return np.asarray(_evaluate(ast.parse(value, mode="eval").body, x), dtype=np.float64)
-        except (SyntaxError, KeyError, TypeError) as error:
+            with np.errstate(all="ignore"):  # what comes out is looked at
+                return np.broadcast_to(np.asarray(_evaluate(ast.parse(value, mode="eval").body, x), float), x.shape)
+        except (ArithmeticError, SyntaxError, KeyError, TypeError) as error:
             raise LabError(str(path), key, f"{value[:60]!r} ({error})", "an expression of x") from None
     raise LabError(str(path), key, repr(value)[:60], "a number, a table of x and y, or an expression of x")
 
@@ -137,14 +187,21 @@ def _evaluate(node: ast.AST, x: Floats) -> Any:
 
 def _experiments(path: Path, tree: Mapping[str, Any]) -> dict[str, dict[str, Floats]]:
     out = {}
-    for name, columns in tree.items():
+    for name, section in tree.items():
+        columns = _section(path, f"Validation, {name}", section)
         keys = {"time_s": "Time [s]", "current_A": "Current [A]", "voltage_V": "Voltage [V]"}
         lacks = [key for key in keys.values() if key not in columns]
         if lacks:
             raise LabError(str(path), f"Validation, {name}", f"no {', '.join(lacks)}", ", ".join(keys.values()))
-        out[name] = {key: np.asarray(columns[theirs], float) for key, theirs in keys.items()}
         if columns.get("Temperature [K]") is not None:
-            out[name]["temperature_degC"] = np.asarray(columns["Temperature [K]"], float) - KELVIN
+            keys["temperature_degC"] = "Temperature [K]"
+        out[name] = {key: _numbers(path, f"{name}, {theirs}", columns[theirs]) for key, theirs in keys.items()}
+        sizes = {theirs: out[name][key].size for key, theirs in keys.items()}
+        if len(set(sizes.values())) > 1:
+            text = ", ".join(f"{size} of {theirs}" for theirs, size in sizes.items())
+            raise LabError(str(path), f"Validation, {name}", text, "as many values in each list")
+        if "temperature_degC" in out[name]:
+            out[name]["temperature_degC"] = out[name]["temperature_degC"] - KELVIN
     return out
 
 
