@@ -79,7 +79,8 @@ def read(path: Path) -> Parameters:
         str(header.get("Title", path.stem)), told("Nominal cell capacity [A.h]"),
         told("Lower voltage cut-off [V]"), told("Upper voltage cut-off [V]"),
         told("Reference temperature [K]", KELVIN + 25.0) - KELVIN,
-        soc, np.maximum.accumulate(curve), half, _experiments(path, _section(path, "Validation", tree.get("Validation"))),
+        soc, np.maximum.accumulate(curve), half,
+        _experiments(path, _section(path, "Validation", tree.get("Validation"))),
     )  # fmt: skip
 
 
