@@ -18,6 +18,7 @@ Column = NDArray[np.float64] | Sequence[str]
 
 SEPARATORS = (",", ";", "\t")
 SUFFIXES = (".parquet", ".csv")
+BLANK = frozenset(" \u00a0\u202f")
 BLANKS = re.compile(r"[-+]?\d{1,3}([ \u00a0\u202f]\d{3})+([.,]\d*)?")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
@@ -150,6 +151,10 @@ def from_lines(path: Path, text: Sequence[str]) -> Table:
     separator = max(SEPARATORS, key=text[0].count)
     if (table := _all_numbers(path, text, separator)) is not None:
         return table
+    if separator != "," and len(text) > 1 and "," in text[1]:  # decimal commas; points beside them fail here
+        pointed = [text[0], *(line.replace(",", ".") for line in text[1:])]
+        if (table := _all_numbers(path, pointed, separator)) is not None:
+            return table
     try:
         lines = list(csv.reader(text, delimiter=separator, strict=True))
     except csv.Error as error:
@@ -200,7 +205,7 @@ def _is_number(text: str) -> bool:
 
 def _numbers(texts: Sequence[str], comma: bool) -> NDArray[np.generic]:
     """Turn the fields of a column into floats. What is no number becomes NaN; a column without any stays text."""
-    if any(BLANKS.fullmatch(text.strip()) for text in texts):
+    if any(not BLANK.isdisjoint(text) and BLANKS.fullmatch(text.strip()) for text in texts):
         texts = ["".join(text.split()) if BLANKS.fullmatch(text.strip()) else text for text in texts]
     if comma:
         texts = [_with_point(text) for text in texts]
