@@ -47,8 +47,9 @@ def test_warm_discharge_beats_a_slower_cold_one() -> None:
 
 def test_a_full_charge_counts_where_nothing_is_discharged() -> None:
     warnings: list[str] = []
-    ends, _, _ = capacity.measured([run([(1.0, 0.0), (4.0, 0.5)], start=0.0)], ENDS, warnings)
+    ends, _, sigma = capacity.measured([run([(1.0, 0.0), (4.0, 0.5)], start=0.0)], ENDS, warnings)
     assert ends.capacity_Ah == pytest.approx(2.0, rel=0.01)
+    assert sigma > 1.2 * capacity.FAST
     assert "charge" in warnings[0]
 
 

@@ -317,6 +317,12 @@ def test_what_a_weak_curve_misses_lasts(tmp_path: Path, source: str, degC: float
     curve = Curve(ocv + 0.01 * np.sin(20.0 * GRID), 0.0 * GRID, degC, source, False)
     part = _fit([item], curve, 0.0 * GRID, 30.0, TRUE.capacity_Ah)
     assert part.rmse == pytest.approx(times * part.misses[0], rel=0.15)
+    if source == "guess":  # steady currents are doubted twice as much, and of charges alone all of it lasts
+        steady = [
+            _fit([replace(item, kind=kind)], curve, 0.0 * GRID, 30.0, TRUE.capacity_Ah).rmse
+            for kind in ("discharge", "charge")
+        ]
+        assert steady[1] == pytest.approx(steady[0] / 1.7 / FLOOR)
 
 
 @pytest.mark.needs("scipy")

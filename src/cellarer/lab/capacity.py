@@ -47,6 +47,7 @@ MOST_LEFT = 0.45  # of capacity: with more left in the cell its capacity is gues
 # One sigma of a capacity, relative. All are own estimates from 40 legs of six cells (docs/why/identification.md).
 SURE = 0.02  # given, or by a slow leg: cells of one kind differ by as much
 FAST = 0.05  # by a leg faster than SLOW_H
+CHARGED = 0.04  # more by a charge: where it begins is rested for minutes, and it ends before it is full …
 COLD_PER_K = 0.002  # more per kelvin from 25 degC …
 GUESSED = 0.6  # … and so much of the charge that was added …
 SWUNG = 0.1  # … and by a swing that is no leg between full and empty
@@ -97,7 +98,8 @@ class Leg:
     def sigma(self) -> float:
         """One sigma of capacity_Ah, relative."""
         sure, left = SURE if self.hours >= SLOW_H else FAST, self.left + self.cold_left
-        return min(float(np.linalg.norm([sure, COLD_PER_K * self.away_K, GUESSED * left / (1.0 - left)])), MOST_SIGMA)
+        parts = [sure, COLD_PER_K * self.away_K, GUESSED * left / (1.0 - left), 0.0 if self.falls else CHARGED]
+        return min(float(np.linalg.norm(parts)), MOST_SIGMA)
 
     def __str__(self) -> str:
         kind = "discharge" if self.falls else "charge"

@@ -163,7 +163,10 @@ def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity
         doubt_V, brief_s = float(np.hypot(doubt_V, slow_V)), longest
     if not curve.measured_gap and gap.max() > FELT_V:
         doubt_V = float(np.hypot(doubt_V, HYSTERESIS_SPREAD * float(gap.max())))
-    lasts = GUESSED if guessed else RESTED if curve.source == RESTS or curve.temp_degC < COLD_DEGC else 1.0
+    weak = curve.source == RESTS or curve.temp_degC < COLD_DEGC
+    if guessed and all(member.kind == "charge" for member in members):
+        weak, guessed = True, False  # at constant voltage they show no curve at all
+    lasts = GUESSED if guessed else RESTED if weak else 1.0
     return replace(part, rmse=lasts * doubt_V, brief_s=brief_s, steady=steady)
 
 
