@@ -57,7 +57,7 @@ def check_units(file: str, time: Floats, current: Floats, voltage: Floats, temp_
         raise LabError(file, "current", f"up to {largest:.0f}", "amperes; these look like milliamperes: name it _mA")
     if not np.nanmax(np.abs(current)) > 0.0:
         notes.append("no current flows in it")
-    elif np.nanmax(voltage) == np.nanmin(voltage):
+    elif np.nanmax(voltage) == np.nanmin(voltage) and len(voltage) > 1:
         raise LabError(file, "voltage", f"{middle:.3f} V in every row while current flows", "a measured voltage")
     warm = float(np.nanmedian(temp_degC))
     if warm > KELVIN_DEGC:
