@@ -326,20 +326,6 @@ def test_what_a_weak_curve_misses_lasts(tmp_path: Path, source: str, degC: float
 
 
 @pytest.mark.needs("scipy")
-@pytest.mark.parametrize(("rates", "steady"), [((1.0,), True), ((1.0, 1.2), True), ((0.5, 1.0), False)])
-def test_discharges_with_their_recharge_are_steady_unless_their_rates_differ(
-    tmp_path: Path, rates: tuple[float, ...], steady: bool
-) -> None:
-    q, items = TRUE.capacity_Ah, []
-    for rate in rates:
-        hour = round(0.8 * 360 / rate)
-        current = np.r_[np.zeros(10), np.full(hour, -rate * q), np.zeros(30), np.full(hour, rate * q)]
-        run = read(recording(tmp_path / f"{rate}.csv", current, 10.0, 1.0))[0]
-        items.append(Sorted(run, "pulse", 1.0 + run.charge_Ah / q, "full", 25.0))
-    assert _fit(items, Curve(GRID + 3.2, 0.0 * GRID, 25.0, "guess", False), 0.0 * GRID, 30.0, q).steady is steady
-
-
-@pytest.mark.needs("scipy")
 def test_a_run_of_another_cell_is_named(tmp_path: Path) -> None:
     files = []
     for seed in range(4):

@@ -15,7 +15,7 @@ from scipy.optimize import nnls
 
 from cellarer.lab.curve import towards_empty
 from cellarer.lab.filters import hysteresis, polarisation
-from cellarer.lab.sort import Sorted, steps
+from cellarer.lab.sort import Sorted
 
 Floats = NDArray[np.float64]
 
@@ -116,8 +116,9 @@ def _witnesses(item: Sorted, capacity_Ah: float) -> float:
     A steady current looks again only where the curve is another one: ten times over the whole range.
     """
     run = item.run
+    changes = float(np.sum(np.abs(np.diff(run.current)) > 0.1 * max(float(np.abs(run.current).max()), 1e-9)))
     swing = float(np.ptp(run.charge_Ah)) / capacity_Ah
-    return float(np.clip(min(run.time_s[-1] / MINUTE_S, steps(run) + 10.0 * swing), 2.0, 200.0))
+    return float(np.clip(min(run.time_s[-1] / MINUTE_S, changes + 10.0 * swing), 2.0, 200.0))
 
 
 class Problem:

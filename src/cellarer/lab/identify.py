@@ -38,7 +38,7 @@ from cellarer.lab.given import given_curve
 from cellarer.lab.readers import Run, read_all
 from cellarer.lab.rests import RESTS, from_rests
 from cellarer.lab.search import fit_class
-from cellarer.lab.sort import FEW_STEPS, Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs, steps
+from cellarer.lab.sort import Ends, Sorted, ends_of, kind_of, settle, slow_parts, split_legs
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -53,7 +53,6 @@ SLOW_ERROR_V = 0.1  # slow legs have made the curve: what they miss against it t
 MOST_RUNS = 8.0  # per class, a short run counts as less: more only cost time
 FULL_RUN_S = 6000.0
 BINS = 50.0  # of SOC, in which steady currents are compared
-ONE_RATE = 1.5  # times as much current is another rate
 STEADY_MISS_V, STEADY_SPREAD = 0.02, 0.5  # V that a look misses by; how far resistance parts from the steps', relative
 NO_FIT_V, WARM_DEGC = 0.1, 10.0  # V that no run of the same cell misses by where it is warm
 ODD, ODD_V = 3.0, 0.025  # a run that misses by so many times the usual, and by so much, is named
@@ -155,10 +154,7 @@ def _fit(members: list[Sorted], curve: Curve, gap: Floats, rate: float, capacity
     part = fit_class(Problem(members, curve.ocv, gap, rate, capacity_Ah, priors))
     doubt_V, brief_s = part.rmse, float("nan")
     longest = max(float(member.run.time_s[-1]) for member in members)
-    moving = [member.run for member in members if member.kind in ("drive", "pulse")]
-    amperes = [float(np.abs(run.current).max()) for run in moving]
-    # a discharge and its recharge, at one rate, tell no more than either
-    steady = sum(map(steps, moving)) <= FEW_STEPS and max(amperes, default=0.0) <= ONE_RATE * min(amperes, default=0.0)
+    steady = not any(member.kind in ("drive", "pulse") for member in members)
     if steady:
         doubt_V = max(STEADY_DOUBT * doubt_V, 0.02)  # steady currents fit well and tell little
     elif longest <= SHORT_S:

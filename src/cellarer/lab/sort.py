@@ -17,7 +17,6 @@ SLOW_C = 1.0 / 9.0
 FULL_V = 0.035  # within this of the highest voltage, with little current: full
 NEARLY_FULL = 0.955  # a rest that the curve puts above it was full: what has relaxed, or an old cell's curve
 LOADED_OHM_AH = 0.08  # usual resistance at once (r0 and r1 at 25 degC), times capacity
-FEW_STEPS = 12  # changes of current, of a run that is steady
 LATE_V = 0.01  # between two rows of a rest: more is a current that is logged late
 
 
@@ -95,11 +94,6 @@ def _part(run: Run, rows: NDArray[np.int64], label: str) -> Run:
     )
 
 
-def steps(run: Run) -> int:
-    """How often the current changes by a tenth of its largest."""
-    return int(np.sum(np.abs(np.diff(run.current)) > 0.1 * max(float(np.abs(run.current).max()), 1e-9)))
-
-
 def kind_of(run: Run, ends: Ends) -> str:
     """Recognise a run by currents and swing."""
     q = ends.capacity_Ah
@@ -109,13 +103,13 @@ def kind_of(run: Run, ends: Ends) -> str:
         return "rest"
     weight = np.maximum(run.dt, 0.0)[moving]
     magnitude = float(np.average(np.abs(i[moving]), weights=weight + 1e-9))
-    change = steps(run)
+    change = float(np.sum(np.abs(np.diff(i)) > 0.1 * max(float(np.abs(i).max()), 1e-9)))
     swing = float(np.ptp(run.charge_Ah)) / q
     one_way = abs(float(run.charge_Ah[-1] - run.charge_Ah[0])) > 0.97 * float(np.ptp(run.charge_Ah))
     per_hour = change / max(float(run.time_s[-1]) / 3600.0, 1e-3)
     if magnitude < SLOW_C * q and swing > 0.5 and (change < 12 or per_hour < 1.0):
         return "slow"
-    if change <= FEW_STEPS and swing > 0.02 and one_way and per_hour < 60:
+    if change <= 12 and swing > 0.02 and one_way and per_hour < 60:
         return "charge" if run.charge_Ah[-1] > run.charge_Ah[0] else "discharge"
     return "pulse" if per_hour < 40.0 or float(np.mean(moving)) < 0.35 else "drive"
 
