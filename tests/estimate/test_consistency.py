@@ -170,15 +170,6 @@ def test_first_voltage_leaves_the_truth_inside_sigma_wherever_the_start_was_told
     assert np.sqrt(np.mean(sigma**2)) < 0.1, "a voltage makes nobody less sure"
 
 
-def test_a_first_voltage_of_which_polarisation_may_be_all_moves_no_start_towards_full() -> None:
-    """Half a volt of polarisation in the cold: places beyond full, coarser than the others, must not weigh more."""
-    model = load("lfp_280ah").model
-    cfg = estimate.compile_cells([model], np.zeros(1, int), np.full(1, model.capacity_Ah), np.ones(1))
-    state = estimate.init(cfg, np.full(1, 0.9), np.full(1, 0.2))
-    state = estimate.step(cfg, state, np.full(1, 3.3), np.full(1, -0.3 * model.capacity_Ah), np.full(1, -10.0), 0.0)
-    assert 0.85 < estimate.soc(cfg, state)[0] < 0.9
-
-
 @pytest.mark.parametrize(("off", "volts_off"), [(0.0, 0.0), (1.0, 0.0), (1.0, 0.004)])
 def test_flat_curve_is_honest_about_a_start_on_either_branch_of_its_hysteresis(off: float, volts_off: float) -> None:
     """A cell that was charged or discharged lies on a branch, and nobody says on which; it rests for half an hour.

@@ -24,7 +24,9 @@ DOUBT_STILL, DOUBT_FLOWING = 0.6, 1.0  # C: polarisation that a cell may begin w
 # Places of SOC that are weighed. The curve runs on straight beyond its ends: "full, give or take 20 %" means 1
 PLACES = np.concatenate([np.linspace(-0.6, -0.1, 6), np.linspace(-0.05, 1.05, 111), np.linspace(1.1, 1.6, 6)])
 WIDTHS = np.gradient(PLACES)
-SHARPER = 4  # power of the weights whose mean stands for the likeliest place, off the grid as well
+# Power of the weights whose mean stands for the likeliest place, off the grid as well. With their width the places beyond
+# the ends count more: a voltage that even they explain says full or empty, where most drives begin and end
+SHARPER = 4
 EXACT = 0.005  # of SOC: nothing is told more exactly
 LEAST_WEIGHT = 1e-200  # less: no place explains this voltage at all, the filter's own doubt deals with it
 BEGUN = 0.25  # of r0: nobody saw when the current began, perhaps between this voltage and this current
@@ -69,13 +71,12 @@ def weigh(cfg: EstimatorConfig, buffer: Floats, first_heard: Bools) -> Bools:
     for place, width in zip(PLACES, WIDTHS, strict=True):
         z = np.full(cfg.cells, place)
         off, doubt, lever = _missed(cfg, x, z, variance)
-        likely = np.exp(-0.5 * (off**2 / doubt + ((z - z0) / sigma) ** 2)) / np.sqrt(doubt)
-        weight = width * likely
+        weight = width * np.exp(-0.5 * (off**2 / doubt + ((z - z0) / sigma) ** 2)) / np.sqrt(doubt)
         gain = np.concatenate([0.0 * z[None], variance * lever / doubt])  # of a volt, in what else made it
         moved = gain * off
         moved[0] = z - z0
         total = total + weight
-        peak = peak + width * likely**SHARPER * np.stack([np.ones_like(z), moved[0]])
+        peak = peak + weight**SHARPER * np.stack([np.ones_like(z), moved[0]])
         slope = slope + weight * off / doubt * np.stack([np.ones_like(z), moved[0]])
         first = first + weight * moved
         second = second + weight * (moved[:, None] * moved[None] - gain[:, None] * gain[None] * doubt)
