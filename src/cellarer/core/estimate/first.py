@@ -24,7 +24,7 @@ DOUBT_STILL, DOUBT_FLOWING = 0.6, 1.0  # C: polarisation that a cell may begin w
 # Places of SOC that are weighed. The curve runs on straight beyond its ends: "full, give or take 20 %" means 1
 PLACES = np.concatenate([np.linspace(-0.6, -0.1, 6), np.linspace(-0.05, 1.05, 111), np.linspace(1.1, 1.6, 6)])
 WIDTHS = np.gradient(PLACES)
-# Power of the weights whose mean stands for the likeliest place, off the grid as well. With their width the places beyond
+# Power of the weights whose mean stands for the likeliest place, off the grid as well. By their width the places beyond
 # the ends count more: a voltage that even they explain says full or empty, where most drives begin and end
 SHARPER = 4
 EXACT = 0.005  # of SOC: nothing is told more exactly
