@@ -84,9 +84,10 @@ class Grid:
         high = np.maximum(f["high"], f["low"])  # unknown where either is: the extremes of one string
         low = np.where(np.isnan(high), np.nan, f["low"])
         extremes = np.array((high, low, f["cold"], f["cold"]))
+        window = SimpleNamespace(charge_A=self.config.limits.rated_charge_A, charge_reason=np.zeros(self.n, np.int8))
         look = SimpleNamespace(
-            config=self.config, now_ns=now_ns, current=f["current"], state=SimpleNamespace(charging=charging),
-            extremes=extremes, high_V=high, unbled_extremes=extremes,
+            config=self.config, now_ns=now_ns, current=f["current"], extremes=extremes, high_V=high,
+            unbled_extremes=extremes, state=SimpleNamespace(charging=charging, window=window),
         )  # fmt: skip
         estimate = Said(string_soc=f["soc"], string_soc_sigma=np.full(self.n, 0.01), soc=f["soc"])
         phase = np.where(f["may"], int(Phase.CLOSED), int(Phase.OPEN)).astype(np.int8)

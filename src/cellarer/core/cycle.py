@@ -51,7 +51,8 @@ def step(config: Config, state: State, inputs: Inputs, now_ns: int) -> tuple[Sta
     if estimated:
         wishes, missed = timed(look, wishes, known.estimate)
     charging, charged = charge.charge(look, demand, switches, known.estimate, held_soc(config, wishes))
-    allowed = charge.allowance(config, charging, lambda: connected(look, switches)[0])
+    end_V, charge_A, discharge_A = charge.allowance(config, charging, lambda: connected(look, switches)[0])
+    allowed = end_V, charge.settling(look, charging, known.estimate, charge_A), discharge_A
     window = limit(look, demand, switches, known.estimate, allowed, dt_s)
     balancing, bleed, move = balance.balance(look, demand, inputs.plan, dirty, estimated, dt_s)
     climate, heater, pump = cool.cool(look, inputs.plan)

@@ -7,7 +7,9 @@ its cell file, one half of it. Balancing is at work as in a site, by the doses o
 bleeding takes off the readings comes and goes with its turns, and must not come and go in the limit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ START_SOC, AHEAD_SOC = 0.955, (0.0, 0.03, -0.03, 0.0, 0.0)
 BETWEEN = 0.002  # 1: to what SOC is known between cells, which share their current; as of docs/why/balancing.md
 OHM = (1.0, 1.0, 1.0, 2.0, 0.5)  # times what the cell file says
 SETTLED = 0.95  # of the rated current: below this the limit is at work
+ANSWER_S = 180.0  # after which what a late machine overshot at its first answer has come back
 CLOSING_S, CYCLE_S, STEP_S = 4.0, 0.02, 1.0
 
 
@@ -53,18 +56,34 @@ class Swing:
     @property
     def swing(self) -> Floats:
         """The farthest that the limit rose above its least value once it was at work, of the rated current; (pack,)."""
+        return self._risen(0.0)
+
+    @property
+    def later(self) -> Floats:
+        """The same from ANSWER_S on, (pack,): without the first answer to cells that are not as their file says."""
+        return self._risen(ANSWER_S)
+
+    def _risen(self, after_s: float) -> Floats:
         risen = np.logical_or.accumulate(self.limit_A >= self.rated_A - 1e-6, axis=0)  # after closing it rises once
         at_work = np.logical_or.accumulate(risen & (self.limit_A < SETTLED * self.rated_A), axis=0)
+        began_s = self.time_s[np.where(at_work.any(axis=0), at_work.argmax(axis=0), -1)]
+        at_work &= self.time_s[:, None] >= began_s + after_s
         least = np.fmin.accumulate(np.where(at_work, self.limit_A, np.inf), axis=0)
         return np.asarray(np.nanmax(np.where(at_work, self.limit_A - least, 0.0), axis=0) / self.rated_A)
 
 
 def run(
-    delay_s: float, step_A: float, keeps_voltage: bool, minutes: float = 12.0, seed: int = 1, planned: bool = True
+    delay_s: float, step_A: float, keeps_voltage: bool, minutes: float = 12.0, seed: int = 1, planned: bool = True,
+    other: Mapping[str, Any] | None = None, start_soc: float = START_SOC,
 ) -> Swing:  # fmt: skip
-    """Charge all packs, each on its own bus, with a machine that would always like to give the rated current."""
+    """Charge all packs, each on its own bus, with a machine that would always like to give the rated current.
+
+    other: what the pack has instead of what that of the site `home` has, such as another cell, at its own current
+    """
     base = load("home").file
     pack = base.pack[0].model_dump(exclude_none=True)
+    if other:
+        pack = {**pack, "limits": {}, **other}
     feedback = [f"feedback_{name}" for name in ("minus", "precharge", "plus")]
     signals = ["cell_voltage", "temp_degC", "current", "string_voltage", "link_voltage", *feedback]
     packs = [pack | {"name": name, "bus": k} for k, name in enumerate(PACKS, 1)]
@@ -76,7 +95,7 @@ def run(
         "ignores": [] if keeps_voltage else ["voltage"],
     })  # fmt: skip
     plant = Plant(config, base.simulation.model_copy(update={"load": machine}), seed)
-    soc = np.full(config.layout.size["cell"], START_SOC)
+    soc = np.full(config.layout.size["cell"], start_soc)
     soc[config.layout.first_cell + 3] += AHEAD_SOC
     plant.set_soc(soc)
     plant.cells.ohm = plant.cells.ohm * plant.groups.spread(np.array(OHM)[config.layout.string_of_cell])

@@ -17,6 +17,7 @@ from cellarer.core.decide.machine import ANY, Rule, Table
 from cellarer.core.decide.protect import CHARGE_WAY, Demand
 from cellarer.core.decide.signals import Look
 from cellarer.model.config import Config
+from cellarer.model.reasons import REASONS
 from cellarer.model.values import FOREVER, Bools, Bytes, Charging, Estimate, Event, Floats, Ints, Switches
 from cellarer.model.values import ChargePhase as C
 
@@ -28,6 +29,7 @@ TAPER_NS = 2_000_000_000  # a tail that lasts so long is told
 RECOVERED_V = 0.05  # V above its preconditioning voltage: rest and noise take less, so that phases take no turns
 HOLD_NS = 7_200_000_000_000  # longest time at end voltage for balancing alone, and for a tail that does not come
 SPENT_SOC = 0.98  # 1: estimated SOC from which that time is enough: what "full" then sets it to is as near
+CREEP = 0.05  # of the rated current: from SPENT_SOC on a limit that has come down to it stays there until the end
 WARM_K = 1.0  # K above the coldest charging before charging begins
 STORED, LEAVES = 0.005, 0.02  # 1: SOC this near below its target is stored; this far below, it charges again
 REFILL = 0.05  # 1: SOC that must come back after under-voltage
@@ -35,6 +37,8 @@ TOUCH_SIGMA, TOUCH_DONE = 0.05, 0.04  # 1: sigma of SOC from which a full charge
 TOUCH_SPREAD, TOUCH_DOUBT = 0.05, 0.01  # 1: … or a spread between cells that is no better known than this
 
 FULL = np.isin(np.arange(len(C)), (C.FLOAT, C.HOLD))
+ENDS = np.isin(np.arange(len(C)), (C.ABSORPTION, C.TAPER, C.HOLD))
+DOWN = np.isin(REASONS, ("cell voltage high", "power forecast", "charge phase"))  # why a limit is down near full
 FILLS = np.isin(np.arange(len(C)), (C.REFILL, C.BULK, C.ABSORPTION, C.TAPER))
 FLOATS, REFILLS = int(C.FLOAT), int(C.REFILL)
 UP = (C.ABSORPTION, C.TAPER, C.HOLD, C.FLOAT)
@@ -87,7 +91,7 @@ def charge(
 ) -> tuple[Charging, list[Event]]:
     """Advance the charge machine by one cycle; (string,). target_soc: SOC to hold; NaN = charge to full."""
     table, before, now_ns = look.config.limits, look.state.charging, look.now_ns
-    tail_since_ns = _tail(look)
+    tail_since_ns = _tail(look, estimate)
     may, blocked = carrying(look.config, switches)[0], demand.open[0] | demand.ramp[0]
     still = before.touch & (before.phase != FLOATS) & ~(estimate.string_soc_sigma <= TOUCH_DONE)
     touch = due(look.config, estimate) | still
@@ -167,15 +171,18 @@ def _kinds(config: Config) -> Bytes:
     return np.zeros(config.layout.yes.size, np.int8)
 
 
-def _tail(look: Look) -> Ints:
+def _tail(look: Look, estimate: Estimate) -> Ints:
     """Return since when voltage is up and current down, (string,) ns; FOREVER = not now.
 
     Down is down in both directions: noise and standby of a machine at rest are below zero half of the time, and cells
     that show their end of charge while a little is taken are fuller than those that show it while it is given.
+    Where a limit has come down near full, a machine that can give no less has done what it can: cells may fall back.
     """
     table, before_ns = look.config.limits, look.state.charging.tail_since_ns
     begun = before_ns < FOREVER
-    up = look.high_V >= table.end_of_charge_V - np.where(begun, STAY_V, NEAR_V)
+    idle = down(look, look.state.charging, estimate) & (np.abs(look.current) < 0.5 * CREEP * table.rated_charge_A)
+    near_V = np.where(idle, FALL_BACK_V, np.where(begun, STAY_V, NEAR_V))
+    up = look.high_V >= table.end_of_charge_V - near_V
     if not np.count_nonzero(up):
         return _never(look.config)
     most_A = np.where(begun, TAIL_HOLD, 1.0) * table.tail_A
@@ -270,6 +277,24 @@ def allowance(
         waits = np.logical_or.reduceat(fills, first)[bus]
         phase = np.where(floats & waits, np.int8(C.HOLD), phase)
     return _allowance(config, phase.tobytes())
+
+
+def down(look: Look, charging: Charging, estimate: Estimate) -> Bools:
+    """Return where the charge limit has come down to CREEP near full, (string,)."""
+    ends, window = ENDS[charging.phase], look.state.window
+    if not np.count_nonzero(ends):
+        return ends
+    low = window.charge_A <= CREEP * look.config.limits.rated_charge_A
+    return np.asarray(ends & low & DOWN[window.charge_reason] & (estimate.string_soc >= SPENT_SOC))
+
+
+def settling(look: Look, charging: Charging, estimate: Estimate, charge_A: Floats) -> Floats:
+    """Return the charge current allowed, (string,) A: where it has come down near full it does not climb again.
+
+    A machine that can give no less than what may flow gives nothing; cells fall back, and a limit that climbed until
+    it held a step of that machine would swing by one step, again and again.
+    """
+    return np.where(down(look, charging, estimate), CREEP * look.config.limits.rated_charge_A, charge_A)
 
 
 @lru_cache(maxsize=4)  # strings stay in their phases for long
