@@ -64,8 +64,9 @@ def foreign(delays: Sequence[float], steps: Sequence[float], minutes: float, see
         most = max(MOST, step / one.rated_A)
         good, opened, worst = good and later <= most, opened + one.opened, max(worst, later)
         name = " ".join(str(value) for value in other.values())
-        print(f"{name:24}{one.rated_A:6g} A{delay:5g}s{step:5g}A  first {100.0 * first:5.1f} %",
-              f" later {100.0 * later:5.1f} %", f"of at most {100.0 * most:4.1f} %{one.highest_V.max():9.3f} V", flush=True)  # fmt: skip
+        print(f"{name:24}{one.rated_A:6g} A{delay:5g}s{step:5g}A  first {100.0 * first:5.1f} %  "
+              f"later {100.0 * later:5.1f} % of at most {100.0 * most:4.1f} %{one.highest_V.max():9.3f} V",
+              flush=True)  # fmt: skip
     return {
         f"worst swing later {100.0 * worst:.1f} %, at most 5 % or one step each": good,
         f"{opened} openings of switchgear, none": opened == 0,
