@@ -355,6 +355,7 @@ SILENCES: dict[str, str] = {
     "emergency_stop_silence": "emergency_stop",
     "interlock_silence": "interlock_open",
     "crash_silence": "crash",
+    "open_wire_silence": "cell_open_wire",
     "gas_silence": "gas",
     "insulation_silence": "insulation",
     "coolant_silence": "coolant_degC",

@@ -83,8 +83,10 @@ def test_a_fault_says_for_how_long_it_was_bad_as_measured_and_in_words() -> None
     slow.put("cell_voltage", 3.66, 2)
     for i in range(60):
         slow.silence("cell_voltage", on=i % 20 != 0)
+        slow.put("cell_voltage", 3.70 if i == 40 else 3.3, 1)  # with the third sample one jumps above it
         slow.step()
     event = raised(slow, OVER)
+    assert event.cell == 2
     assert event.lasted_s == pytest.approx(0.8) and text(slow.config, event).endswith("limit 3.650 V for 0.8 s")
 
 
@@ -96,7 +98,8 @@ def test_what_one_sample_trips_says_no_time_and_neither_does_an_end() -> None:
     assert text(bench.config, event._replace(lasted_s=0.5)) == "cell 3 at 3.660 V, limit 3.650 V for 0.5 s"
 
 
-def test_the_cell_is_named_that_was_bad_for_long_not_one_that_has_just_jumped_above_it() -> None:
+@pytest.mark.parametrize("before", [0, 5])  # cycles before the one that trips: by then it has samples enough, no time
+def test_the_cell_is_named_that_was_bad_for_long_not_one_that_has_just_jumped_above_it(before: int) -> None:
     bench = closed("one")
     bench.put("cell_voltage", 3.66, 2)
     jumped = 0
@@ -104,7 +107,7 @@ def test_the_cell_is_named_that_was_bad_for_long_not_one_that_has_just_jumped_ab
     def jump(b: Bench) -> None:
         nonlocal jumped
         jumped += 1
-        if jumped == round(0.3 / 0.02) + 1:  # in the cycle that trips
+        if jumped == round(0.3 / 0.02) + 1 - before:
             b.put("cell_voltage", 3.70, 1)
 
     bench.every_cycle.append(jump)

@@ -106,6 +106,15 @@ def sag(bench: Bench, volts: float, seconds: float = 2.0) -> None:
         bench.put("current", 0.0)
 
 
+@pytest.mark.parametrize(("ampere", "anew"), [(3.6, False), (3.601, True)])  # 2 % of 180 A: more is surely a charge
+def test_what_is_left_is_counted_anew_from_a_current_that_is_surely_a_charge(ampere: float, anew: bool) -> None:
+    bench = charge_only()
+    bench.put("current", ampere)
+    bench.put("cell_voltage", 2.35, 0)
+    bench.run(1.0)
+    assert bench.state.switches.refill_V[0] == (2.35 if anew else 2.4)
+
+
 @pytest.mark.parametrize(("low_V", "opens"), [(2.205, False), (2.195, True)])  # half of 2.4 to 2.0 V
 def test_a_pair_that_is_to_be_charged_opens_when_half_of_what_is_left_is_lost(low_V: float, opens: bool) -> None:
     bench = charge_only()

@@ -71,6 +71,7 @@ FAULTS: Mapping[str, str] = {
     "cell_reading_absurd": "internal",
     "cell_reading_lost": "internal",
     "cell_open_wire": "internal",
+    "open_wire_test_lost": "internal",
     "temperature_reading_lost": "internal",
     "temperature_reading_absurd": "internal",
     "current_reading_lost": "internal",

@@ -371,6 +371,7 @@ SIGNALS: dict[str, Callable[[Look], Reading]] = {
     "cell_frozen": cell_frozen,
     "cell_stuck": cell_stuck,
     "cell_open_wire": Measured("cell_open_wire", "high"),
+    "open_wire_silence": Measured("cell_open_wire", "overdue"),
     "cell_silence": Measured("cell_voltage", "overdue"),
     "cell_absurd": Measured("cell_voltage", "absurd"),
     "temp_high": temp_high,
