@@ -128,6 +128,7 @@ def test_a_short_behind_a_converter_that_nobody_reads_is_found_within_its_budget
 def test_a_pack_that_becomes_full_meanwhile_finds_a_short_within_its_budget_too(reads: bool) -> None:
     raised, world = lived(reads, 24.0, ("internal_short", SHORT_OHM), until=SHORT, solar_kWp=1.0)
     row = world.config.faults.name.index(SHORT)
-    assert raised[SHORT] > 9.0, "it was full at half past three, and compared anew from then on"
-    print(f"\nshort after {raised[SHORT]:.2f} h")
+    assert raised[SHORT] > 6.0 and (raised[SHORT] < 6.5) == reads, (
+        "that it is full at half past three ends no comparison"
+    )
     assert raised[SHORT] * 3600.0 < 60.0 + world.config.faults.budget_ns[row] * 1e-9
