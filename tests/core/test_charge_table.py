@@ -20,6 +20,7 @@ from cellarer.core.decide import charge
 from cellarer.core.decide.protect import Demand
 from cellarer.model.config import Config
 from cellarer.model.layout import layout
+from cellarer.model.reasons import REASONS
 from cellarer.model.values import FOREVER, Charging, Phase
 from cellarer.model.values import ChargePhase as C
 
@@ -42,6 +43,7 @@ FACES: dict[str, tuple[Any, ...]] = {
     "tail": ("none", "long"),
     "held": ("new", "long"),
     "target": (np.nan, 0.5),
+    "limit": (1.0, 0.04),  # of the rated current, by cells: as it may have come down near full
 }
 
 
@@ -84,7 +86,8 @@ class Grid:
         high = np.maximum(f["high"], f["low"])  # unknown where either is: the extremes of one string
         low = np.where(np.isnan(high), np.nan, f["low"])
         extremes = np.array((high, low, f["cold"], f["cold"]))
-        window = SimpleNamespace(charge_A=self.config.limits.rated_charge_A, charge_reason=np.zeros(self.n, np.int8))
+        by_cells = np.full(self.n, REASONS.index("cell voltage high"), np.int8)
+        window = SimpleNamespace(charge_A=f["limit"] * self.config.limits.rated_charge_A, charge_reason=by_cells)
         look = SimpleNamespace(
             config=self.config, now_ns=now_ns, current=f["current"], extremes=extremes, high_V=high,
             unbled_extremes=extremes, state=SimpleNamespace(charging=charging, window=window),
@@ -209,7 +212,7 @@ def test_soc_that_becomes_known_late_is_the_memory_of_refill_and_of_full() -> No
     """What was unknown when the phase began must not stay unknown: nothing would ever be enough, or low enough."""
     for phase, name in ((C.REFILL, "low_soc"), (C.FLOAT, "full_soc")):
         grid = Grid(**HEALTHY, low=3.1, high=3.3, phase=int(phase), held="new", tail="none", soc=0.5,
-                    low_soc=np.nan, full_soc=np.nan)  # fmt: skip
+                    low_soc=np.nan, full_soc=np.nan, limit=1.0)  # fmt: skip
         now, _ = grid.advance(grid.begin(), NOW_NS + CYCLE_NS, soc=np.nan, low=3.24 if phase == C.REFILL else 3.3)
         assert now.phase.tolist() == [phase] and np.isnan(getattr(now, name)).all()
         now, _ = grid.advance(now, NOW_NS + 2 * CYCLE_NS, low=3.24 if phase == C.REFILL else 3.3)

@@ -21,10 +21,8 @@ LEAST_HOURS = 1.0 / 60.0  # no cell is emptied sooner
 LARGEST_AH = 1500.0  # of one cell; the largest on sale (2026) hold about 1200
 OHM_AH = (0.004, 10.0)  # resistance times capacity of any cell: measured 0.013 (LTO) to 0.09, at -20 degC to 1.4
 STEP_S = 30.0  # within so many seconds a change of current tells it
-LEAST_GAP_OHM_AH, BRISK_H = (
-    0.01,
-    1.0,
-)  # per ampere, legs of less than an hour lie apart by so much: measured 0.03 to 0.4
+LEAST_GAP_OHM_AH = 0.01  # as much lie legs apart, per ampere, that take less than BRISK_H: measured 0.03 to 0.4
+BRISK_H = 1.0
 MOST_HOURS = 40.0  # slower does not count as better
 FREE_K, HOURS_PER_K = 4.0, 1.5  # distance from 25 degC that costs nothing; then what a kelvin costs in hours
 FAR_K = 15.0  # from 25 degC: a capacity from there is told as less than the rated one

@@ -294,7 +294,8 @@ def settling(look: Look, charging: Charging, estimate: Estimate, charge_A: Float
     A machine that can give no less than what may flow gives nothing; cells fall back, and a limit that climbed until
     it held a step of that machine would swing by one step, again and again.
     """
-    return np.where(down(look, charging, estimate), CREEP * look.config.limits.rated_charge_A, charge_A)
+    least_A = np.minimum(charge_A, CREEP * look.config.limits.rated_charge_A)
+    return np.where(down(look, charging, estimate), least_A, charge_A)
 
 
 @lru_cache(maxsize=4)  # strings stay in their phases for long
